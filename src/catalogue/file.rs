@@ -1,0 +1,445 @@
+//! Reads catalogue files and compiles them.
+
+use crate::catalogue::hosts::{HostPattern, Hosts};
+use crate::catalogue::inline::{Signatures, normalise};
+use crate::catalogue::names::Names;
+use crate::catalogue::{Catalogue, Kind, KindSet, Place, Rule, RuleIndex, Vendor};
+use crate::mistake::{Mistake, closest, parse};
+use crate::purpose::{Purpose, PurposeSet};
+
+use serde::Deserialize;
+use std::collections::HashMap;
+use std::sync::Arc;
+use toml::Spanned;
+
+/// The text of a catalogue file and the name to call it by.
+#[derive(Clone, Debug)]
+pub struct SourceFile {
+    /// As shown in errors, `explain` and the ledger.
+    pub name: String,
+    /// TOML.
+    pub text: String,
+}
+
+/// The catalogue built into the binary: name and text of each file.
+pub const EMBEDDED: &[(&str, &str)] = &[
+    ("catalogue/ads.toml", include_str!("../../config/catalogue/ads.toml")),
+    ("catalogue/affiliate-email.toml", include_str!("../../config/catalogue/affiliate-email.toml")),
+    ("catalogue/analytics.toml", include_str!("../../config/catalogue/analytics.toml")),
+    ("catalogue/chat-support.toml", include_str!("../../config/catalogue/chat-support.toml")),
+    ("catalogue/customer-data.toml", include_str!("../../config/catalogue/customer-data.toml")),
+    ("catalogue/embeds-fonts.toml", include_str!("../../config/catalogue/embeds-fonts.toml")),
+    ("catalogue/identifiers.toml", include_str!("../../config/catalogue/identifiers.toml")),
+    ("catalogue/necessary.toml", include_str!("../../config/catalogue/necessary.toml")),
+    ("catalogue/session-replay.toml", include_str!("../../config/catalogue/session-replay.toml")),
+    ("catalogue/social.toml", include_str!("../../config/catalogue/social.toml")),
+    ("catalogue/tag-managers.toml", include_str!("../../config/catalogue/tag-managers.toml")),
+    (
+        "catalogue/testing-personalization.toml",
+        include_str!("../../config/catalogue/testing-personalization.toml"),
+    ),
+];
+
+impl SourceFile {
+    /// The catalogue built into the binary.
+    #[must_use]
+    pub fn embedded() -> Vec<Self> {
+        EMBEDDED
+            .iter()
+            .map(|(name, text)| Self { name: (*name).to_owned(), text: (*text).to_owned() })
+            .collect()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    #[serde(default)]
+    vendor: Vec<WrittenVendor>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenVendor {
+    id: Spanned<String>,
+    name: String,
+    owner: String,
+    purposes: Spanned<Vec<Spanned<String>>>,
+    about: Spanned<String>,
+    source: String,
+    reason: Option<String>,
+    #[serde(default)]
+    hosts: Vec<Spanned<String>>,
+    #[serde(default)]
+    inline: Vec<Spanned<String>>,
+    #[serde(default)]
+    globals: Vec<Spanned<String>>,
+    #[serde(default)]
+    cookies: Vec<Spanned<String>>,
+    #[serde(default)]
+    storage: Vec<Spanned<String>>,
+    #[serde(default)]
+    request_headers: Vec<Spanned<String>>,
+    #[serde(default)]
+    response_headers: Vec<Spanned<String>>,
+    #[serde(default)]
+    parameters: Vec<Spanned<String>>,
+    #[serde(default)]
+    own_paths: Vec<Spanned<String>>,
+}
+
+/// Compiles files; see [`Catalogue::compile`].
+pub(super) fn compile(
+    files: &[SourceFile],
+    stand_in: Option<&str>,
+) -> Result<Catalogue, Vec<Mistake>> {
+    let mut mistakes = Vec::new();
+    let mut written: Vec<(&SourceFile, WrittenVendor)> = Vec::new();
+    let mut seen: HashMap<String, (usize, *const SourceFile)> = HashMap::new();
+    for file in files {
+        let vendors = match parse::<Written>(&file.name, &file.text) {
+            Ok(file) => file.vendor,
+            Err(mistake) => {
+                mistakes.push(mistake);
+                continue;
+            }
+        };
+        for vendor in vendors {
+            let id = vendor.id.get_ref().clone();
+            match seen.get(&id) {
+                Some((_, earlier)) if std::ptr::eq(*earlier, file) => {
+                    mistakes.push(
+                        at(file, &vendor.id, format!("a second vendor with the id `{id}`"))
+                            .advise("give one of them another id, or merge them"),
+                    );
+                }
+                Some((index, _)) => {
+                    if let Some(slot) = written.get_mut(*index) {
+                        *slot = (file, vendor);
+                    }
+                }
+                None => {
+                    seen.insert(id, (written.len(), file));
+                    written.push((file, vendor));
+                }
+            }
+        }
+    }
+    let mut compiler = Compiler::default();
+    for (file, vendor) in &written {
+        compiler.vendor(file, vendor, stand_in, &mut mistakes);
+    }
+    if mistakes.is_empty() { compiler.finish() } else { Err(mistakes) }
+}
+
+#[derive(Default)]
+struct Compiler {
+    vendors: Vec<Arc<Vendor>>,
+    rules: Vec<Rule>,
+    hosts: Hosts,
+    own_paths: Names,
+    signatures: Vec<(String, RuleIndex)>,
+    cookies: Names,
+    request_headers: HashMap<String, RuleIndex>,
+    response_headers: HashMap<String, RuleIndex>,
+    parameters: HashMap<String, RuleIndex>,
+    globals: Vec<(String, RuleIndex)>,
+}
+
+impl Compiler {
+    fn vendor(
+        &mut self,
+        file: &SourceFile,
+        written: &WrittenVendor,
+        stand_in: Option<&str>,
+        mistakes: &mut Vec<Mistake>,
+    ) {
+        let (purposes, purpose) = match read_purposes(file, written) {
+            Ok(read) => read,
+            Err(mistake) => return mistakes.push(mistake),
+        };
+        let necessary = purpose == Purpose::Necessary;
+        if let Err(mistake) = check_reason(file, written, necessary) {
+            mistakes.push(mistake);
+        }
+        let names =
+            |list: &[Spanned<String>]| list.iter().map(|name| name.get_ref().clone()).collect();
+        let vendor = self.vendors.len();
+        self.vendors.push(Arc::new(Vendor {
+            id: written.id.get_ref().clone(),
+            name: written.name.clone(),
+            owner: written.owner.clone(),
+            purposes,
+            purpose,
+            about: written.about.get_ref().clone(),
+            source: written.source.clone(),
+            reason: written.reason.clone().unwrap_or_default(),
+            cookies: names(&written.cookies),
+        }));
+        let mut lines = Lines::new(file);
+        for host in &written.hosts {
+            match read_host(host.get_ref()) {
+                Ok(pattern) => {
+                    let rule = self.rule(vendor, &mut lines, host);
+                    if let Some(suffix) = stand_in {
+                        let host = format!("{}{suffix}", pattern.host);
+                        self.hosts.insert(HostPattern { host, ..pattern.clone() }, necessary, rule);
+                    }
+                    self.hosts.insert(pattern, necessary, rule);
+                }
+                Err(message) => mistakes.push(at(file, host, message)),
+            }
+        }
+        for signature in &written.inline {
+            if signature
+                .get_ref()
+                .split(" && ")
+                .any(|part| part.len() < 4 || normalise(part.as_bytes()) != part.as_bytes())
+            {
+                mistakes.push(at(file, signature, "this signature can never match").advise(
+                    "write it without white space, with single quotes, at least 4 characters a part",
+                ));
+                continue;
+            }
+            let rule = self.rule(vendor, &mut lines, signature);
+            self.signatures.push((signature.get_ref().clone(), rule));
+        }
+        for cookie in &written.cookies {
+            if !is_pattern(cookie.get_ref()) {
+                mistakes.push(at(file, cookie, "a cookie name is exact or holds one `*`"));
+                continue;
+            }
+            let rule = self.rule(vendor, &mut lines, cookie);
+            self.cookies.insert(cookie.get_ref(), necessary, rule);
+        }
+        for path in &written.own_paths {
+            if !path.get_ref().starts_with('/') || !is_pattern(path.get_ref()) {
+                mistakes.push(at(file, path, "a path begins with `/` and may end with `*`"));
+                continue;
+            }
+            let rule = self.rule(vendor, &mut lines, path);
+            self.own_paths.insert(path.get_ref(), necessary, rule);
+        }
+        for (list, headers) in
+            [(&written.request_headers, true), (&written.response_headers, false)]
+        {
+            for name in list {
+                if http::HeaderName::from_lowercase(name.get_ref().as_bytes()).is_err() {
+                    mistakes.push(at(file, name, "this is no header name in lower case"));
+                    continue;
+                }
+                let rule = self.rule(vendor, &mut lines, name);
+                let map =
+                    if headers { &mut self.request_headers } else { &mut self.response_headers };
+                map.entry(name.get_ref().clone()).or_insert(rule);
+            }
+        }
+        for name in &written.parameters {
+            let rule = self.rule(vendor, &mut lines, name);
+            self.parameters.entry(name.get_ref().clone()).or_insert(rule);
+        }
+        for name in &written.globals {
+            let rule = self.rule(vendor, &mut lines, name);
+            self.globals.push((name.get_ref().clone(), rule));
+        }
+        // Storage keys are acted on in the browser only; they are kept so that
+        // the file is read as a whole.
+        for name in &written.storage {
+            let _ = self.rule(vendor, &mut lines, name);
+        }
+    }
+
+    fn rule(
+        &mut self,
+        vendor: usize,
+        lines: &mut Lines<'_>,
+        written: &Spanned<String>,
+    ) -> RuleIndex {
+        let index = RuleIndex::try_from(self.rules.len()).unwrap_or(RuleIndex::MAX);
+        let place = lines.place(written.span().start);
+        self.rules.push(Rule { vendor, place, text: written.get_ref().clone() });
+        index
+    }
+
+    fn finish(self) -> Result<Catalogue, Vec<Mistake>> {
+        let vendors = self.rules.iter().map(|rule| rule.vendor).collect();
+        let Some(inline) = Signatures::compile(&self.signatures, &self.hosts, vendors) else {
+            return Err(vec![Mistake::in_file(
+                "catalogue",
+                "too many inline signatures to compile",
+            )]);
+        };
+        Ok(Catalogue {
+            vendors: self.vendors,
+            rules: self.rules,
+            hosts: self.hosts,
+            own_paths: self.own_paths,
+            inline,
+            cookies: self.cookies,
+            request_headers: self.request_headers,
+            response_headers: self.response_headers,
+            parameters: self.parameters,
+            globals: self.globals,
+            lists: None,
+        })
+    }
+}
+
+/// Turns byte offsets into lines; offsets mostly come in rising order.
+struct Lines<'f> {
+    file: Arc<str>,
+    text: &'f str,
+    offset: usize,
+    line: u32,
+}
+
+impl<'f> Lines<'f> {
+    fn new(file: &'f SourceFile) -> Self {
+        Self { file: Arc::from(file.name.as_str()), text: &file.text, offset: 0, line: 1 }
+    }
+
+    fn place(&mut self, offset: usize) -> Place {
+        if offset < self.offset {
+            (self.offset, self.line) = (0, 1);
+        }
+        let between = self.text.get(self.offset..offset).unwrap_or_default();
+        self.line +=
+            u32::try_from(memchr::memchr_iter(b'\n', between.as_bytes()).count()).unwrap_or(0);
+        self.offset = offset;
+        Place { file: Arc::clone(&self.file), line: self.line }
+    }
+}
+
+fn at<T>(file: &SourceFile, written: &Spanned<T>, message: impl Into<String>) -> Mistake {
+    Mistake::at(&file.name, &file.text, written.span().start, message)
+}
+
+fn read_purposes(
+    file: &SourceFile,
+    written: &WrittenVendor,
+) -> Result<(PurposeSet, Purpose), Mistake> {
+    let mut purposes = PurposeSet::EMPTY;
+    let mut main = None;
+    for name in written.purposes.get_ref() {
+        let Some(purpose) = Purpose::from_name(name.get_ref()) else {
+            let known = Purpose::ALL.map(Purpose::name);
+            let mistake = at(file, name, format!("unknown purpose `{}`", name.get_ref()));
+            return Err(match closest(name.get_ref(), known.into_iter()) {
+                Some(meant) => mistake.advise(format!("did you mean `{meant}`?")),
+                None => mistake.advise(format!("the purposes are {}", known.join(", "))),
+            });
+        };
+        main.get_or_insert(purpose);
+        purposes = purposes.with(purpose);
+    }
+    let Some(main) = main else {
+        return Err(at(file, &written.purposes, "a vendor has at least one purpose"));
+    };
+    if purposes.contains(Purpose::Necessary) && purposes != PurposeSet::NECESSARY {
+        return Err(at(file, &written.purposes, "what is necessary has no other purpose")
+            .advise("leave out `necessary`, or split the vendor in two"));
+    }
+    Ok((purposes, main))
+}
+
+fn check_reason(
+    file: &SourceFile,
+    written: &WrittenVendor,
+    necessary: bool,
+) -> Result<(), Mistake> {
+    let has_reason = written.reason.as_deref().is_some_and(|reason| !reason.trim().is_empty());
+    match (necessary, has_reason) {
+        (true, false) => Err(at(file, &written.id, "a necessary vendor needs a `reason`")
+            .advise("say why the site cannot do what the visitor asked for without it")),
+        (false, true) => Err(at(file, &written.id, "`reason` is for what is necessary only")),
+        (true, true) | (false, false) => Ok(()),
+    }
+}
+
+fn read_host(text: &str) -> Result<HostPattern, String> {
+    let (address, kinds) = match text.split_once(" as ") {
+        None => (text, KindSet::ALL),
+        Some((address, kinds)) => {
+            let kinds = kinds
+                .split(',')
+                .map(|name| {
+                    Kind::from_name(name.trim()).ok_or_else(|| format!("unknown kind `{name}`"))
+                })
+                .collect::<Result<KindSet, String>>()?;
+            (address, kinds)
+        }
+    };
+    let (exact, address) = match address.strip_prefix('=') {
+        Some(address) => (true, address),
+        None => (false, address),
+    };
+    let (host, path) = match address.find('/') {
+        Some(at) => address.split_at_checked(at).unwrap_or((address, "")),
+        None => (address, ""),
+    };
+    let valid = host.contains('.')
+        && host.bytes().all(|b| {
+            b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'_')
+        })
+        && !host.split('.').any(str::is_empty);
+    if !valid {
+        return Err(format!("`{host}` is no host name: lower case, without scheme, port or `*`"));
+    }
+    Ok(HostPattern { host: host.to_owned(), path: path.to_owned(), exact, kinds })
+}
+
+fn is_pattern(text: &str) -> bool {
+    !text.is_empty() && text != "*" && text.matches('*').count() <= 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistakes(text: &str) -> String {
+        let file = SourceFile { name: "own.toml".into(), text: text.into() };
+        Catalogue::compile(&[file]).unwrap_err().iter().map(|m| m.to_string() + "\n").collect()
+    }
+
+    const HEAD: &str = "[[vendor]]\nid = 'acme'\nname = 'Acme'\nowner = 'Acme'\nabout = 'Ads.'\nsource = 'https://acme.example'\n";
+
+    #[test]
+    fn every_mistake_is_shown_where_it_stands() {
+        for (rest, expected) in [
+            ("purposes = ['marketting']", "own.toml:7:13: unknown purpose `marketting`"),
+            ("purposes = []", "own.toml:7:12: a vendor has at least one purpose"),
+            ("purposes = ['necessary']", "own.toml:2:6: a necessary vendor needs a `reason`"),
+            (
+                "purposes = ['marketing']\nhosts = ['https://acme.example']",
+                "own.toml:8:10: `https:` is no host name",
+            ),
+            (
+                "purposes = ['marketing']\nhosts = ['acme.example as skript']",
+                "unknown kind `skript`",
+            ),
+            (
+                "purposes = ['marketing']\ninline = ['acme( \"x\")']",
+                "own.toml:8:11: this signature can never match",
+            ),
+            ("purposes = ['marketing']\nhost = ['acme.example']", "did you mean `hosts`?"),
+        ] {
+            let shown = mistakes(&format!("{HEAD}{rest}\n"));
+            assert!(shown.contains(expected), "{rest}: {shown}");
+        }
+    }
+
+    #[test]
+    fn an_operators_file_corrects_ours() {
+        let ours = SourceFile {
+            name: "a".into(),
+            text: format!("{HEAD}purposes = ['marketing']\ncookies = ['a']\n"),
+        };
+        let theirs = SourceFile {
+            name: "b".into(),
+            text: format!("{HEAD}purposes = ['analytics']\ncookies = ['b']\n"),
+        };
+        let catalogue = Catalogue::compile(&[ours, theirs]).unwrap();
+        assert_eq!(catalogue.vendors().count(), 1);
+        assert_eq!(catalogue.vendor("acme").unwrap().purpose, Purpose::Analytics);
+    }
+}

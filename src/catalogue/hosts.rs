@@ -1,0 +1,114 @@
+//! Finds the rule for a host and path.
+
+use crate::catalogue::{Kind, KindSet, RuleIndex};
+
+use std::collections::HashMap;
+
+/// One way to recognise a vendor by address.
+#[derive(Debug, Clone)]
+pub(super) struct HostPattern {
+    /// Lower case, no trailing dot.
+    pub(super) host: String,
+    /// Only this path and what begins with it; empty for all.
+    pub(super) path: String,
+    /// Not the subdomains.
+    pub(super) exact: bool,
+    /// Only for these kinds of load.
+    pub(super) kinds: KindSet,
+}
+
+/// All host rules, found by walking up the labels of a host.
+#[derive(Debug, Default)]
+pub(super) struct Hosts {
+    by_host: HashMap<String, Vec<(HostPattern, bool, RuleIndex)>>,
+}
+
+impl Hosts {
+    pub(super) fn insert(&mut self, pattern: HostPattern, necessary: bool, rule: RuleIndex) {
+        let rules = self.by_host.entry(pattern.host.clone()).or_default();
+        rules.push((pattern, necessary, rule));
+        // The longest path first; what is necessary wins between equals.
+        rules.sort_by_key(|(pattern, necessary, _)| {
+            (std::cmp::Reverse(pattern.path.len()), !pattern.exact, !*necessary)
+        });
+    }
+
+    /// The most specific rule for an address: the longest host, then the
+    /// longest path.
+    pub(super) fn find(&self, host: &str, path: &str, kind: Kind) -> Option<RuleIndex> {
+        self.walk(host, |pattern| path.starts_with(&pattern.path) && pattern.kinds.contains(kind))
+    }
+
+    /// The rule for a host named in code, `rest` being what follows it there.
+    /// Rules that are limited to kinds do not count: code that names such a
+    /// host may want its harmless side.
+    pub(super) fn find_in_code(&self, host: &str, rest: &[u8]) -> Option<RuleIndex> {
+        self.walk(host, |pattern| {
+            pattern.kinds == KindSet::ALL && rest.starts_with(pattern.path.as_bytes())
+        })
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.by_host.keys().map(String::as_str)
+    }
+
+    fn walk(&self, host: &str, fits: impl Fn(&HostPattern) -> bool) -> Option<RuleIndex> {
+        let mut suffix = host;
+        loop {
+            let found = self.by_host.get(suffix).and_then(|rules| {
+                rules
+                    .iter()
+                    .find(|(pattern, ..)| {
+                        (!pattern.exact || suffix.len() == host.len()) && fits(pattern)
+                    })
+                    .map(|(_, _, rule)| *rule)
+            });
+            if found.is_some() {
+                return found;
+            }
+            suffix = suffix.split_once('.')?.1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hosts() -> Hosts {
+        let mut hosts = Hosts::default();
+        let pattern = |host: &str, path: &str, exact, kinds| HostPattern {
+            host: host.into(),
+            path: path.into(),
+            exact,
+            kinds,
+        };
+        hosts.insert(pattern("ads.example", "", false, KindSet::ALL), false, 1);
+        hosts.insert(pattern("ads.example", "/pay", false, KindSet::ALL), true, 2);
+        hosts.insert(pattern("cdn.ads.example", "", true, KindSet::ALL), false, 3);
+        hosts.insert(
+            pattern("tube.example", "", false, KindSet::from_iter([Kind::Frame])),
+            false,
+            4,
+        );
+        hosts
+    }
+
+    #[test]
+    fn the_most_specific_rule_wins() {
+        let hosts = hosts();
+        for (host, path, kind, rule) in [
+            ("ads.example", "/x.js", Kind::Script, Some(1)),
+            ("a.b.ads.example", "/x.js", Kind::Script, Some(1)),
+            ("ads.example", "/pay/v3", Kind::Script, Some(2)),
+            ("cdn.ads.example", "/pay/v3", Kind::Script, Some(3)),
+            ("x.cdn.ads.example", "/", Kind::Script, Some(1)),
+            ("badads.example", "/", Kind::Script, None),
+            ("tube.example", "/", Kind::Frame, Some(4)),
+            ("tube.example", "/", Kind::Image, None),
+            ("example", "/", Kind::Image, None),
+        ] {
+            assert_eq!(hosts.find(host, path, kind), rule, "{host}{path}");
+        }
+    }
+}

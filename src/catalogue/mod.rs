@@ -1,0 +1,220 @@
+//! Whose script, cookie or header this is.
+//!
+//! The catalogue is compiled once, at start and on reload, from
+//! `config/catalogue/*.toml` (built into the binary) and the operator's own
+//! files, and is only read afterwards. It knows vendors; whether one of them
+//! may have something is decided in `policy`.
+
+mod file;
+mod hosts;
+mod inline;
+mod lists;
+mod names;
+mod subject;
+
+pub use file::{EMBEDDED, SourceFile};
+pub use inline::normalise;
+pub use lists::Lists;
+pub use subject::{Kind, KindSet, Subject};
+
+use crate::mistake::Mistake;
+use crate::purpose::{Purpose, PurposeSet};
+use hosts::Hosts;
+use inline::Signatures;
+use names::Names;
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use url::Url;
+
+/// Who would get the data, what for, and how we know.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Vendor {
+    /// A short unique name, stable over time: what the ledger stores.
+    pub id: String,
+    /// The name a privacy officer knows it by.
+    pub name: String,
+    /// The company that gets the data.
+    pub owner: String,
+    /// What the data is used for; all of it must be granted.
+    pub purposes: PurposeSet,
+    /// The purpose to name first.
+    pub purpose: Purpose,
+    /// What it is for, in plain words.
+    pub about: String,
+    /// Where the claim can be checked.
+    pub source: String,
+    /// Why the site cannot work without it; empty unless it is necessary.
+    pub reason: String,
+    /// Names of its cookies, as patterns.
+    pub cookies: Vec<String>,
+}
+
+/// A place in a catalogue file, so that every decision can be followed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// The file.
+    pub file: Arc<str>,
+    /// The line, counted from 1.
+    pub line: u32,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// The vendor behind a subject, and the rule that says so.
+#[derive(Clone, Debug)]
+pub struct Identity<'c> {
+    /// Who would get the data.
+    pub vendor: &'c Arc<Vendor>,
+    /// Where the rule stands.
+    pub place: Cow<'c, Place>,
+    /// The rule as it is written there.
+    pub rule: Cow<'c, str>,
+}
+
+/// One rule: what a vendor is recognised by.
+#[derive(Debug)]
+struct Rule {
+    vendor: usize,
+    place: Place,
+    text: String,
+}
+
+/// Index of a rule.
+type RuleIndex = u32;
+
+/// Everything we know of vendors.
+#[derive(Debug)]
+pub struct Catalogue {
+    vendors: Vec<Arc<Vendor>>,
+    rules: Vec<Rule>,
+    hosts: Hosts,
+    own_paths: Names,
+    inline: Signatures,
+    cookies: Names,
+    request_headers: HashMap<String, RuleIndex>,
+    response_headers: HashMap<String, RuleIndex>,
+    parameters: HashMap<String, RuleIndex>,
+    globals: Vec<(String, RuleIndex)>,
+    lists: Option<Lists>,
+}
+
+impl Catalogue {
+    /// Compiles catalogue files. A vendor of a later file replaces the one of
+    /// the same id in an earlier file, so an operator can correct ours.
+    ///
+    /// # Errors
+    /// All mistakes found, not only the first.
+    pub fn compile(files: &[SourceFile]) -> Result<Self, Vec<Mistake>> {
+        file::compile(files, None)
+    }
+
+    /// The same, knowing every vendor host also as `<host><suffix>`: the
+    /// loopback stand-ins of the demo are called
+    /// `www.googletagmanager.com.localhost`.
+    ///
+    /// # Errors
+    /// All mistakes found, not only the first.
+    pub fn with_stand_ins(files: &[SourceFile], suffix: &str) -> Result<Self, Vec<Mistake>> {
+        file::compile(files, Some(suffix))
+    }
+
+    /// The same catalogue with filter lists behind it, for addresses that no
+    /// vendor claims.
+    #[must_use]
+    pub fn with_lists(mut self, lists: Lists) -> Self {
+        self.lists = Some(lists);
+        self
+    }
+
+    /// What the filter lists say about an address that a page of `host` loads.
+    #[must_use]
+    pub fn listed(
+        &self,
+        kind: Kind,
+        url: &Url,
+        host: &str,
+        third_party: bool,
+    ) -> Option<Identity<'_>> {
+        let hit = self.lists.as_ref()?.find(kind, url, host, third_party)?;
+        Some(Identity {
+            vendor: hit.vendor,
+            place: Cow::Owned(hit.place),
+            rule: Cow::Owned(hit.rule),
+        })
+    }
+
+    /// The addresses that inline code would load, for asking the filter lists;
+    /// nothing when there are none to ask.
+    #[must_use]
+    pub fn loaded_by_code(&self, code: &[u8]) -> Vec<Url> {
+        if self.lists.is_some() { self.inline.addresses(code) } else { Vec::new() }
+    }
+
+    /// The vendor behind `subject`, if anybody in the catalogue claims it.
+    ///
+    /// A cookie that anybody calls necessary is necessary; between hosts the
+    /// more specific rule wins.
+    #[must_use]
+    pub fn identify(&self, subject: Subject<'_>) -> Option<Identity<'_>> {
+        let rule = match subject {
+            Subject::Load { kind, url } => {
+                let host = url.host_str()?;
+                let host = host.strip_suffix('.').unwrap_or(host);
+                self.hosts.find(host, url.path(), kind)?
+            }
+            Subject::OwnPath(path) => self.own_paths.find(path)?,
+            Subject::Inline(code) => self.inline.find(code, &self.hosts)?,
+            Subject::Cookie(name) => self.cookies.find(name)?,
+            Subject::RequestHeader(name) => *self.request_headers.get(name)?,
+            Subject::ResponseHeader(name) => *self.response_headers.get(name)?,
+            Subject::Parameter(name) => *self.parameters.get(name)?,
+        };
+        self.identity(rule)
+    }
+
+    /// Every vendor whose purposes are not all in `granted` and that some
+    /// inline code belongs to, most certain first; `code` as it stands in the
+    /// page.
+    pub fn identify_inline_all(&self, code: &[u8]) -> impl Iterator<Item = Identity<'_>> {
+        self.inline.find_all(code, &self.hosts).into_iter().filter_map(|rule| self.identity(rule))
+    }
+
+    /// All vendors, in the order of the files.
+    pub fn vendors(&self) -> impl Iterator<Item = &Arc<Vendor>> {
+        self.vendors.iter()
+    }
+
+    /// The vendor of that id.
+    #[must_use]
+    pub fn vendor(&self, id: &str) -> Option<&Arc<Vendor>> {
+        self.vendors.iter().find(|vendor| vendor.id == id)
+    }
+
+    /// Global names that vendors define and sites call.
+    pub fn globals(&self) -> impl Iterator<Item = (&str, Identity<'_>)> {
+        self.globals.iter().filter_map(|(name, rule)| Some((name.as_str(), self.identity(*rule)?)))
+    }
+
+    /// How many rules there are.
+    #[must_use]
+    pub fn rule_count(&self) -> usize {
+        self.rules.len()
+    }
+
+    fn identity(&self, rule: RuleIndex) -> Option<Identity<'_>> {
+        let rule = self.rules.get(rule as usize)?;
+        let vendor = self.vendors.get(rule.vendor)?;
+        Some(Identity {
+            vendor,
+            place: Cow::Borrowed(&rule.place),
+            rule: Cow::Borrowed(&rule.text),
+        })
+    }
+}

@@ -1,0 +1,186 @@
+//! Reads what a browser sent, and decides which signal wins.
+
+use crate::consent::{Consent, Keys, Record, Source};
+use crate::purpose::{Purpose, PurposeSet};
+
+use http::HeaderMap;
+use http::header::COOKIE;
+
+/// How one site takes consent.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The secrets that sign choices.
+    pub keys: Keys,
+    /// How long a choice lasts, in seconds; an older one is undecided.
+    pub lifetime_s: u64,
+    /// The notice's revision: a choice made on an older one is undecided.
+    pub notice_revision: u32,
+}
+
+/// The consent of the visitor who sent `headers`.
+///
+/// Strongest first: a choice made here, then Global Privacy Control, then
+/// nothing. One exception: GPC outweighs a choice that was made while GPC was
+/// *off*, because the later of the two words is the "no".
+///
+/// `cookie_name` and `scope` (the site, or the host where one site serves any)
+/// name the cookie that counts; `now_s` is the time in seconds since 1970.
+#[must_use]
+pub fn read(
+    headers: &HeaderMap,
+    cookie_name: &str,
+    scope: &str,
+    settings: &Settings,
+    now_s: u64,
+) -> Consent {
+    let gpc = global_privacy_control(headers);
+    let record = cookie_values(headers, cookie_name)
+        .filter_map(|value| settings.keys.verify(scope, value))
+        .filter(|record| is_current(record, settings, now_s))
+        .max_by_key(|record| record.time_s);
+    let (mut granted, mut decided, mut source) = match &record {
+        Some(record) => (record.granted, record.decided, Source::Choice),
+        None => (PurposeSet::EMPTY, PurposeSet::EMPTY, Source::Silence),
+    };
+    if gpc && !record.as_ref().is_some_and(|record| record.made_under_gpc) {
+        for purpose in [Purpose::Marketing, Purpose::Personalization] {
+            granted = granted.without(purpose);
+            decided = decided.with(purpose);
+        }
+        source = Source::Gpc;
+    }
+    Consent {
+        granted: granted.with(Purpose::Necessary),
+        decided: decided.with(Purpose::Necessary),
+        source,
+        gpc,
+        record,
+    }
+}
+
+/// Whether the browser sends Global Privacy Control: a `Sec-GPC` field whose
+/// value is exactly `1` (<https://w3c.github.io/gpc/>, "The Sec-GPC Header
+/// Field"); anything else is ignored, and one exact field suffices.
+#[must_use]
+pub fn global_privacy_control(headers: &HeaderMap) -> bool {
+    headers.get_all("sec-gpc").iter().any(|value| value.as_bytes() == b"1")
+}
+
+/// The values of every cookie called `name`, as sent.
+pub fn cookie_values<'h>(headers: &'h HeaderMap, name: &'h str) -> impl Iterator<Item = &'h [u8]> {
+    headers
+        .get_all(COOKIE)
+        .iter()
+        .flat_map(|field| field.as_bytes().split(|byte| *byte == b';'))
+        .filter_map(move |pair| pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+}
+
+/// A minute of a clock that runs ahead is forgiven; a choice from the future
+/// is not.
+fn is_current(record: &Record, settings: &Settings, now_s: u64) -> bool {
+    record.notice_revision == settings.notice_revision
+        && record.time_s <= now_s.saturating_add(60)
+        && now_s.saturating_sub(record.time_s) <= settings.lifetime_s
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consent::{ReceiptId, State};
+    use http::HeaderValue;
+
+    const NOW_S: u64 = 1_790_000_000;
+
+    fn settings() -> Settings {
+        Settings { keys: Keys::from_secret([1; 32]), lifetime_s: 1000, notice_revision: 3 }
+    }
+
+    fn cookie(granted: PurposeSet, made_under_gpc: bool, age_s: u64, revision: u32) -> String {
+        let record = Record {
+            granted,
+            decided: PurposeSet::ALL,
+            made_under_gpc,
+            notice_revision: revision,
+            time_s: NOW_S - age_s,
+            receipt: ReceiptId::new([0; 16]),
+        };
+        format!("consentry={}", settings().keys.sign("shop", &record))
+    }
+
+    fn consent(fields: &[(&'static str, &str)]) -> Consent {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        read(&headers, "consentry", "shop", &settings(), NOW_S)
+    }
+
+    #[test]
+    fn d2_silence_is_undecided_and_grants_nothing() {
+        let nobody = consent(&[("cookie", "a=b; consentry2=x")]);
+        assert_eq!(nobody, Consent::silent());
+        assert!(nobody.is_undecided());
+        assert_eq!(nobody.state(Purpose::Analytics), State::Undecided);
+        assert!(nobody.grants(Purpose::Necessary));
+        let refused = consent(&[("cookie", &cookie(PurposeSet::EMPTY, false, 10, 3))]);
+        assert_eq!(refused.state(Purpose::Analytics), State::Denied);
+        assert!(!refused.is_undecided());
+        assert_eq!(refused.source(), Source::Choice);
+    }
+
+    #[test]
+    fn d1_an_old_choice_counts_until_it_is_outdated() {
+        let all = PurposeSet::ALL;
+        for (age_s, revision, grants) in
+            [(10, 3, true), (1001, 3, false), (10, 2, false), (10, 4, false)]
+        {
+            let consent = consent(&[("cookie", &cookie(all, false, age_s, revision))]);
+            assert_eq!(
+                consent.grants(Purpose::Analytics),
+                grants,
+                "{age_s} s, revision {revision}"
+            );
+        }
+    }
+
+    #[test]
+    fn d3_gpc_is_honoured_when_it_says_exactly_1() {
+        for (values, honoured) in [
+            (&["1"][..], true),
+            (&["0"], false),
+            (&["true"], false),
+            (&["1 "], false),
+            (&["1, 1"], false),
+            (&["0", "1"], true),
+            (&[""], false),
+        ] {
+            let fields: Vec<_> = values.iter().map(|value| ("sec-gpc", *value)).collect();
+            let consent = consent(&fields);
+            assert_eq!(consent.gpc(), honoured, "{values:?}");
+            let expected = if honoured { State::Denied } else { State::Undecided };
+            assert_eq!(consent.state(Purpose::Marketing), expected, "{values:?}");
+            assert_eq!(consent.state(Purpose::Analytics), State::Undecided, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn gpc_yields_only_to_a_choice_made_while_it_was_on() {
+        let before = cookie(PurposeSet::ALL, false, 10, 3);
+        let under = cookie(PurposeSet::ALL, true, 10, 3);
+        let before = consent(&[("cookie", &before), ("sec-gpc", "1")]);
+        assert!(!before.grants(Purpose::Marketing));
+        assert!(before.grants(Purpose::Analytics));
+        assert_eq!(before.source(), Source::Gpc);
+        let under = consent(&[("cookie", &under), ("sec-gpc", "1")]);
+        assert!(under.grants(Purpose::Marketing));
+        assert_eq!(under.source(), Source::Choice);
+    }
+
+    #[test]
+    fn of_two_choices_the_later_one_counts() {
+        let granted = cookie(PurposeSet::ALL, false, 100, 3);
+        let refused = cookie(PurposeSet::EMPTY, false, 10, 3);
+        let both = consent(&[("cookie", &format!("{refused}; {granted}"))]);
+        assert!(!both.grants(Purpose::Analytics));
+    }
+}

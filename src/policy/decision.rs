@@ -1,0 +1,151 @@
+//! What gets recorded: subject, identity and verdict.
+
+use crate::catalogue::{Kind, Place, Vendor};
+use crate::policy::{Ruling, Verdict, redact_name, redact_path};
+
+use std::sync::Arc;
+use url::Url;
+
+/// How many different decisions one exchange may record. A page with more is
+/// an attack on the ledger, not a page; what is over is counted.
+pub const MAX_DECISIONS: usize = 1000;
+
+const MAX_WHAT_CHARS: usize = 200;
+
+/// Which layer carried a verdict out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Layer {
+    /// On the way to the origin.
+    Request,
+    /// In the response's header fields.
+    Response,
+    /// In the page.
+    Html,
+    /// In the browser.
+    Browser,
+}
+
+impl Layer {
+    /// The word in the ledger.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Response => "response",
+            Self::Html => "html",
+            Self::Browser => "browser",
+        }
+    }
+}
+
+/// One thing that was let through or withheld, and why.
+///
+/// It names what was judged and never who the visitor is: addresses without
+/// query, cookies without value, ids in paths replaced.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Decision {
+    /// What may happen to it.
+    pub verdict: Verdict,
+    /// Which layer carries that out.
+    pub layer: Layer,
+    /// What kind of thing it is.
+    pub kind: Kind,
+    /// Its name: host and path, a cookie's or header's name, a signature.
+    pub what: String,
+    /// Who would get the data, if we know.
+    pub vendor: Option<Arc<Vendor>>,
+    /// The rule that says so.
+    pub rule: Option<Place>,
+}
+
+// Two vendors are the same when their ids are: the rest follows from it.
+impl std::hash::Hash for Vendor {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.id.hash(state);
+    }
+}
+
+impl Decision {
+    /// A decision about an address.
+    #[must_use]
+    pub fn on_url(ruling: &Ruling<'_>, layer: Layer, kind: Kind, url: &Url) -> Self {
+        let path = redact_path(url.path());
+        let what = match url.host_str() {
+            Some(host) => format!("{host}{path}"),
+            None => format!("{}:", url.scheme()),
+        };
+        Self::new(ruling, layer, kind, what)
+    }
+
+    /// A decision about something that has a name.
+    #[must_use]
+    pub fn on_name(ruling: &Ruling<'_>, layer: Layer, kind: Kind, name: &str) -> Self {
+        Self::new(ruling, layer, kind, redact_name(name))
+    }
+
+    /// A decision about an inline script: it is named by the rule that
+    /// recognised it, since it has no name of its own.
+    #[must_use]
+    pub fn on_inline(ruling: &Ruling<'_>) -> Self {
+        let what = ruling.identity.as_ref().map_or("inline script", |identity| &identity.rule);
+        Self::new(ruling, Layer::Html, Kind::Inline, what.to_owned())
+    }
+
+    fn new(ruling: &Ruling<'_>, layer: Layer, kind: Kind, what: String) -> Self {
+        let what = match what.char_indices().nth(MAX_WHAT_CHARS) {
+            Some((end, _)) => what.get(..end).unwrap_or_default().to_owned(),
+            None => what,
+        };
+        Self {
+            verdict: ruling.verdict,
+            layer,
+            kind,
+            what,
+            vendor: ruling.identity.as_ref().map(|identity| Arc::clone(identity.vendor)),
+            rule: ruling.identity.as_ref().map(|identity| identity.place.clone().into_owned()),
+        }
+    }
+}
+
+/// The decisions of one exchange: each once, in the order they were taken.
+#[derive(Clone, Debug, Default, Hash)]
+pub struct Decisions {
+    list: Vec<Decision>,
+    dropped: u32,
+}
+
+impl Decisions {
+    /// Files a decision, unless the same one is there already.
+    pub fn push(&mut self, decision: Decision) {
+        if self.list.contains(&decision) {
+            return;
+        }
+        if self.list.len() >= MAX_DECISIONS {
+            self.dropped += 1;
+            return;
+        }
+        self.list.push(decision);
+    }
+
+    /// Files several.
+    pub fn extend(&mut self, decisions: impl IntoIterator<Item = Decision>) {
+        decisions.into_iter().for_each(|decision| self.push(decision));
+    }
+
+    /// The decisions, in the order they were taken.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Decision> {
+        self.list.iter()
+    }
+
+    /// Whether nothing was decided.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// How many did not fit.
+    #[must_use]
+    pub fn dropped(&self) -> u32 {
+        self.dropped
+    }
+}

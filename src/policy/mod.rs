@@ -1,0 +1,392 @@
+//! May it pass? The one place that decides.
+//!
+//! Proxy, `explain`, `log` and everything later ask here; no other room has
+//! an opinion of its own. Deciding does no I/O and reads no clock.
+
+mod decision;
+mod redact;
+
+pub use decision::{Decision, Decisions, Layer, MAX_DECISIONS};
+pub use redact::{redact_name, redact_path};
+
+use crate::catalogue::{Catalogue, Identity, Kind, Subject};
+use crate::consent::Consent;
+use crate::purpose::Purpose;
+
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use url::Url;
+
+/// What happens to third parties that nobody in the catalogue claims.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Unlisted {
+    /// They pass, on record.
+    Allow,
+    /// They pass, on record, and are raised to the privacy officer.
+    #[default]
+    Observe,
+    /// They are withheld until somebody classifies them.
+    Block,
+}
+
+/// Whether verdicts are carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// They are.
+    #[default]
+    Enforce,
+    /// Not a byte is changed; the ledger says what would have been.
+    Observe,
+}
+
+impl Mode {
+    /// The word used in configuration and in the ledger.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Observe => "observe",
+        }
+    }
+}
+
+/// No verdict without a reason: every ledger line can be followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// It may pass.
+    Allow(Basis),
+    /// It is withheld.
+    Block(Grounds),
+}
+
+/// Why something may pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Basis {
+    /// The site cannot work without it.
+    Necessary,
+    /// The visitor agreed to this purpose (and to the vendor's others).
+    Granted(Purpose),
+    /// It belongs to the site itself.
+    FirstParty,
+    /// Nobody in the catalogue claims it, and the site lets those pass.
+    Unlisted,
+}
+
+/// Why something is withheld.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Grounds {
+    /// The visitor did not agree to this purpose.
+    NotGranted(Purpose),
+    /// Nobody in the catalogue claims it, and the site withholds those.
+    Unlisted,
+    /// It cannot be judged, so it is not let through.
+    Unreadable,
+}
+
+impl Verdict {
+    /// Whether it is withheld.
+    #[must_use]
+    pub const fn blocks(self) -> bool {
+        matches!(self, Self::Block(_))
+    }
+
+    /// `allow` or `block`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Allow(_) => "allow",
+            Self::Block(_) => "block",
+        }
+    }
+
+    /// The reason, in two or three words.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Allow(Basis::Necessary) => "necessary",
+            Self::Allow(Basis::Granted(_)) => "granted",
+            Self::Allow(Basis::FirstParty) => "first party",
+            Self::Allow(Basis::Unlisted) | Self::Block(Grounds::Unlisted) => "unlisted",
+            Self::Block(Grounds::NotGranted(_)) => "not granted",
+            Self::Block(Grounds::Unreadable) => "cannot be judged",
+        }
+    }
+}
+
+/// A verdict, and whose subject it was about.
+#[derive(Clone, Debug)]
+pub struct Ruling<'p> {
+    /// What may happen.
+    pub verdict: Verdict,
+    /// The vendor and rule behind it, if anybody claims it.
+    pub identity: Option<Identity<'p>>,
+}
+
+/// What one site allows, compiled.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    catalogue: Arc<Catalogue>,
+    unlisted: Unlisted,
+    revision: Arc<str>,
+}
+
+impl Policy {
+    /// A policy over a catalogue. `inputs` is everything the verdicts depend
+    /// on, in text: its hash is the policy's revision.
+    #[must_use]
+    pub fn new(catalogue: Arc<Catalogue>, unlisted: Unlisted, inputs: &[&str]) -> Self {
+        let mut hash = Sha256::new();
+        for input in inputs {
+            hash.update((input.len() as u64).to_be_bytes());
+            hash.update(input);
+        }
+        hash.update([unlisted as u8]);
+        let revision =
+            hash.finalize().iter().take(5).map(|byte| format!("{byte:02x}")).collect::<String>();
+        Self { catalogue, unlisted, revision: Arc::from(revision) }
+    }
+
+    /// Decides whether `subject` may reach, or come from, a visitor who gave
+    /// `consent`, on a page of `host`.
+    ///
+    /// What nobody in the catalogue claims passes unless the site says
+    /// otherwise: a proxy that guesses breaks pages, and a broken page teaches
+    /// operators to switch it off.
+    #[must_use]
+    pub fn decide(&self, subject: Subject<'_>, host: &str, consent: &Consent) -> Ruling<'_> {
+        let (identity, third_party) = match subject {
+            Subject::Load { kind, url } => {
+                let third_party = !is_first_party(url, host);
+                let by_vendor = if third_party {
+                    self.catalogue.identify(subject)
+                } else {
+                    self.catalogue.identify(Subject::OwnPath(url.path()))
+                };
+                (
+                    by_vendor.or_else(|| self.catalogue.listed(kind, url, host, third_party)),
+                    third_party,
+                )
+            }
+            other => (self.catalogue.identify(other), false),
+        };
+        let verdict = match &identity {
+            Some(identity) => verdict_on(identity, consent),
+            None if third_party => match self.unlisted {
+                Unlisted::Allow | Unlisted::Observe => Verdict::Allow(Basis::Unlisted),
+                Unlisted::Block => Verdict::Block(Grounds::Unlisted),
+            },
+            None => Verdict::Allow(Basis::FirstParty),
+        };
+        Ruling { verdict, identity }
+    }
+
+    /// Decides on an inline script, which may be several vendors' at once: one
+    /// purpose that is not granted is enough to withhold it.
+    #[must_use]
+    pub fn decide_inline(&self, code: &[u8], host: &str, consent: &Consent) -> Ruling<'_> {
+        let mut allowed = None;
+        let by_list = || {
+            let loaded = self.catalogue.loaded_by_code(code);
+            loaded.into_iter().filter_map(|url| {
+                let third_party = !is_first_party(&url, host);
+                let claimed = third_party
+                    && self
+                        .catalogue
+                        .identify(Subject::Load { kind: Kind::Script, url: &url })
+                        .is_some();
+                if claimed {
+                    None
+                } else {
+                    self.catalogue.listed(Kind::Inline, &url, host, third_party)
+                }
+            })
+        };
+        for identity in
+            self.catalogue.identify_inline_all(code).chain(std::iter::once_with(by_list).flatten())
+        {
+            let verdict = verdict_on(&identity, consent);
+            let ruling = Ruling { verdict, identity: Some(identity) };
+            if verdict.blocks() {
+                return ruling;
+            }
+            allowed.get_or_insert(ruling);
+        }
+        allowed.unwrap_or(Ruling { verdict: Verdict::Allow(Basis::FirstParty), identity: None })
+    }
+
+    /// Decides on something that has no rule of its own but a fixed purpose,
+    /// such as the visitor's address.
+    #[must_use]
+    pub fn decide_purpose(&self, purpose: Purpose, consent: &Consent) -> Verdict {
+        if consent.grants(purpose) {
+            Verdict::Allow(Basis::Granted(purpose))
+        } else {
+            Verdict::Block(Grounds::NotGranted(purpose))
+        }
+    }
+
+    /// The catalogue behind the policy.
+    #[must_use]
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// A short name that changes whenever a verdict could.
+    #[must_use]
+    pub fn revision(&self) -> &Arc<str> {
+        &self.revision
+    }
+
+    /// What happens to third parties that nobody claims.
+    #[must_use]
+    pub fn unlisted(&self) -> Unlisted {
+        self.unlisted
+    }
+}
+
+fn verdict_on(identity: &Identity<'_>, consent: &Consent) -> Verdict {
+    let vendor = identity.vendor;
+    if vendor.purpose == Purpose::Necessary {
+        return Verdict::Allow(Basis::Necessary);
+    }
+    match vendor.purposes.iter().find(|purpose| !consent.grants(*purpose)) {
+        Some(missing) => Verdict::Block(Grounds::NotGranted(missing)),
+        None => Verdict::Allow(Basis::Granted(vendor.purpose)),
+    }
+}
+
+/// Whether an address belongs to the site that `host` is part of: the same
+/// host, or the same registrable domain by the public suffix list.
+#[must_use]
+pub fn is_first_party(url: &Url, host: &str) -> bool {
+    match url.scheme() {
+        "http" | "https" | "ws" | "wss" => {}
+        // Addresses without a host (`data:`, `blob:`, `about:`) stay in the page.
+        _ => return true,
+    }
+    let Some(other) = url.host_str() else { return true };
+    let other = other.strip_suffix('.').unwrap_or(other);
+    if other == host {
+        return true;
+    }
+    match (registrable(other), registrable(host)) {
+        (Some(a), Some(b)) => a == b,
+        _ => false,
+    }
+}
+
+/// The registrable domain of a host: `shop.example.co.uk` is part of
+/// `example.co.uk`. Addresses and single labels have none.
+#[must_use]
+pub fn registrable(host: &str) -> Option<&str> {
+    if host.starts_with('[') || host.parse::<std::net::IpAddr>().is_ok() {
+        return None;
+    }
+    psl::domain_str(host)
+}
+
+/// The kinds that are loads of an address, for callers that read `Kind` names.
+#[must_use]
+pub const fn is_load(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Script
+            | Kind::Frame
+            | Kind::Image
+            | Kind::Style
+            | Kind::Font
+            | Kind::Media
+            | Kind::Object
+            | Kind::Hint
+            | Kind::Connect
+            | Kind::Refresh
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::SourceFile;
+    use crate::purpose::PurposeSet;
+
+    fn policy(unlisted: Unlisted) -> Policy {
+        let text = "
+            [[vendor]]
+            id = 'acme'
+            name = 'Acme Ads'
+            owner = 'Acme'
+            purposes = ['marketing', 'personalization']
+            about = 'Ads.'
+            source = 'https://acme.example'
+            hosts = ['ads.acme.example']
+            cookies = ['_acme', 'cart']
+            own_paths = ['/acme/collect']
+            inline = [\"acme('init'\"]
+            [[vendor]]
+            id = 'shop'
+            name = 'Shop'
+            owner = 'the site'
+            purposes = ['necessary']
+            reason = 'The cart.'
+            about = 'Keeps the cart.'
+            source = 'https://shop.example'
+            cookies = ['cart']
+        ";
+        let file = SourceFile { name: "test".into(), text: text.into() };
+        Policy::new(Arc::new(Catalogue::compile(&[file]).unwrap()), unlisted, &[text])
+    }
+
+    fn verdict(policy: &Policy, url: &str, granted: PurposeSet) -> Verdict {
+        let url = Url::parse(url).unwrap();
+        let subject = Subject::Load { kind: Kind::Script, url: &url };
+        policy.decide(subject, "www.shop.example", &Consent::chosen(granted)).verdict
+    }
+
+    #[test]
+    fn nothing_passes_before_all_its_purposes_are_granted() {
+        let policy = policy(Unlisted::Observe);
+        let marketing = PurposeSet::NECESSARY.with(Purpose::Marketing);
+        let both = marketing.with(Purpose::Personalization);
+        let url = "https://x.ads.acme.example./p.js";
+        let not = |purpose| Verdict::Block(Grounds::NotGranted(purpose));
+        assert_eq!(verdict(&policy, url, PurposeSet::EMPTY), not(Purpose::Personalization));
+        assert_eq!(verdict(&policy, url, marketing), not(Purpose::Personalization));
+        assert_eq!(verdict(&policy, url, both), Verdict::Allow(Basis::Granted(Purpose::Marketing)));
+    }
+
+    #[test]
+    fn a_stranger_passes_unless_the_site_says_otherwise() {
+        let url = "https://cdn.stranger.example/x.js";
+        assert_eq!(
+            verdict(&policy(Unlisted::Observe), url, PurposeSet::EMPTY),
+            Verdict::Allow(Basis::Unlisted)
+        );
+        assert_eq!(
+            verdict(&policy(Unlisted::Block), url, PurposeSet::EMPTY),
+            Verdict::Block(Grounds::Unlisted)
+        );
+        let own = "https://static.shop.example/x.js";
+        assert_eq!(
+            verdict(&policy(Unlisted::Block), own, PurposeSet::EMPTY),
+            Verdict::Allow(Basis::FirstParty)
+        );
+    }
+
+    #[test]
+    fn c9_what_is_necessary_wins() {
+        let policy = policy(Unlisted::Observe);
+        let silent = Consent::silent();
+        let decide = |name| policy.decide(Subject::Cookie(name), "shop.example", &silent).verdict;
+        assert_eq!(decide("cart"), Verdict::Allow(Basis::Necessary));
+        assert!(decide("_acme").blocks());
+    }
+
+    #[test]
+    fn a_tracking_path_on_the_own_host_is_found() {
+        let policy = policy(Unlisted::Observe);
+        assert!(
+            verdict(&policy, "https://www.shop.example/acme/collect?x=1", PurposeSet::EMPTY)
+                .blocks()
+        );
+    }
+}

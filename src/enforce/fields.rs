@@ -1,0 +1,96 @@
+//! Takes header fields and queries apart without disturbing what stays.
+
+/// The cookies of a `Cookie` field as sent, and the name of each.
+pub(super) fn cookie_pairs(field: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    field.split(|byte| *byte == b';').map(<[u8]>::trim_ascii).filter(|pair| !pair.is_empty()).map(
+        |pair| {
+            let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
+            (pair, name.trim_ascii())
+        },
+    )
+}
+
+/// The cookie name of a `Set-Cookie` field.
+pub(super) fn set_cookie_name(field: &[u8]) -> &[u8] {
+    let pair = field.split(|byte| *byte == b';').next().unwrap_or_default();
+    pair.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii()
+}
+
+/// The query without the parameters for which `goes` says so, every other byte
+/// as it was; `None` when nothing goes.
+pub(super) fn filter_query(query: &str, mut goes: impl FnMut(&str) -> bool) -> Option<String> {
+    let mut kept = Vec::new();
+    let mut changed = false;
+    for pair in query.split('&') {
+        let name = pair.split('=').next().unwrap_or_default();
+        let name = percent_encoding::percent_decode_str(name).decode_utf8();
+        if name.is_ok_and(|name| !name.is_empty() && goes(&name)) {
+            changed = true;
+        } else {
+            kept.push(pair);
+        }
+    }
+    changed.then(|| kept.join("&"))
+}
+
+/// The members of a comma-separated field; commas in quotes and in `<...>`
+/// separate nothing.
+pub(super) fn list_members(field: &str) -> Vec<&str> {
+    let mut members = Vec::new();
+    let (mut start, mut quoted, mut angled, mut escaped) = (0, false, false, false);
+    for (at, c) in field.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' if !angled => quoted = !quoted,
+            '<' if !quoted => angled = true,
+            '>' if !quoted => angled = false,
+            ',' if !quoted && !angled => {
+                members.push(field.get(start..at).unwrap_or_default().trim());
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    members.push(field.get(start..).unwrap_or_default().trim());
+    members.retain(|member| !member.is_empty());
+    members
+}
+
+/// A parameter of a `Link` member, unquoted: `rel` of `<x>; rel="preload"`.
+pub(super) fn member_parameter<'m>(member: &'m str, name: &str) -> Option<&'m str> {
+    let after = member.split_once('>').map_or(member, |(_, after)| after);
+    after.split(';').find_map(|parameter| {
+        let (key, value) = parameter.split_once('=')?;
+        key.trim().eq_ignore_ascii_case(name).then(|| value.trim().trim_matches('"'))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c6_only_the_named_parameters_go() {
+        let goes = |name: &str| name == "gclid";
+        for (query, expected) in [
+            ("a=1&gclid=x&b=%20+&b", Some("a=1&b=%20+&b")),
+            ("gclid=x", Some("")),
+            ("g%63lid=x&a", Some("a")),
+            ("a=gclid&&x", None),
+            ("gclidx=1", None),
+        ] {
+            assert_eq!(filter_query(query, goes).as_deref(), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn links_are_told_apart() {
+        let field =
+            r#"<https://a.example/x,y>; rel="preload", </b>;rel=preconnect; title="a, \"b"  ,,"#;
+        let members = list_members(field);
+        assert_eq!(members.len(), 2);
+        assert_eq!(member_parameter(members[0], "REL"), Some("preload"));
+        assert_eq!(member_parameter(members[1], "rel"), Some("preconnect"));
+    }
+}

@@ -1,0 +1,270 @@
+//! Rewrites a page so that nothing the visitor did not agree to can load.
+//!
+//! A blocked element becomes a *held node*: the same node in the same place,
+//! inert, with no vendor address or code left in it. Nodes are never removed,
+//! so frameworks that take over the markup find what they expect. What nobody
+//! blocks arrives byte for byte.
+
+mod address;
+mod css;
+mod elements;
+mod held;
+mod lookahead;
+mod page;
+
+pub(crate) use address::refresh_address;
+pub(crate) use elements::link;
+
+use crate::consent::Consent;
+use crate::policy::{Decisions, Policy};
+
+use encoding_rs::{Encoding, WINDOWS_1252};
+use lol_html::send::{HtmlRewriter, Settings};
+use lol_html::{
+    AsciiCompatibleEncoding, DocumentContentHandlers, ElementContentHandlers, MemorySettings,
+    Selector,
+};
+use lookahead::{Lookahead, Passed, TEXTS};
+use page::Page;
+use std::borrow::Cow;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use url::Url;
+
+/// What a page is judged by.
+#[derive(Clone, Debug)]
+pub struct PageContext {
+    /// What may pass.
+    pub policy: Policy,
+    /// What this visitor agreed to.
+    pub consent: Consent,
+    /// The page's host, without port.
+    pub host: String,
+    /// The page's address, against which others are resolved.
+    pub url: Url,
+    /// Whether verdicts are carried out; otherwise not a byte is changed.
+    pub enforcing: bool,
+    /// Where a visitor can choose, for placeholders.
+    pub choices_url: String,
+    /// Markup to add at the end of the page; ASCII.
+    pub appended: String,
+    /// Memory for one page, in bytes.
+    pub memory_bytes: usize,
+}
+
+/// Why a page could not be rewritten. It is not passed on then.
+#[derive(Debug, thiserror::Error)]
+pub enum RewriteError {
+    /// It needs more memory than one page may have.
+    #[error("the page needs more memory than `limits.page_memory_bytes` allows")]
+    TooLarge,
+    /// The rewriter gave up.
+    #[error("the page cannot be rewritten: {0}")]
+    Unparsable(String),
+}
+
+/// The elements that can load something, run something or change what
+/// addresses mean.
+const SELECTORS: [&str; 27] = [
+    "script",
+    "noscript",
+    "style",
+    "link",
+    "base",
+    "meta",
+    "img",
+    "image",
+    "source",
+    "iframe",
+    "frame",
+    "fencedframe",
+    "portal",
+    "embed",
+    "object",
+    "applet",
+    "video",
+    "audio",
+    "track",
+    "input[src]",
+    "use",
+    "feImage",
+    "amp-pixel",
+    "amp-iframe",
+    "a[ping]",
+    "area[ping]",
+    "[background]",
+];
+
+static COMPILED: LazyLock<Vec<Selector>> =
+    LazyLock::new(|| SELECTORS.iter().filter_map(|selector| selector.parse().ok()).collect());
+
+static STYLED: LazyLock<Option<Selector>> = LazyLock::new(|| "[style]".parse().ok());
+
+type Output = Arc<Mutex<Vec<u8>>>;
+type Sink = Box<dyn FnMut(&[u8]) + Send>;
+
+/// Rewrites one page as it streams through.
+pub struct Rewriter {
+    inner: Option<HtmlRewriter<'static, Sink>>,
+    lookahead: Lookahead,
+    page: Arc<Mutex<Page>>,
+    output: Output,
+}
+
+impl Rewriter {
+    /// A rewriter for a page in an ASCII-compatible `encoding`.
+    #[must_use]
+    pub fn new(context: Arc<PageContext>, encoding: &'static Encoding) -> Self {
+        let memory = context.memory_bytes.max(64 * 1024);
+        let page = Page::new(context, encoding);
+        Self::with_page(page, memory)
+    }
+
+    fn with_page(page: Page, memory: usize) -> Self {
+        let page = Arc::new(Mutex::new(page));
+        let output: Output = Arc::default();
+        let sink: Sink = {
+            let output = Arc::clone(&output);
+            Box::new(move |chunk: &[u8]| lock(&output).extend_from_slice(chunk))
+        };
+        Self {
+            inner: Some(HtmlRewriter::new(settings(&page, memory), sink)),
+            lookahead: Lookahead::new(memory),
+            page,
+            output,
+        }
+    }
+
+    /// Takes more of the page and gives back what can be sent.
+    ///
+    /// # Errors
+    /// When the page cannot be rewritten; then nothing more may be sent.
+    pub fn write(&mut self, input: &[u8]) -> Result<Vec<u8>, RewriteError> {
+        let passed = self.lookahead.push(input)?;
+        self.feed(passed)?;
+        Ok(std::mem::take(&mut *lock(&self.output)))
+    }
+
+    /// The page has ended: gives back the rest.
+    ///
+    /// # Errors
+    /// When the page cannot be rewritten.
+    pub fn finish(&mut self) -> Result<Vec<u8>, RewriteError> {
+        let rest = self.lookahead.finish()?;
+        self.feed(rest)?;
+        if let Some(inner) = self.inner.take() {
+            inner.end().map_err(error)?;
+        }
+        Ok(std::mem::take(&mut *lock(&self.output)))
+    }
+
+    /// Whether anything was changed so far.
+    #[must_use]
+    pub fn changed(&self) -> bool {
+        lock(&self.page).changed
+    }
+
+    /// Takes the decisions made so far.
+    #[must_use]
+    pub fn take_decisions(&mut self) -> Decisions {
+        std::mem::take(&mut lock(&self.page).decisions)
+    }
+
+    fn feed(&mut self, passed: Passed) -> Result<(), RewriteError> {
+        if passed.bytes.is_empty() {
+            return Ok(());
+        }
+        let window = {
+            let mut page = lock(&self.page);
+            page.look_at(passed)
+        };
+        match &mut self.inner {
+            Some(inner) => inner.write(&window).map_err(|e| {
+                self.inner = None;
+                error(e)
+            }),
+            None => Err(RewriteError::Unparsable("it failed before".to_owned())),
+        }
+    }
+}
+
+/// How every reader of a page is set up, so that all see the same elements.
+fn parser_settings(memory: usize) -> Settings<'static, 'static> {
+    let settings = Settings::new_send()
+        .with_memory_settings(
+            MemorySettings::new()
+                .with_preallocated_parsing_buffer_size(1024)
+                .with_max_allowed_memory_usage(memory),
+        )
+        .with_strict(false);
+    match AsciiCompatibleEncoding::new(WINDOWS_1252) {
+        Some(encoding) => settings.with_encoding(encoding),
+        None => settings,
+    }
+}
+
+fn settings(page: &Arc<Mutex<Page>>, memory: usize) -> Settings<'static, 'static> {
+    let mut settings = parser_settings(memory);
+    for selector in COMPILED.iter() {
+        let page = Arc::clone(page);
+        let handlers = ElementContentHandlers::default().element(
+            move |element: &mut lol_html::send::Element<'_, '_>| {
+                lock(&page).element(element);
+                Ok(())
+            },
+        );
+        settings = settings.append_element_content_handler((Cow::Borrowed(selector), handlers));
+    }
+    if let Some(selector) = STYLED.as_ref() {
+        let page = Arc::clone(page);
+        let handlers = ElementContentHandlers::default().element(
+            move |element: &mut lol_html::send::Element<'_, '_>| {
+                lock(&page).style_attribute(element);
+                Ok(())
+            },
+        );
+        settings = settings.append_element_content_handler((Cow::Borrowed(selector), handlers));
+    }
+    if let Some(selector) = TEXTS.as_ref() {
+        let page = Arc::clone(page);
+        let handlers = ElementContentHandlers::default().element(
+            move |element: &mut lol_html::send::Element<'_, '_>| {
+                lock(&page).restore(element);
+                Ok(())
+            },
+        );
+        settings = settings.append_element_content_handler((Cow::Borrowed(selector), handlers));
+    }
+    let page = Arc::clone(page);
+    settings.append_document_content_handler(DocumentContentHandlers::default().end(
+        move |end: &mut lol_html::html_content::DocumentEnd<'_>| {
+            let mut page = lock(&page);
+            if let Some(markup) = page.take_appended() {
+                end.append(&markup, lol_html::html_content::ContentType::Html);
+            }
+            Ok(())
+        },
+    ))
+}
+
+fn error(error: lol_html::errors::RewritingError) -> RewriteError {
+    match error {
+        lol_html::errors::RewritingError::MemoryLimitExceeded(_) => RewriteError::TooLarge,
+        other => RewriteError::Unparsable(other.to_string()),
+    }
+}
+
+/// Nothing that holds these locks can panic halfway through a change.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_selector_compiles() {
+        assert_eq!(COMPILED.len(), SELECTORS.len());
+        assert!(STYLED.is_some() && TEXTS.is_some());
+    }
+}

@@ -1,0 +1,361 @@
+//! Walks the elements of one page and turns the blocked ones into held nodes.
+
+mod judge;
+
+use crate::catalogue::{Kind, Subject};
+use crate::enforce::html::PageContext;
+use crate::enforce::html::address::attribute_text;
+use crate::enforce::html::elements::{ScriptType, script_type};
+use crate::enforce::html::held::{Found, escape, is_seen, keep_shape, placeholder};
+use crate::enforce::html::lookahead::{Content, Passed};
+use crate::policy::{Decision, Decisions, Layer};
+use crate::purpose::Purpose;
+use judge::UNREADABLE;
+
+use bytes::Bytes;
+use encoding_rs::{Encoding, WINDOWS_1252};
+use lol_html::html_content::ContentType;
+use lol_html::send::Element;
+use memchr::memchr;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+use url::Url;
+
+/// One page, or one document inside it.
+#[derive(Debug)]
+pub(super) struct Page {
+    context: Arc<PageContext>,
+    encoding: &'static Encoding,
+    base: Url,
+    has_base: bool,
+    depth: u8,
+    held: u32,
+    /// The first purpose that something was withheld for.
+    withheld: Option<Purpose>,
+    /// The input the rewriter is working on, and where it stands in the page.
+    window: Bytes,
+    window_start: usize,
+    /// Where the contents of the elements in it stand.
+    contents: HashMap<usize, Option<Range<usize>>>,
+    /// The start tags in it that the rewriter does not see as they are.
+    mended: HashMap<usize, Range<usize>>,
+    /// The last element whose attributes were changed.
+    touched: Option<usize>,
+    pub(super) changed: bool,
+    pub(super) decisions: Decisions,
+}
+
+impl Page {
+    pub(super) fn new(context: Arc<PageContext>, encoding: &'static Encoding) -> Self {
+        let base = context.url.clone();
+        Self {
+            context,
+            encoding,
+            base,
+            has_base: false,
+            depth: 0,
+            held: 0,
+            withheld: None,
+            window: Bytes::new(),
+            window_start: 0,
+            contents: HashMap::new(),
+            mended: HashMap::new(),
+            touched: None,
+            changed: false,
+            decisions: Decisions::default(),
+        }
+    }
+
+    /// Takes what can be judged next, and gives back what the rewriter is to
+    /// read of it.
+    pub(super) fn look_at(&mut self, passed: Passed) -> Bytes {
+        self.window_start += self.window.len();
+        let seen = passed.seen(self.window_start);
+        self.window = passed.bytes;
+        self.contents.clear();
+        self.contents
+            .extend(passed.contents.into_iter().map(|Content { element, range }| (element, range)));
+        self.mended.clear();
+        self.mended.extend(passed.mended.into_iter().map(|tag| (tag.start, tag)));
+        seen
+    }
+
+    /// Gives a tag that the rewriter was not shown as it is its own form back,
+    /// after everything else has judged it.
+    pub(super) fn restore(&mut self, element: &mut Element<'_, '_>) {
+        let start = element.source_location().bytes().start;
+        if let Some(tag) = self.mended.remove(&start)
+            && self.touched != Some(start)
+            && let Some(original) = self.slice(&tag)
+        {
+            element.start_tag().replace(&as_latin(&original), ContentType::Html);
+        }
+    }
+
+    /// What to add at the end, once.
+    pub(super) fn take_appended(&mut self) -> Option<String> {
+        if self.depth > 0 || self.context.appended.is_empty() {
+            return None;
+        }
+        self.changed = true;
+        Some(self.context.appended.clone())
+    }
+
+    pub(super) fn element(&mut self, element: &mut Element<'_, '_>) {
+        let tag = element.tag_name();
+        match tag.as_str() {
+            "base" => self.base_element(element),
+            "noscript" => self.noscript(element),
+            "style" => self.style_element(element),
+            "script" => self.script(element),
+            "meta" => self.meta(element),
+            _ => self.loading_element(element, &tag),
+        }
+    }
+
+    /// The first `<base href>` changes what every later address means.
+    fn base_element(&mut self, element: &Element<'_, '_>) {
+        if self.has_base {
+            return;
+        }
+        if let Some(href) = element.get_attribute("href") {
+            let href = attribute_text(&href, self.encoding);
+            match self.context.url.join(&href) {
+                // Browsers ignore a base that nothing can be relative to.
+                Ok(url) if !matches!(url.scheme(), "data" | "javascript") => self.base = url,
+                Ok(_) | Err(_) => {}
+            }
+            self.has_base = true;
+        }
+    }
+
+    /// Without scripting, what stands in `noscript` is markup like any other.
+    fn noscript(&mut self, element: &mut Element<'_, '_>) {
+        let rewritten = match self.content(element) {
+            Some(content) if memchr(b'<', &content).is_none() => return,
+            Some(content) => self.inner_document(&content, self.encoding),
+            None => Some(self.unreadable("noscript")),
+        };
+        if let Some(rewritten) = rewritten
+            && self.context.enforcing
+        {
+            element.set_inner_content(&as_latin(&rewritten.bytes), ContentType::Html);
+        }
+    }
+
+    fn style_element(&mut self, element: &mut Element<'_, '_>) {
+        let rewritten = match self.content(element) {
+            Some(content) => {
+                let css = as_latin(&content);
+                let judged = if is_foreign(element) && css.contains('&') && !is_one_cdata(&css) {
+                    let css = attribute_text(&css, self.encoding);
+                    self.judge_css(&css, None, &mut Found::default()).map(|css| escape(&css))
+                } else {
+                    self.judge_css(&css, Some(self.encoding), &mut Found::default())
+                };
+                // In SVG it holds markup: nothing that is put back as text may
+                // bring elements with it.
+                let is_text = !is_foreign(element) || !css.contains('<') || is_one_cdata(&css);
+                judged.map(|css| if is_text { css } else { String::new() })
+            }
+            None => {
+                self.unreadable("style");
+                Some(String::new())
+            }
+        };
+        if let Some(rewritten) = rewritten
+            && self.context.enforcing
+        {
+            element.set_inner_content(&rewritten, ContentType::Html);
+        }
+    }
+
+    pub(super) fn style_attribute(&mut self, element: &mut Element<'_, '_>) {
+        let Some(raw) = element.get_attribute("style") else { return };
+        let css = attribute_text(&raw, self.encoding);
+        if let Some(rewritten) = self.judge_css(&css, None, &mut Found::default())
+            && self.context.enforcing
+        {
+            self.set(element, "style", &escape(&rewritten));
+        }
+    }
+
+    fn script(&mut self, element: &mut Element<'_, '_>) {
+        let kind = element.get_attribute("type").map(|raw| attribute_text(&raw, self.encoding));
+        let kind = script_type(kind.as_deref());
+        let mut found = self.judge_attributes(element, "script");
+        let external = ["src", "href", "xlink:href"].iter().any(|name| element.has_attribute(name));
+        if found.offending.is_empty() && !external {
+            match kind {
+                ScriptType::Code => self.judge_code(element, &mut found),
+                ScriptType::Addresses => self.judge_addresses(element, &mut found),
+                ScriptType::Data => {}
+            }
+        }
+        if found.offending.is_empty() || !self.context.enforcing {
+            self.changed |= !found.offending.is_empty() && self.context.enforcing;
+            return;
+        }
+        keep_shape(element);
+        self.set(element, "type", "text/plain");
+        element.set_inner_content("", ContentType::Html);
+        self.mark_held(element, &found);
+    }
+
+    fn judge_code(&mut self, element: &Element<'_, '_>, found: &mut Found) {
+        let context = Arc::clone(&self.context);
+        let ruling = match self.content(element) {
+            Some(code) if is_foreign(element) => context.policy.decide_inline(
+                htmlize::unescape(as_latin(&code)).as_bytes(),
+                &context.host,
+                &context.consent,
+            ),
+            Some(code) => context.policy.decide_inline(&code, &context.host, &context.consent),
+            None => UNREADABLE,
+        };
+        if ruling.identity.is_some() || ruling.verdict.blocks() {
+            self.decisions.push(Decision::on_inline(&ruling));
+        }
+        if ruling.verdict.blocks() {
+            found.note("", &ruling);
+        }
+    }
+
+    /// Import maps and speculation rules: every string in them that is an
+    /// address counts.
+    fn judge_addresses(&mut self, element: &Element<'_, '_>, found: &mut Found) {
+        let Some(content) = self.content(element) else {
+            self.decisions.push(Decision::on_inline(&UNREADABLE));
+            return found.note("", &UNREADABLE);
+        };
+        let Ok(json) = serde_json::from_slice::<serde_json::Value>(&content) else { return };
+        let mut strings = Vec::new();
+        collect_strings(&json, &mut strings, 0);
+        for text in strings {
+            self.judge(&text, Kind::Script, "", found);
+        }
+    }
+
+    fn meta(&mut self, element: &mut Element<'_, '_>) {
+        let Some(equivalent) = element.get_attribute("http-equiv") else { return };
+        match equivalent.trim().to_ascii_lowercase().as_str() {
+            "refresh" => self.loading_element(element, "meta"),
+            name @ ("accept-ch" | "delegate-ch") => {
+                let context = Arc::clone(&self.context);
+                let ruling = context.policy.decide(
+                    Subject::ResponseHeader("accept-ch"),
+                    &context.host,
+                    &context.consent,
+                );
+                if ruling.identity.is_some() {
+                    self.decisions.push(Decision::on_name(
+                        &ruling,
+                        Layer::Html,
+                        Kind::ResponseHeader,
+                        name,
+                    ));
+                }
+                if ruling.verdict.blocks() && context.enforcing {
+                    element.remove_attribute("content");
+                    let mut found = Found::default();
+                    found.note("content", &ruling);
+                    self.mark_held(element, &found);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn loading_element(&mut self, element: &mut Element<'_, '_>, tag: &str) {
+        let found = self.judge_attributes(element, tag);
+        if found.offending.is_empty() || !self.context.enforcing {
+            return;
+        }
+        let is_frame = matches!(tag, "iframe" | "frame" | "fencedframe" | "portal");
+        if is_frame && !found.offending.iter().all(|name| name == "srcdoc") {
+            let seen = is_seen(element);
+            keep_shape(element);
+            if tag == "iframe" && seen {
+                let placeholder = placeholder(&found, &self.context.choices_url);
+                self.set(element, "srcdoc", &escape(&placeholder));
+            }
+        } else {
+            for name in &found.offending {
+                element.remove_attribute(name);
+            }
+        }
+        self.mark_held(element, &found);
+    }
+
+    /// What stands between an element's tags, or `None` when it is too long to
+    /// be read.
+    fn content(&self, element: &Element<'_, '_>) -> Option<Bytes> {
+        if !element.can_have_content() {
+            return Some(Bytes::new());
+        }
+        let range = self.contents.get(&element.source_location().bytes().start)?.clone()?;
+        self.slice(&range)
+    }
+
+    /// What stands at a place in the page that the rewriter is working on.
+    fn slice(&self, range: &Range<usize>) -> Option<Bytes> {
+        let (start, end) = (
+            range.start.checked_sub(self.window_start)?,
+            range.end.checked_sub(self.window_start)?,
+        );
+        (start <= end && end <= self.window.len()).then(|| self.window.slice(start..end))
+    }
+
+    fn mark_held(&mut self, element: &mut Element<'_, '_>, found: &Found) {
+        self.held += 1;
+        self.withheld = self.withheld.or(found.purpose);
+        let number = self.held.to_string();
+        self.set(element, "data-consentry-held", &number);
+        let purpose = found.purpose.map_or("unlisted", Purpose::name);
+        self.set(element, "data-consentry-purpose", purpose);
+    }
+
+    /// Sets an attribute; the names used here are valid, so it cannot fail.
+    fn set(&mut self, element: &mut Element<'_, '_>, name: &str, value: &str) {
+        self.changed |= element.set_attribute(name, value).is_ok();
+        self.touched = Some(element.source_location().bytes().start);
+    }
+}
+
+/// Whether it is SVG or MathML, where scripts and styles hold markup.
+fn is_foreign(element: &Element<'_, '_>) -> bool {
+    !element.namespace_uri().ends_with("/xhtml")
+}
+
+/// Whether the content of an SVG style is nothing but one CDATA section.
+fn is_one_cdata(content: &str) -> bool {
+    content
+        .trim()
+        .strip_prefix("<![CDATA[")
+        .and_then(|rest| rest.strip_suffix("]]>"))
+        .is_some_and(|inner| !inner.contains("]]>"))
+}
+
+/// Bytes as the rewriter's text: see `attribute_text`.
+fn as_latin(bytes: &[u8]) -> Cow<'_, str> {
+    let (text, _) = WINDOWS_1252.decode_without_bom_handling(bytes);
+    text
+}
+
+fn collect_strings(json: &serde_json::Value, out: &mut Vec<String>, depth: u8) {
+    match json {
+        serde_json::Value::String(text) => out.push(text.clone()),
+        serde_json::Value::Array(items) if depth < 16 => {
+            items.iter().for_each(|item| collect_strings(item, out, depth + 1));
+        }
+        serde_json::Value::Object(items) if depth < 16 => {
+            for (key, value) in items {
+                out.push(key.clone());
+                collect_strings(value, out, depth + 1);
+            }
+        }
+        _ => {}
+    }
+}

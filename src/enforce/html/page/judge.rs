@@ -1,0 +1,205 @@
+//! Judges what the attributes, styles and documents of an element load.
+
+use crate::catalogue::{Kind, Subject};
+use crate::enforce::html::address::{
+    Carried, attribute_text, carried, refresh_address, srcset_addresses, text,
+};
+use crate::enforce::html::elements::{Shape, loads};
+use crate::enforce::html::held::{Found, escape};
+use crate::enforce::html::page::{Page, as_latin};
+use crate::enforce::html::{Rewriter, css, lock};
+use crate::policy::{Basis, Decision, Grounds, Layer, Ruling, Verdict};
+use crate::purpose::Purpose;
+
+use encoding_rs::{Encoding, UTF_8};
+use lol_html::send::Element;
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// How deep documents may hold documents (`srcdoc`, `noscript`, `data:`).
+const MAX_DEPTH: u8 = 4;
+
+/// The ruling on what cannot be judged.
+pub(super) const UNREADABLE: Ruling<'static> =
+    Ruling { verdict: Verdict::Block(Grounds::Unreadable), identity: None };
+
+/// What takes the place of a document inside this one.
+#[derive(Default)]
+pub(super) struct Rewritten {
+    pub(super) bytes: Vec<u8>,
+    /// The first purpose that is missing in it.
+    pub(super) purpose: Option<Purpose>,
+}
+
+impl Page {
+    /// Judges everything an element's attributes load.
+    pub(super) fn judge_attributes(&mut self, element: &mut Element<'_, '_>, tag: &str) -> Found {
+        let mut found = Found::default();
+        let rel = match tag {
+            "link" => element
+                .get_attribute("rel")
+                .map(|raw| attribute_text(&raw, self.encoding))
+                .unwrap_or_default(),
+            _ => String::new(),
+        };
+        // Of two attributes of one name browsers take the first.
+        let mut seen = HashSet::new();
+        let attributes: Vec<(String, String)> = element
+            .attributes()
+            .iter()
+            .map(|attribute| (attribute.name(), attribute.value()))
+            .filter(|(name, _)| seen.insert(name.clone()))
+            .collect();
+        for (name, raw) in attributes {
+            let Some((kind, shape)) = loads(tag, &name, &rel) else { continue };
+            let text = attribute_text(&raw, self.encoding);
+            match shape {
+                Shape::One => self.judge(&text, kind, &name, &mut found),
+                Shape::Set => {
+                    for address in srcset_addresses(&text) {
+                        self.judge(address, kind, &name, &mut found);
+                    }
+                }
+                Shape::List => {
+                    for address in text.split_ascii_whitespace() {
+                        self.judge(address, kind, &name, &mut found);
+                    }
+                }
+                Shape::Refresh => {
+                    if let Some(address) = refresh_address(&text) {
+                        self.judge(address, kind, &name, &mut found);
+                    }
+                }
+                Shape::Document => {
+                    if let Some(rewritten) = self.inner_document(text.as_bytes(), UTF_8)
+                        && self.context.enforcing
+                        && let Ok(rewritten) = std::str::from_utf8(&rewritten.bytes)
+                    {
+                        self.set(element, &name, &escape(rewritten));
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    /// Judges one address; `attribute` goes when it is blocked.
+    pub(super) fn judge(&mut self, text: &str, kind: Kind, attribute: &str, found: &mut Found) {
+        let Ok(url) = self.base.join(text) else { return };
+        let context = Arc::clone(&self.context);
+        match carried(&url) {
+            Some(Carried::Code(code)) if kind != Kind::Image => {
+                let ruling = context.policy.decide_inline(&code, &context.host, &context.consent);
+                if ruling.identity.is_some() {
+                    self.decisions.push(Decision::on_inline(&ruling));
+                }
+                if ruling.verdict.blocks() {
+                    found.note(attribute, &ruling);
+                }
+                return;
+            }
+            // A picture loads nothing, even one that is a document.
+            Some(Carried::Document(document)) if kind != Kind::Image => {
+                if let Some(rewritten) = self.inner_document(&document, UTF_8) {
+                    found.offending.push(attribute.to_owned());
+                    found.purpose = found.purpose.or(rewritten.purpose);
+                }
+                return;
+            }
+            Some(Carried::Style(css)) if kind == Kind::Style => {
+                self.depth += 1;
+                let blocked = if self.depth > MAX_DEPTH {
+                    self.unreadable("style");
+                    true
+                } else {
+                    self.judge_css(&as_latin(&css), Some(UTF_8), found).is_some()
+                };
+                self.depth -= 1;
+                if blocked {
+                    found.offending.push(attribute.to_owned());
+                }
+                return;
+            }
+            _ => {}
+        }
+        let ruling = context.policy.decide(
+            Subject::Load { kind, url: &url },
+            &context.host,
+            &context.consent,
+        );
+        if ruling.verdict != Verdict::Allow(Basis::FirstParty) {
+            self.decisions.push(Decision::on_url(&ruling, Layer::Html, kind, &url));
+        }
+        if ruling.verdict.blocks() {
+            found.note(attribute, &ruling);
+        }
+    }
+
+    /// Judges what CSS loads. The addresses in it are in `encoding`, as
+    /// [`text`] reads it, unless they are decoded already.
+    pub(super) fn judge_css(
+        &mut self,
+        css: &str,
+        encoding: Option<&'static Encoding>,
+        whose: &mut Found,
+    ) -> Option<String> {
+        let mut found = Found::default();
+        let rewritten = css::without_blocked(css, |address, kind| {
+            let before = found.offending.len();
+            let address = match encoding {
+                Some(encoding) => text(address, encoding),
+                None => Cow::Borrowed(address),
+            };
+            self.judge(&css::unescape(&address), kind, "style", &mut found);
+            found.offending.len() > before
+        });
+        self.changed |= rewritten.is_some() && self.context.enforcing;
+        whose.purpose = whose.purpose.or(found.purpose);
+        rewritten
+    }
+
+    /// Rewrites a document inside this one; `None` when nothing in it changes.
+    pub(super) fn inner_document(
+        &mut self,
+        content: &[u8],
+        encoding: &'static Encoding,
+    ) -> Option<Rewritten> {
+        if self.depth >= MAX_DEPTH {
+            return Some(self.unreadable("document"));
+        }
+        let mut inner = Self::new(Arc::clone(&self.context), encoding);
+        inner.base = self.base.clone();
+        inner.depth = self.depth + 1;
+        inner.held = self.held;
+        inner.decisions = std::mem::take(&mut self.decisions);
+        let mut rewriter = Rewriter::with_page(inner, self.context.memory_bytes);
+        let result = rewriter.write(content).and_then(|mut out| {
+            out.extend(rewriter.finish()?);
+            Ok(out)
+        });
+        self.decisions = rewriter.take_decisions();
+        let (changed, held, purpose) = {
+            let page = lock(&rewriter.page);
+            (page.changed, page.held, page.withheld)
+        };
+        self.held = held;
+        self.withheld = self.withheld.or(purpose);
+        match result {
+            Ok(bytes) if changed => {
+                self.changed = true;
+                Some(Rewritten { bytes, purpose })
+            }
+            Ok(_) => None,
+            // What cannot be judged is not let through.
+            Err(_) => Some(self.unreadable("document")),
+        }
+    }
+
+    /// Puts on record that something cannot be judged; nothing takes its place.
+    pub(super) fn unreadable(&mut self, what: &str) -> Rewritten {
+        self.changed |= self.context.enforcing;
+        self.decisions.push(Decision::on_name(&UNREADABLE, Layer::Html, Kind::Inline, what));
+        Rewritten::default()
+    }
+}

@@ -1,0 +1,304 @@
+//! One page on its way through: decoded, read in its charset, rewritten,
+//! encoded again.
+
+use crate::enforce::charset::{PRESCAN_BYTES, charset_of, header_charset};
+use crate::enforce::codec::{Coding, Decoder, Encoder};
+use crate::enforce::html::{PageContext, RewriteError, Rewriter};
+use crate::policy::Decisions;
+
+use encoding_rs::{Encoding, REPLACEMENT, UTF_8};
+use std::borrow::Cow;
+use std::io;
+use std::sync::Arc;
+
+/// Until a page is this large, its inflation is nobody's business.
+const INFLATION_GRACE_BYTES: u64 = 8 * 1024 * 1024;
+
+/// How a page enters.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// What it is judged by.
+    pub context: Arc<PageContext>,
+    /// The origin's codings, in the order they were applied.
+    pub codings: Vec<Coding>,
+    /// The coding to send it in.
+    pub send: Coding,
+    /// The origin's `Content-Type`.
+    pub content_type: Option<String>,
+    /// How many times larger than its compressed form it may be.
+    pub inflation: u64,
+    /// Whether only `context.appended` is added, because nothing can be
+    /// blocked: a copy is judged, for the record.
+    pub append_only: bool,
+}
+
+/// Why a page cannot be passed on.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// The body is not in the coding it claims.
+    #[error("the body is not in the content coding it claims: {0}")]
+    Coding(io::Error),
+    /// It inflates far more than pages do.
+    #[error("the body inflates to more than `limits.page_inflation` times its size")]
+    Inflation,
+    /// No browser can read its charset.
+    #[error("the page's charset cannot be decoded")]
+    Charset,
+    /// The rewriter gave up.
+    #[error(transparent)]
+    Rewrite(#[from] RewriteError),
+}
+
+impl From<io::Error> for PipelineError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::FileTooLarge => Self::Inflation,
+            _ => Self::Coding(error),
+        }
+    }
+}
+
+/// One page on its way through.
+pub struct Pipeline {
+    decoders: Vec<Decoder>,
+    stage: Stage,
+    encoder: Option<Encoder>,
+    context: Arc<PageContext>,
+    content_type: Option<String>,
+    append_only: bool,
+    inflation: u64,
+    bytes_in: u64,
+    bytes_decoded: u64,
+    transcoded: bool,
+    decisions: Decisions,
+    changed: bool,
+}
+
+enum Stage {
+    /// Waiting for enough bytes to know the charset.
+    Charset(Vec<u8>),
+    Rewrite {
+        transcoder: Option<Box<encoding_rs::Decoder>>,
+        rewriter: Box<Rewriter>,
+    },
+    /// The witness sees what passes and changes nothing.
+    Append {
+        witness: Option<Box<Rewriter>>,
+    },
+    Ended,
+}
+
+impl Pipeline {
+    /// Sets a page's journey up.
+    ///
+    /// # Errors
+    /// When a decoder cannot be set up.
+    pub fn new(start: Start) -> Result<Self, PipelineError> {
+        // The last coding applied is the first to undo.
+        let decoders = start
+            .codings
+            .iter()
+            .rev()
+            .map(|coding| Decoder::new(*coding))
+            .collect::<io::Result<_>>()?;
+        Ok(Self {
+            decoders,
+            stage: Stage::Charset(Vec::new()),
+            encoder: Some(Encoder::new(start.send)?),
+            context: start.context,
+            content_type: start.content_type,
+            append_only: start.append_only,
+            inflation: start.inflation,
+            bytes_in: 0,
+            bytes_decoded: 0,
+            transcoded: false,
+            decisions: Decisions::default(),
+            changed: false,
+        })
+    }
+
+    /// Takes a small piece of the origin's body (a compressed one may inflate
+    /// a thousandfold, so keep it to a few KiB) and gives back what can be
+    /// sent.
+    ///
+    /// # Errors
+    /// When the page cannot be passed on; nothing more may be sent then.
+    pub fn write(&mut self, input: &[u8]) -> Result<Vec<u8>, PipelineError> {
+        self.bytes_in += input.len() as u64;
+        let mut decoded = Cow::Borrowed(input);
+        for decoder in &mut self.decoders {
+            decoded = Cow::Owned(decoder.write(&decoded)?);
+        }
+        self.take_in(&decoded, false)?;
+        Ok(self.encoder.as_mut().map(Encoder::take).unwrap_or_default())
+    }
+
+    /// Gives back everything that can be sent without waiting for more.
+    ///
+    /// # Errors
+    /// When the page cannot be passed on.
+    pub fn flush(&mut self) -> Result<Vec<u8>, PipelineError> {
+        let known = self.content_type.as_deref().and_then(header_charset).is_some();
+        if known && matches!(&self.stage, Stage::Charset(start) if start.len() >= 3) {
+            self.take_in(&[], true)?;
+        }
+        match &mut self.encoder {
+            Some(encoder) => {
+                encoder.flush()?;
+                Ok(encoder.take())
+            }
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The origin's body has ended: gives back the rest.
+    ///
+    /// # Errors
+    /// When the page cannot be passed on.
+    pub fn finish(&mut self) -> Result<Vec<u8>, PipelineError> {
+        let mut decoded = Vec::new();
+        for decoder in &mut self.decoders {
+            let mut next = decoder.write(&decoded)?;
+            next.extend(decoder.finish()?);
+            decoded = next;
+        }
+        self.take_in(&decoded, true)?;
+        let (rest, appended) = match std::mem::replace(&mut self.stage, Stage::Ended) {
+            Stage::Rewrite { transcoder, mut rewriter } => {
+                let mut out = Vec::new();
+                if let Some(mut transcoder) = transcoder {
+                    out.extend(rewriter.write(transcode(&mut transcoder, &[], true).as_bytes())?);
+                }
+                out.extend(rewriter.finish()?);
+                self.changed |= rewriter.changed();
+                self.decisions.extend(rewriter.take_decisions().iter().cloned());
+                (out, "")
+            }
+            Stage::Append { witness } => {
+                if let Some(mut witness) = witness {
+                    let _ = witness.finish();
+                    self.decisions.extend(witness.take_decisions().iter().cloned());
+                }
+                (Vec::new(), self.context.appended.as_str())
+            }
+            Stage::Charset(_) | Stage::Ended => (Vec::new(), ""),
+        };
+        self.changed |= !appended.is_empty();
+        let Some(mut encoder) = self.encoder.take() else { return Ok(Vec::new()) };
+        encoder.write(&rest)?;
+        encoder.write(appended.as_bytes())?;
+        Ok(encoder.finish()?)
+    }
+
+    /// Whether the page was changed so far.
+    #[must_use]
+    pub fn changed(&self) -> bool {
+        self.changed
+            || self.transcoded
+            || matches!(&self.stage, Stage::Rewrite { rewriter, .. } if rewriter.changed())
+    }
+
+    /// Whether the page is now UTF-8 and was not before.
+    #[must_use]
+    pub const fn transcoded(&self) -> bool {
+        self.transcoded
+    }
+
+    /// Takes the decisions made so far.
+    #[must_use]
+    pub fn take_decisions(&mut self) -> Decisions {
+        if let Stage::Rewrite { rewriter, .. } | Stage::Append { witness: Some(rewriter) } =
+            &mut self.stage
+        {
+            self.decisions.extend(rewriter.take_decisions().iter().cloned());
+        }
+        std::mem::take(&mut self.decisions)
+    }
+
+    fn take_in(&mut self, decoded: &[u8], last: bool) -> Result<(), PipelineError> {
+        self.bytes_decoded += decoded.len() as u64;
+        if !self.decoders.is_empty()
+            && self.bytes_decoded > INFLATION_GRACE_BYTES
+            && self.bytes_decoded > self.bytes_in.saturating_mul(self.inflation)
+        {
+            return Err(PipelineError::Inflation);
+        }
+        if let Stage::Charset(start) = &mut self.stage {
+            start.extend_from_slice(decoded);
+            if start.len() < PRESCAN_BYTES && !last {
+                return Ok(());
+            }
+            let start = std::mem::take(start);
+            self.begin(&start)?;
+            return self.rewrite(&start);
+        }
+        self.rewrite(decoded)
+    }
+
+    fn begin(&mut self, start: &[u8]) -> Result<(), PipelineError> {
+        let encoding = charset_of(self.content_type.as_deref(), start);
+        if encoding == REPLACEMENT {
+            return Err(PipelineError::Charset);
+        }
+        if self.append_only {
+            let witnessed = PageContext {
+                appended: String::new(),
+                enforcing: false,
+                ..(*self.context).clone()
+            };
+            let witnessed = Arc::new(witnessed);
+            // Markup is appended as ASCII, which means nothing in UTF-16.
+            let witness = if encoding.is_ascii_compatible() {
+                Some(Box::new(Rewriter::new(witnessed, encoding)))
+            } else {
+                self.context = witnessed;
+                None
+            };
+            self.stage = Stage::Append { witness };
+            return Ok(());
+        }
+        let (transcoder, encoding): (_, &'static Encoding) = if encoding.is_ascii_compatible() {
+            (None, encoding)
+        } else {
+            self.transcoded = true;
+            (Some(Box::new(encoding.new_decoder_with_bom_removal())), UTF_8)
+        };
+        let rewriter = Box::new(Rewriter::new(Arc::clone(&self.context), encoding));
+        self.stage = Stage::Rewrite { transcoder, rewriter };
+        Ok(())
+    }
+
+    fn rewrite(&mut self, input: &[u8]) -> Result<(), PipelineError> {
+        let Some(encoder) = &mut self.encoder else { return Ok(()) };
+        match &mut self.stage {
+            Stage::Rewrite { transcoder: Some(transcoder), rewriter } => {
+                let text = transcode(transcoder, input, false);
+                encoder.write(&rewriter.write(text.as_bytes())?)?;
+            }
+            Stage::Rewrite { transcoder: None, rewriter } => {
+                encoder.write(&rewriter.write(input)?)?
+            }
+            Stage::Append { witness } => {
+                encoder.write(input)?;
+                if let Some(seeing) = witness
+                    && seeing.write(input).is_err()
+                {
+                    // It is there for the record only: the page goes on.
+                    self.decisions.extend(seeing.take_decisions().iter().cloned());
+                    *witness = None;
+                }
+            }
+            Stage::Charset(_) | Stage::Ended => {}
+        }
+        Ok(())
+    }
+}
+
+fn transcode(decoder: &mut encoding_rs::Decoder, input: &[u8], last: bool) -> String {
+    let mut out = String::new();
+    if let Some(needed) = decoder.max_utf8_buffer_length(input.len()) {
+        out.reserve(needed);
+        let _ = decoder.decode_to_string(input, &mut out, last);
+    }
+    out
+}

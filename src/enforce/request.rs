@@ -1,0 +1,390 @@
+//! Clears a request: takes out of it what the visitor did not agree to send.
+
+use crate::catalogue::{Kind, Subject};
+use crate::consent::Consent;
+use crate::enforce::Cleared;
+use crate::enforce::fields::{cookie_pairs, filter_query};
+use crate::policy::{Basis, Decision, Layer, Policy, Ruling, Verdict};
+use crate::purpose::Purpose;
+
+use http::header::{COOKIE, FORWARDED};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Uri};
+use std::net::IpAddr;
+
+/// Header fields in which proxies pass a visitor's address on.
+const ADDRESS_FIELDS: [&str; 8] = [
+    "x-forwarded-for",
+    "x-real-ip",
+    "cf-connecting-ip",
+    "cf-connecting-ipv6",
+    "true-client-ip",
+    "x-client-ip",
+    "fastly-client-ip",
+    "x-cluster-client-ip",
+];
+
+/// What a request is judged by.
+#[derive(Debug)]
+pub struct RequestContext<'a> {
+    /// What may pass.
+    pub policy: &'a Policy,
+    /// What this visitor agreed to.
+    pub consent: &'a Consent,
+    /// The site's host, without port.
+    pub host: &'a str,
+    /// Whether verdicts are carried out.
+    pub enforcing: bool,
+    /// Whether the origin gets only the first part of the visitor's address
+    /// until they agree to personalization.
+    pub address_truncated: bool,
+    /// The name of our own cookie, which the origin has no use for.
+    pub own_cookie: &'a str,
+}
+
+/// What was found about a request.
+#[derive(Debug, Default)]
+pub struct RequestOutcome {
+    /// What was decided.
+    pub decisions: Vec<Decision>,
+    /// Whether the request goes to a tracking path on the site's own host, so
+    /// that the origin must not see it.
+    pub withheld: bool,
+    /// Cookies the browser still holds although they are denied.
+    pub denied_cookies: Vec<String>,
+}
+
+/// Takes out of a request what the visitor did not agree to send, and tells
+/// the origin what they did agree to.
+#[must_use]
+pub fn clear_request(
+    mut request: Parts,
+    context: &RequestContext<'_>,
+) -> (Cleared<Parts>, RequestOutcome) {
+    let mut outcome = RequestOutcome::default();
+    own_path(&request, context, &mut outcome);
+    filter_cookies(&mut request.headers, context, &mut outcome);
+    filter_headers(&mut request.headers, context, &mut outcome);
+    filter_parameters(&mut request.uri, context, &mut outcome);
+    if context.enforcing
+        && context.address_truncated
+        && !context.consent.grants(Purpose::Personalization)
+    {
+        truncate_addresses(&mut request.headers);
+    }
+    tell_origin(&mut request.headers, context.consent);
+    (Cleared(request), outcome)
+}
+
+fn own_path(request: &Parts, context: &RequestContext<'_>, outcome: &mut RequestOutcome) {
+    let path = request.uri.path();
+    let ruling = context.policy.decide(Subject::OwnPath(path), context.host, context.consent);
+    if ruling.identity.is_none() {
+        return;
+    }
+    outcome.decisions.push(Decision::on_name(&ruling, Layer::Request, Kind::OwnPath, path));
+    outcome.withheld = context.enforcing && ruling.verdict.blocks();
+}
+
+fn filter_cookies(
+    headers: &mut HeaderMap,
+    context: &RequestContext<'_>,
+    outcome: &mut RequestOutcome,
+) {
+    let mut fields = Vec::new();
+    let mut changed = false;
+    for field in headers.get_all(COOKIE) {
+        let mut kept: Vec<&[u8]> = Vec::new();
+        let mut touched = false;
+        for (pair, name) in cookie_pairs(field.as_bytes()) {
+            if name == context.own_cookie.as_bytes() {
+                touched = true;
+                continue;
+            }
+            if cookie_goes(name, context, outcome) && context.enforcing {
+                touched = true;
+            } else {
+                kept.push(pair);
+            }
+        }
+        if !touched {
+            fields.push(field.clone());
+            continue;
+        }
+        changed = true;
+        if !kept.is_empty() {
+            fields.extend(HeaderValue::from_bytes(&kept.join(&b"; "[..])));
+        }
+    }
+    if changed {
+        headers.remove(COOKIE);
+        for field in fields {
+            headers.append(COOKIE, field);
+        }
+    }
+}
+
+/// Whether a cookie is denied. A name that is not text is nobody's we know.
+fn cookie_goes(name: &[u8], context: &RequestContext<'_>, outcome: &mut RequestOutcome) -> bool {
+    let Ok(name) = std::str::from_utf8(name) else { return false };
+    let ruling = context.policy.decide(Subject::Cookie(name), context.host, context.consent);
+    if ruling.identity.is_some() {
+        outcome.decisions.push(Decision::on_name(&ruling, Layer::Request, Kind::Cookie, name));
+    }
+    if ruling.verdict.blocks() {
+        outcome.denied_cookies.push(name.to_owned());
+    }
+    ruling.verdict.blocks()
+}
+
+fn filter_headers(
+    headers: &mut HeaderMap,
+    context: &RequestContext<'_>,
+    outcome: &mut RequestOutcome,
+) {
+    let mut go = Vec::new();
+    for name in headers.keys() {
+        let ruling = context.policy.decide(
+            Subject::RequestHeader(name.as_str()),
+            context.host,
+            context.consent,
+        );
+        if ruling.identity.is_none() {
+            continue;
+        }
+        outcome.decisions.push(Decision::on_name(
+            &ruling,
+            Layer::Request,
+            Kind::RequestHeader,
+            name.as_str(),
+        ));
+        if ruling.verdict.blocks() && context.enforcing {
+            go.push(name.clone());
+        }
+    }
+    for name in go {
+        headers.remove(name);
+    }
+}
+
+fn filter_parameters(uri: &mut Uri, context: &RequestContext<'_>, outcome: &mut RequestOutcome) {
+    let Some(query) = uri.query() else { return };
+    let filtered = filter_query(query, |name| {
+        let ruling: Ruling<'_> =
+            context.policy.decide(Subject::Parameter(name), context.host, context.consent);
+        if ruling.verdict != Verdict::Allow(Basis::FirstParty) {
+            outcome.decisions.push(Decision::on_name(
+                &ruling,
+                Layer::Request,
+                Kind::Parameter,
+                name,
+            ));
+        }
+        ruling.verdict.blocks()
+    });
+    let Some(filtered) = filtered.filter(|_| context.enforcing) else { return };
+    let target = if filtered.is_empty() {
+        uri.path().to_owned()
+    } else {
+        format!("{}?{filtered}", uri.path())
+    };
+    let Ok(target) = PathAndQuery::try_from(target) else { return };
+    let mut parts = std::mem::take(uri).into_parts();
+    parts.path_and_query = Some(target);
+    *uri = Uri::from_parts(parts).unwrap_or_default();
+}
+
+/// Cuts addresses to the network: the first 24 bits of IPv4, 48 of IPv6. What
+/// is no address goes; `Forwarded` says the same in another form and goes, too.
+fn truncate_addresses(headers: &mut HeaderMap) {
+    headers.remove(FORWARDED);
+    for name in ADDRESS_FIELDS {
+        let mut addresses = Vec::new();
+        for field in headers.get_all(name) {
+            let Ok(text) = field.to_str() else { continue };
+            addresses.extend(text.split(',').filter_map(|item| truncated(item.trim())));
+        }
+        if headers.remove(name).is_some()
+            && let Ok(value) = HeaderValue::from_str(&addresses.join(", "))
+            && !value.is_empty()
+        {
+            headers.insert(name, value);
+        }
+    }
+}
+
+fn truncated(text: &str) -> Option<String> {
+    let address: IpAddr = text.trim_matches(['[', ']']).parse().ok()?;
+    Some(match address {
+        IpAddr::V4(v4) => {
+            let [a, b, c, _] = v4.octets();
+            IpAddr::from([a, b, c, 0]).to_string()
+        }
+        IpAddr::V6(v6) => {
+            let [a, b, c, ..] = v6.segments();
+            IpAddr::from([a, b, c, 0, 0, 0, 0, 0]).to_string()
+        }
+    })
+}
+
+/// Tells the origin what may be done with this visitor, so that
+/// personalization on the server can obey. Whatever a client sent under our
+/// names goes first.
+fn tell_origin(headers: &mut HeaderMap, consent: &Consent) {
+    let forged: Vec<_> =
+        headers.keys().filter(|name| name.as_str().starts_with("consentry-")).cloned().collect();
+    for name in forged {
+        headers.remove(name);
+    }
+    let said = Purpose::OPTIONAL
+        .map(|purpose| format!("{}={}", purpose.name(), u8::from(consent.grants(purpose))))
+        .join(", ");
+    if let Ok(value) = HeaderValue::from_str(&said) {
+        headers.insert("consentry-consent", value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::{Catalogue, SourceFile};
+    use crate::policy::Unlisted;
+    use crate::purpose::PurposeSet;
+    use std::sync::Arc;
+
+    fn policy() -> Policy {
+        let text = "
+            [[vendor]]
+            id = 'acme'
+            name = 'Acme'
+            owner = 'Acme'
+            purposes = ['marketing']
+            about = 'Ads.'
+            source = 'x'
+            cookies = ['_acme*']
+            request_headers = ['x-user-segment']
+            parameters = ['acmeid']
+            own_paths = ['/acme/collect']
+            [[vendor]]
+            id = 'login'
+            name = 'Login'
+            owner = 'site'
+            purposes = ['necessary']
+            reason = 'Logs in.'
+            about = 'Logs in.'
+            source = 'x'
+            cookies = ['sid']
+        ";
+        let file = SourceFile { name: "t".into(), text: text.into() };
+        Policy::new(Arc::new(Catalogue::compile(&[file]).unwrap()), Unlisted::Observe, &[])
+    }
+
+    fn clear(
+        uri: &str,
+        fields: &[(&'static str, &str)],
+        granted: PurposeSet,
+        enforcing: bool,
+    ) -> (Parts, RequestOutcome) {
+        let policy = policy();
+        let consent = Consent::chosen(granted);
+        let mut request = http::Request::builder().uri(uri).body(()).unwrap().into_parts().0;
+        for (name, value) in fields {
+            request.headers.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        let context = RequestContext {
+            policy: &policy,
+            consent: &consent,
+            host: "shop.example",
+            enforcing,
+            address_truncated: true,
+            own_cookie: "consentry",
+        };
+        let (cleared, outcome) = clear_request(request, &context);
+        (cleared.into_inner(), outcome)
+    }
+
+    fn values(parts: &Parts, name: &str) -> Vec<String> {
+        parts
+            .headers
+            .get_all(name)
+            .iter()
+            .map(|v| String::from_utf8(v.as_bytes().to_vec()).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn c2_denied_cookies_go_and_the_rest_stays_byte_for_byte() {
+        for (sent, expected) in [
+            (&["sid=\"a b\"; _acme=1; cart=x=y"][..], &["sid=\"a b\"; cart=x=y"][..]),
+            (&["a=1;b=2 ;a=3"], &["a=1;b=2 ;a=3"]),
+            (&["_acme_1=x"], &[]),
+            (&["consentry=v1.x; sid=1"], &["sid=1"]),
+            (&["sid=1", "_acme=2; b=\u{fc}"], &["sid=1", "b=\u{fc}"]),
+            (&["my_acme=1; _ACME=2"], &["my_acme=1; _ACME=2"]),
+        ] {
+            let fields: Vec<_> = sent.iter().map(|value| ("cookie", *value)).collect();
+            let (parts, _) = clear("/", &fields, PurposeSet::EMPTY, true);
+            assert_eq!(values(&parts, "cookie"), expected, "{sent:?}");
+        }
+        let (parts, outcome) = clear("/", &[("cookie", "_acme=1; sid=2")], PurposeSet::ALL, true);
+        assert_eq!(values(&parts, "cookie"), ["_acme=1; sid=2"]);
+        assert!(outcome.denied_cookies.is_empty());
+        assert_eq!(outcome.decisions.len(), 2, "what was allowed is on record, too");
+    }
+
+    #[test]
+    fn c4_identity_headers_go_and_addresses_are_cut() {
+        let fields = [
+            ("x-user-segment", "gold"),
+            ("x-forwarded-for", "203.0.113.77, 2001:db8:1:2::3"),
+            ("forwarded", "for=203.0.113.77"),
+            ("consentry-consent", "marketing=1"),
+            ("sec-gpc", "1"),
+        ];
+        let (parts, _) = clear("/", &fields, PurposeSet::EMPTY, true);
+        assert_eq!(values(&parts, "x-user-segment"), Vec::<String>::new());
+        assert_eq!(values(&parts, "x-forwarded-for"), ["203.0.113.0, 2001:db8:1::"]);
+        assert_eq!(values(&parts, "forwarded"), Vec::<String>::new());
+        assert_eq!(values(&parts, "sec-gpc"), ["1"]);
+        assert_eq!(
+            values(&parts, "consentry-consent"),
+            ["functional=0, analytics=0, personalization=0, marketing=0"]
+        );
+        let (parts, _) = clear("/", &fields, PurposeSet::ALL, true);
+        assert_eq!(values(&parts, "x-forwarded-for"), ["203.0.113.77, 2001:db8:1:2::3"]);
+        assert_eq!(values(&parts, "x-user-segment"), ["gold"]);
+    }
+
+    #[test]
+    fn c6_identifiers_leave_the_address_and_nothing_else_does() {
+        let (parts, outcome) =
+            clear("/p?utm_source=x&acmeid=1&q=a%20b+c", &[], PurposeSet::EMPTY, true);
+        assert_eq!(parts.uri, "/p?utm_source=x&q=a%20b+c");
+        assert_eq!(outcome.decisions.len(), 1);
+        let (parts, _) = clear("http://h.example/p?acmeid=1", &[], PurposeSet::EMPTY, true);
+        assert_eq!(parts.uri, "http://h.example/p");
+    }
+
+    #[test]
+    fn b14_a_tracking_path_on_the_own_host_is_withheld() {
+        assert!(clear("/acme/collect?x", &[], PurposeSet::EMPTY, true).1.withheld);
+        assert!(!clear("/acme/collect?x", &[], PurposeSet::ALL, true).1.withheld);
+    }
+
+    #[test]
+    fn h6_observing_changes_nothing_but_what_the_origin_is_told() {
+        let fields = [
+            ("cookie", "_acme=1"),
+            ("x-user-segment", "gold"),
+            ("x-forwarded-for", "203.0.113.77"),
+        ];
+        let (parts, outcome) = clear("/acme/collect?acmeid=1", &fields, PurposeSet::EMPTY, false);
+        assert_eq!(parts.uri, "/acme/collect?acmeid=1");
+        for (name, value) in fields {
+            assert_eq!(values(&parts, name), [value]);
+        }
+        assert!(!outcome.withheld);
+        assert_eq!(outcome.decisions.iter().filter(|d| d.verdict.blocks()).count(), 4);
+    }
+}

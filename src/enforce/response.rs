@@ -1,0 +1,410 @@
+//! Clears a response's header fields.
+
+use crate::catalogue::{Kind, Subject};
+use crate::consent::Consent;
+use crate::enforce::fields::{filter_query, list_members, member_parameter, set_cookie_name};
+use crate::enforce::html::{link, refresh_address};
+use crate::policy::{Basis, Decision, Layer, Policy, Verdict, registrable};
+use crate::purpose::Purpose;
+
+use http::header::{LINK, LOCATION, REFRESH, SET_COOKIE};
+use http::response::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use url::Url;
+
+/// How many denied cookies one response expires, and on how many domains each.
+const MAX_EXPIRED: usize = 24;
+
+/// What a response is judged by.
+#[derive(Debug)]
+pub struct ResponseContext<'a> {
+    /// What may pass.
+    pub policy: &'a Policy,
+    /// What this visitor agreed to.
+    pub consent: &'a Consent,
+    /// The site's host, without port.
+    pub host: &'a str,
+    /// The address that was asked for.
+    pub url: &'a Url,
+    /// Whether verdicts are carried out.
+    pub enforcing: bool,
+    /// Whether the visitor came over https.
+    pub secure: bool,
+    /// Whether the response is a page.
+    pub is_page: bool,
+    /// Denied cookies that the browser still holds.
+    pub denied_cookies: &'a [String],
+}
+
+/// What was found about a response.
+#[derive(Debug, Default)]
+pub struct ResponseOutcome {
+    /// What was decided.
+    pub decisions: Vec<Decision>,
+}
+
+/// Takes out of a response's header what the visitor did not agree to.
+#[must_use]
+pub fn clear_response(response: &mut Parts, context: &ResponseContext<'_>) -> ResponseOutcome {
+    let mut outcome = ResponseOutcome::default();
+    let headers = &mut response.headers;
+    remove_forged(headers);
+    filter_set_cookie(headers, context, &mut outcome);
+    filter_headers(headers, context, &mut outcome);
+    filter_links(headers, context, &mut outcome);
+    filter_refresh(headers, context, &mut outcome);
+    filter_location(headers, context, &mut outcome);
+    if context.is_page && context.enforcing {
+        if !context.consent.grants(Purpose::Marketing) {
+            forbid_ad_apis(headers);
+        }
+        for field in expiring_cookies(context.denied_cookies, context.host, context.secure) {
+            headers.append(SET_COOKIE, field);
+        }
+    }
+    outcome
+}
+
+/// `Set-Cookie` fields that delete denied cookies: on the host and on every
+/// parent domain up to the registrable one, since a script may have set them
+/// there. `HttpOnly` makes no difference to a deletion.
+#[must_use]
+pub fn expiring_cookies(names: &[String], host: &str, secure: bool) -> Vec<HeaderValue> {
+    let mut domains = vec![String::new()];
+    if let Some(top) = registrable(host) {
+        let mut suffix = host;
+        loop {
+            domains.push(format!("; Domain={suffix}"));
+            if suffix == top {
+                break;
+            }
+            match suffix.split_once('.') {
+                Some((_, parent)) => suffix = parent,
+                None => break,
+            }
+        }
+    }
+    let secure = if secure { "; Secure" } else { "" };
+    names
+        .iter()
+        .take(MAX_EXPIRED)
+        .flat_map(|name| {
+            let domains = if name.starts_with("__Host-") { domains.get(..1) } else { domains.get(..) };
+            domains.unwrap_or_default().iter().filter_map(move |domain| {
+                let field =
+                    format!("{name}=; Path=/{domain}; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT{secure}");
+                HeaderValue::from_str(&field).ok()
+            })
+        })
+        .collect()
+}
+
+/// Only we may speak under our names.
+fn remove_forged(headers: &mut HeaderMap) {
+    let forged: Vec<_> =
+        headers.keys().filter(|name| name.as_str().starts_with("consentry-")).cloned().collect();
+    for name in forged {
+        headers.remove(name);
+    }
+}
+
+fn filter_set_cookie(
+    headers: &mut HeaderMap,
+    context: &ResponseContext<'_>,
+    outcome: &mut ResponseOutcome,
+) {
+    retain(headers, &SET_COOKIE, |field| {
+        let Ok(name) = std::str::from_utf8(set_cookie_name(field)) else { return true };
+        let ruling = context.policy.decide(Subject::Cookie(name), context.host, context.consent);
+        outcome.decisions.push(Decision::on_name(&ruling, Layer::Response, Kind::Cookie, name));
+        !(ruling.verdict.blocks() && context.enforcing)
+    });
+}
+
+fn filter_headers(
+    headers: &mut HeaderMap,
+    context: &ResponseContext<'_>,
+    outcome: &mut ResponseOutcome,
+) {
+    let mut go = Vec::new();
+    for name in headers.keys() {
+        let ruling = context.policy.decide(
+            Subject::ResponseHeader(name.as_str()),
+            context.host,
+            context.consent,
+        );
+        if ruling.identity.is_none() {
+            continue;
+        }
+        outcome.decisions.push(Decision::on_name(
+            &ruling,
+            Layer::Response,
+            Kind::ResponseHeader,
+            name.as_str(),
+        ));
+        if ruling.verdict.blocks() && context.enforcing {
+            go.push(name.clone());
+        }
+    }
+    for name in go {
+        headers.remove(name);
+    }
+}
+
+fn filter_links(
+    headers: &mut HeaderMap,
+    context: &ResponseContext<'_>,
+    outcome: &mut ResponseOutcome,
+) {
+    if !headers.contains_key(LINK) {
+        return;
+    }
+    let mut kept = Vec::new();
+    let mut changed = false;
+    for field in headers.get_all(LINK) {
+        let Ok(text) = field.to_str() else {
+            kept.push(field.clone());
+            continue;
+        };
+        let members = list_members(text);
+        let staying: Vec<_> =
+            members.iter().copied().filter(|member| !link_goes(member, context, outcome)).collect();
+        if staying.len() == members.len() || !context.enforcing {
+            kept.push(field.clone());
+            continue;
+        }
+        changed = true;
+        if !staying.is_empty() {
+            kept.extend(HeaderValue::from_str(&staying.join(", ")));
+        }
+    }
+    if changed {
+        headers.remove(LINK);
+        for field in kept {
+            headers.append(LINK, field);
+        }
+    }
+}
+
+fn link_goes(member: &str, context: &ResponseContext<'_>, outcome: &mut ResponseOutcome) -> bool {
+    let Some(kind) = member_parameter(member, "rel").and_then(link) else { return false };
+    let Some(address) = member.strip_prefix('<').and_then(|rest| rest.split('>').next()) else {
+        return false;
+    };
+    judge(address, kind, context, outcome)
+}
+
+fn filter_refresh(
+    headers: &mut HeaderMap,
+    context: &ResponseContext<'_>,
+    outcome: &mut ResponseOutcome,
+) {
+    retain(headers, &REFRESH, |field| {
+        let goes = std::str::from_utf8(field)
+            .ok()
+            .and_then(refresh_address)
+            .is_some_and(|address| judge(address, Kind::Refresh, context, outcome));
+        !(goes && context.enforcing)
+    });
+}
+
+fn filter_location(
+    headers: &mut HeaderMap,
+    context: &ResponseContext<'_>,
+    outcome: &mut ResponseOutcome,
+) {
+    let Some(location) = headers.get(LOCATION).and_then(|value| value.to_str().ok()) else {
+        return;
+    };
+    let Some((before, after)) = location.split_once('?') else { return };
+    let (query, fragment) = match after.split_once('#') {
+        Some((query, fragment)) => (query, Some(fragment)),
+        None => (after, None),
+    };
+    let filtered = filter_query(query, |name| {
+        let ruling = context.policy.decide(Subject::Parameter(name), context.host, context.consent);
+        if ruling.identity.is_some() {
+            outcome.decisions.push(Decision::on_name(
+                &ruling,
+                Layer::Response,
+                Kind::Parameter,
+                name,
+            ));
+        }
+        ruling.verdict.blocks()
+    });
+    let Some(query) = filtered.filter(|_| context.enforcing) else { return };
+    let mut cleaned = before.to_owned();
+    if !query.is_empty() {
+        cleaned.push('?');
+        cleaned.push_str(&query);
+    }
+    if let Some(fragment) = fragment {
+        cleaned.push('#');
+        cleaned.push_str(fragment);
+    }
+    if let Ok(value) = HeaderValue::from_str(&cleaned) {
+        headers.insert(LOCATION, value);
+    }
+}
+
+fn judge(
+    address: &str,
+    kind: Kind,
+    context: &ResponseContext<'_>,
+    outcome: &mut ResponseOutcome,
+) -> bool {
+    let Ok(url) = context.url.join(address.trim()) else { return false };
+    let ruling =
+        context.policy.decide(Subject::Load { kind, url: &url }, context.host, context.consent);
+    if ruling.verdict != Verdict::Allow(Basis::FirstParty) {
+        outcome.decisions.push(Decision::on_url(&ruling, Layer::Response, kind, &url));
+    }
+    ruling.verdict.blocks()
+}
+
+/// Turns the browser's own advertising interfaces off; what the site says
+/// about other features stays.
+fn forbid_ad_apis(headers: &mut HeaderMap) {
+    headers.append(
+        HeaderName::from_static("permissions-policy"),
+        HeaderValue::from_static("browsing-topics=(), attribution-reporting=()"),
+    );
+}
+
+fn retain(headers: &mut HeaderMap, name: &HeaderName, mut keep: impl FnMut(&[u8]) -> bool) {
+    if !headers.contains_key(name) {
+        return;
+    }
+    let all: Vec<_> = headers.get_all(name).iter().cloned().collect();
+    let kept: Vec<_> = all.iter().filter(|value| keep(value.as_bytes())).cloned().collect();
+    if kept.len() < all.len() {
+        headers.remove(name);
+        for value in kept {
+            headers.append(name, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::{Catalogue, SourceFile};
+    use crate::policy::Unlisted;
+    use crate::purpose::PurposeSet;
+    use std::sync::Arc;
+
+    fn clear(fields: &[(&'static str, &str)], granted: PurposeSet, denied: &[&str]) -> HeaderMap {
+        let text = "
+            [[vendor]]
+            id = 'acme'
+            name = 'Acme'
+            owner = 'Acme'
+            purposes = ['marketing']
+            about = 'Ads.'
+            source = 'x'
+            hosts = ['ads.acme.example']
+            cookies = ['_acme*']
+            response_headers = ['nel', 'accept-ch']
+            parameters = ['acmeid']
+        ";
+        let file = SourceFile { name: "t".into(), text: text.into() };
+        let policy =
+            Policy::new(Arc::new(Catalogue::compile(&[file]).unwrap()), Unlisted::Observe, &[]);
+        let mut response = http::Response::new(()).into_parts().0;
+        for (name, value) in fields {
+            response.headers.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        let denied: Vec<String> = denied.iter().map(|name| (*name).to_owned()).collect();
+        let url = Url::parse("https://www.shop.example/a/b").unwrap();
+        let context = ResponseContext {
+            policy: &policy,
+            consent: &Consent::chosen(granted),
+            host: "www.shop.example",
+            url: &url,
+            enforcing: true,
+            secure: true,
+            is_page: true,
+            denied_cookies: &denied,
+        };
+        let _ = clear_response(&mut response, &context);
+        response.headers
+    }
+
+    fn values<'h>(headers: &'h HeaderMap, name: &str) -> Vec<&'h str> {
+        headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn c1_each_cookie_is_judged_by_itself() {
+        let fields = [
+            ("set-cookie", "sid=1; HttpOnly"),
+            ("set-cookie", "_acme=2; Expires=Thu, 01 Jan 2099 00:00:00 GMT"),
+            ("set-cookie", "x=3"),
+        ];
+        assert_eq!(
+            values(&clear(&fields, PurposeSet::EMPTY, &[]), "set-cookie"),
+            ["sid=1; HttpOnly", "x=3"]
+        );
+        assert_eq!(clear(&fields, PurposeSet::ALL, &[]).get_all("set-cookie").iter().count(), 3);
+    }
+
+    #[test]
+    fn c3_denied_cookies_are_expired_on_host_and_parents() {
+        let headers = clear(&[], PurposeSet::EMPTY, &["_acme", "__Host-_acme"]);
+        let cookies = values(&headers, "set-cookie");
+        assert_eq!(cookies.len(), 4);
+        for domain in [
+            "Path=/; Max-Age=0",
+            "Path=/; Domain=www.shop.example; Max-Age=0",
+            "Path=/; Domain=shop.example; Max-Age=0",
+        ] {
+            assert!(
+                cookies.iter().any(|c| c.starts_with("_acme=; ") && c.contains(domain)),
+                "{domain}"
+            );
+        }
+    }
+
+    #[test]
+    fn c5_headers_that_track_go_and_ad_interfaces_are_off() {
+        let fields = [
+            ("nel", "{}"),
+            ("accept-ch", "Sec-CH-UA-Model"),
+            ("consentry-class", "fapm"),
+            ("vary", "x"),
+        ];
+        let headers = clear(&fields, PurposeSet::EMPTY, &[]);
+        assert_eq!(headers.len(), 2);
+        assert_eq!(
+            values(&headers, "permissions-policy"),
+            ["browsing-topics=(), attribution-reporting=()"]
+        );
+        assert_eq!(clear(&fields, PurposeSet::ALL, &[]).len(), 3);
+    }
+
+    #[test]
+    fn a5_hints_to_trackers_leave_the_link_field() {
+        let field = "</s.css>; rel=preload; as=style, <https://ads.acme.example/a.js>; rel=\"preload\", <https://ads.acme.example/>; rel=help";
+        let headers = clear(
+            &[("link", field), ("link", "<//ads.acme.example>; rel=preconnect")],
+            PurposeSet::EMPTY,
+            &[],
+        );
+        assert_eq!(
+            values(&headers, "link"),
+            ["</s.css>; rel=preload; as=style, <https://ads.acme.example/>; rel=help"]
+        );
+    }
+
+    #[test]
+    fn c7_identifiers_leave_redirects_and_refreshes_to_trackers_go() {
+        let headers = clear(
+            &[("location", "/x?acmeid=1&id=2#a?b"), ("refresh", "0; url=//ads.acme.example/")],
+            PurposeSet::EMPTY,
+            &[],
+        );
+        assert_eq!(values(&headers, "location"), ["/x?id=2#a?b"]);
+        assert!(values(&headers, "refresh").is_empty());
+    }
+}

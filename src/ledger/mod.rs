@@ -1,0 +1,254 @@
+//! Remembers every decision, and never makes a visitor wait for it.
+//!
+//! Each worker writes its entries into a spool file of its own; one thread
+//! reads the spools and stores them in a SQLite database. A killed process
+//! loses nothing, since its spool outlives it; a slow or full disk delays
+//! nobody; what truly cannot be kept is on record as a gap.
+//!
+//! Nothing in here knows who a visitor is: see [`Entry`].
+
+mod entry;
+mod error;
+mod intake;
+mod line;
+pub mod plain;
+pub mod read;
+mod schema;
+mod spool;
+mod store;
+#[cfg(test)]
+pub(crate) mod tests;
+mod writer;
+
+pub use entry::Entry;
+pub use error::Error;
+pub use spool::Spool;
+
+use store::Store;
+use writer::{Order, Writer, beside};
+
+use std::collections::HashMap;
+use std::fs::{self, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+const FLUSH_WAIT: Duration = Duration::from_secs(10);
+const CLOSE_WAIT: Duration = Duration::from_secs(5);
+
+/// What an operator can set about the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The database. Its spool lies beside it, in `<path>.spool/`.
+    pub path: PathBuf,
+    /// A spool file is followed by a new one after so many bytes.
+    pub spool_bytes: u64,
+    /// How long entries wait in the spool before they are stored, in
+    /// milliseconds.
+    pub flush_ms: u64,
+}
+
+impl Settings {
+    /// A ledger at `path` with the settings that fit most.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), spool_bytes: 8 * 1024 * 1024, flush_ms: 200 }
+    }
+}
+
+/// Somebody who wants to know of every entry when it is written down.
+type Tap = Arc<dyn Fn(&Entry) + Send + Sync>;
+
+/// What spools and the writer thread tell the rest of the program. Numbers
+/// only, but for the writer thread's last error, which no spool ever touches.
+#[derive(Default)]
+struct Shared {
+    queued: AtomicU64,
+    written: AtomicU64,
+    lost: AtomicU64,
+    writer: AtomicBool,
+    error: Mutex<Option<String>>,
+}
+
+/// How the ledger is doing, for readiness and metrics.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Status {
+    /// Bytes in the spool that are not stored yet.
+    pub queued_bytes: u64,
+    /// Entries this process has stored, those of other processes included.
+    pub written_entries: u64,
+    /// Entries this process knows to be lost.
+    pub lost_entries: u64,
+    /// Whether this process writes the database; otherwise another one does.
+    pub writer: bool,
+    /// What is wrong at the moment.
+    pub last_error: Option<String>,
+}
+
+/// The record of decisions, open for writing.
+pub struct Ledger {
+    settings: Settings,
+    dir: PathBuf,
+    shared: Arc<Shared>,
+    tap: Mutex<Option<Tap>>,
+    orders: Sender<Order>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl std::fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ledger").field("status", &self.status()).finish_non_exhaustive()
+    }
+}
+
+impl Ledger {
+    /// Opens a ledger, or begins one, and starts the thread that writes it.
+    ///
+    /// That another process writes the same ledger is fine: entries are
+    /// spooled, that process stores them, and this one takes over from it.
+    ///
+    /// # Errors
+    /// When nothing could be stored there, and it would not get better by
+    /// waiting.
+    pub fn open(settings: Settings) -> Result<Self, Error> {
+        let path = &settings.path;
+        let dir = beside(path, ".spool");
+        check_place(path)?;
+        let unwritable = |path: &Path, source| Error::NotWritable { path: path.to_owned(), source };
+        fs::create_dir_all(&dir).map_err(|source| unwritable(&dir, source))?;
+        let lock = beside(path, ".lock");
+        let role = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&lock)
+            .map_err(|source| unwritable(&lock, source))?;
+        let has_role = match role.try_lock() {
+            Ok(()) => true,
+            Err(TryLockError::WouldBlock) => {
+                tracing::warn!(ledger = %path.display(), "another process writes the ledger; this one only spools until that one ends");
+                false
+            }
+            Err(TryLockError::Error(source)) => return Err(unwritable(&lock, source)),
+        };
+        let store = match Store::open(path, now_ms()) {
+            Ok(store) => Some(store),
+            // Somebody is busy with it. That passes, and the spool waits.
+            Err(error) if writer::is_passing(&error) => None,
+            Err(error) => return Err(error),
+        };
+        intake::sweep(&dir).map_err(|source| unwritable(&dir, source))?;
+        let shared = Arc::new(Shared::default());
+        shared.writer.store(has_role, Ordering::Relaxed);
+        let (orders, inbox) = mpsc::channel();
+        let writer = Writer {
+            path: path.clone(),
+            dir: dir.clone(),
+            flush: Duration::from_millis(settings.flush_ms.max(1)),
+            shared: Arc::clone(&shared),
+            role,
+            has_role,
+            store,
+            trouble: None,
+            waiting: Vec::new(),
+            offsets: HashMap::new(),
+            unsynced: None,
+        };
+        let thread = std::thread::Builder::new()
+            .name("ledger".to_owned())
+            .spawn(move || writer.run(&inbox))
+            .map_err(|source| unwritable(path, source))?;
+        Ok(Self { settings, dir, shared, tap: Mutex::default(), orders, thread: Some(thread) })
+    }
+
+    /// One worker's way into the ledger. Each worker has its own, and drops it
+    /// before the ledger is closed.
+    ///
+    /// # Errors
+    /// When its first file cannot be made.
+    pub fn spool(&self, worker: usize) -> io::Result<Spool> {
+        let tap = self.tap.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let limit = self.settings.spool_bytes;
+        Spool::create(self.dir.clone(), worker, limit, Arc::clone(&self.shared), tap)
+    }
+
+    /// Shows every entry to `tap` as it is written down, in the workers' own
+    /// time: the demo prints them. Spools made before know nothing of it.
+    pub fn tap(&self, tap: Box<dyn Fn(&Entry) + Send + Sync>) {
+        *self.tap.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::from(tap));
+    }
+
+    /// How the ledger is doing. Cheap enough to be asked often.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        Status {
+            queued_bytes: self.shared.queued.load(Ordering::Relaxed),
+            written_entries: self.shared.written.load(Ordering::Relaxed),
+            lost_entries: self.shared.lost.load(Ordering::Relaxed),
+            writer: self.shared.writer.load(Ordering::Relaxed),
+            last_error: self.shared.error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+
+    /// Waits until everything appended so far can be read, for ten seconds at
+    /// most.
+    ///
+    /// # Errors
+    /// When that was not long enough.
+    pub fn flush(&self) -> Result<(), Error> {
+        self.flush_within(FLUSH_WAIT)
+    }
+
+    /// Stores what is left and ends the thread. Every spool is dropped before.
+    ///
+    /// # Errors
+    /// When not all could be stored within five seconds. Nothing is lost by
+    /// that: the next one to open the ledger stores the rest.
+    pub fn close(self) -> Result<(), Error> {
+        self.flush_within(CLOSE_WAIT)
+    }
+
+    fn flush_within(&self, wait: Duration) -> Result<(), Error> {
+        let unfinished =
+            |why: String| Error::Unfinished { queued_bytes: self.status().queued_bytes, why };
+        let sizes = intake::list(&self.dir).map_err(|error| unfinished(error.to_string()))?;
+        let (done, wait_for) = mpsc::channel();
+        self.orders
+            .send(Order::Flush { sizes, done })
+            .map_err(|_| unfinished("the writer thread has ended".to_owned()))?;
+        wait_for.recv_timeout(wait).map_err(|_| {
+            let why = self.status().last_error;
+            unfinished(why.unwrap_or_else(|| "there was not enough time".to_owned()))
+        })
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        // A thread that has ended already needs no order and no waiting for.
+        self.orders.send(Order::Stop).ok();
+        if let Some(thread) = self.thread.take() {
+            thread.join().ok();
+        }
+    }
+}
+
+/// The mistakes about the path itself, told apart from what is in the file.
+fn check_place(path: &Path) -> Result<(), Error> {
+    if path.is_dir() {
+        return Err(Error::IsDirectory { path: path.to_owned() });
+    }
+    let dir = match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    };
+    if dir.is_dir() { Ok(()) } else { Err(Error::NoDirectory { dir: dir.to_owned() }) }
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

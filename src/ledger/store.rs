@@ -1,0 +1,252 @@
+//! The database as it is written: how lines of a spool get in.
+
+use crate::ledger::Error;
+use crate::ledger::line::{DecisionLine, EntryLine, GapLine, SetLine};
+use crate::ledger::schema::{self, explain};
+
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Duration;
+
+/// How many ids of each sort are remembered between batches.
+const REMEMBERED: usize = 50_000;
+
+/// How long the writer waits for somebody else's transaction.
+const BUSY: Duration = Duration::from_millis(200);
+
+/// The tables that hold texts once.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Texts {
+    Site,
+    Page,
+    Revision,
+    Word,
+}
+
+impl Texts {
+    const fn find(self) -> &'static str {
+        match self {
+            Self::Site => "SELECT id FROM site WHERE text = ?1",
+            Self::Page => "SELECT id FROM page WHERE text = ?1",
+            Self::Revision => "SELECT id FROM revision WHERE text = ?1",
+            Self::Word => "SELECT id FROM word WHERE text = ?1",
+        }
+    }
+
+    const fn add(self) -> &'static str {
+        match self {
+            Self::Site => "INSERT INTO site (text) VALUES (?1)",
+            Self::Page => "INSERT INTO page (text) VALUES (?1)",
+            Self::Revision => "INSERT INTO revision (text) VALUES (?1)",
+            Self::Word => "INSERT INTO word (text) VALUES (?1)",
+        }
+    }
+}
+
+/// Ids of what is in the database for certain.
+#[derive(Default)]
+struct Known {
+    texts: HashMap<Texts, HashMap<String, i64>>,
+    sets: HashMap<String, i64>,
+}
+
+/// The database as the writer thread has it.
+pub(super) struct Store {
+    conn: Connection,
+    known: Known,
+}
+
+impl Store {
+    /// Opens a ledger, or begins one where there is none.
+    pub(super) fn open(path: &Path, now_ms: u64) -> Result<Self, Error> {
+        let failed = |source| explain(path, source);
+        let conn = Connection::open(path).map_err(failed)?;
+        // Somebody else may just be beginning it.
+        conn.busy_timeout(Duration::from_secs(5)).map_err(failed)?;
+        if conn.is_readonly("main").map_err(failed)? {
+            return Err(Error::ReadOnly { path: path.to_owned() });
+        }
+        schema::prepare(&conn, path, now_ms)?;
+        conn.busy_timeout(BUSY).map_err(failed)?;
+        conn.set_prepared_statement_cache_capacity(64);
+        Ok(Self { conn, known: Known::default() })
+    }
+
+    /// How far each spool file is stored.
+    pub(super) fn offsets(&self) -> rusqlite::Result<HashMap<String, u64>> {
+        let mut query = self.conn.prepare_cached("SELECT file, offset FROM spool")?;
+        let rows =
+            query.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned())))?;
+        rows.collect()
+    }
+
+    /// Forgets how far a file that is gone was stored.
+    pub(super) fn forget(&self, file: &str) -> rusqlite::Result<()> {
+        self.conn.prepare_cached("DELETE FROM spool WHERE file = ?1")?.execute([file]).map(|_| ())
+    }
+
+    pub(super) fn begin(&mut self) -> rusqlite::Result<Batch<'_>> {
+        let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        Ok(Batch { tx, known: &mut self.known, committed: false })
+    }
+}
+
+/// What is stored together, or not at all.
+pub(super) struct Batch<'s> {
+    tx: Transaction<'s>,
+    known: &'s mut Known,
+    committed: bool,
+}
+
+/// Ids that a transaction gave out are worth nothing once it is rolled back.
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        if !self.committed {
+            *self.known = Known::default();
+        }
+    }
+}
+
+impl Batch<'_> {
+    /// Stores an entry; `false` when nobody ever stored its decisions.
+    pub(super) fn entry(&mut self, line: &EntryLine<'_>) -> rusqlite::Result<bool> {
+        let Some(set) = self.find_set(&line.set)? else { return Ok(false) };
+        let site = self.text(Texts::Site, &line.site)?;
+        let page = self.text(Texts::Page, &line.page)?;
+        let signal = self.text(Texts::Word, &line.signal)?;
+        let policy = self.text(Texts::Revision, &line.policy)?;
+        let mode = self.text(Texts::Word, &line.mode)?;
+        self.tx
+            .prepare_cached(
+                "INSERT INTO entry (time_ms, site, page, class, undecided, signal, policy, mode, set_id)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            )?
+            .execute(params![
+                line.time_ms.cast_signed(),
+                site,
+                page,
+                line.class,
+                line.undecided,
+                signal,
+                policy,
+                mode,
+                set
+            ])?;
+        Ok(true)
+    }
+
+    /// Stores a set of decisions, unless it is there.
+    pub(super) fn set(&mut self, line: &SetLine<'_>) -> rusqlite::Result<()> {
+        if self.find_set(&line.hash)?.is_some() {
+            return Ok(());
+        }
+        self.tx
+            .prepare_cached("INSERT INTO decision_set (hash, dropped) VALUES (unhex(?1), ?2)")?
+            .execute(params![line.hash, line.dropped])?;
+        let set = self.tx.last_insert_rowid();
+        for decision in &line.decisions {
+            let decision = self.decision(decision)?;
+            self.tx
+                .prepare_cached(
+                    "INSERT OR IGNORE INTO set_member (set_id, decision_id) VALUES (?1, ?2)",
+                )?
+                .execute([set, decision])?;
+        }
+        remember(&mut self.known.sets, &line.hash, set);
+        Ok(())
+    }
+
+    /// Stores that entries are missing.
+    pub(super) fn gap(&mut self, line: &GapLine<'_>) -> rusqlite::Result<()> {
+        self.tx
+            .prepare_cached(
+                "INSERT INTO gap (time_ms, since_ms, lost, why) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute(params![
+                line.time_ms.cast_signed(),
+                line.since_ms.cast_signed(),
+                line.lost.cast_signed(),
+                line.why
+            ])?;
+        Ok(())
+    }
+
+    /// Stores how far a spool file has been read.
+    pub(super) fn offset(&mut self, file: &str, offset: u64) -> rusqlite::Result<()> {
+        self.tx
+            .prepare_cached("INSERT OR REPLACE INTO spool (file, offset) VALUES (?1, ?2)")?
+            .execute(params![file, offset.cast_signed()])?;
+        Ok(())
+    }
+
+    pub(super) fn commit(mut self) -> rusqlite::Result<()> {
+        self.tx.prepare_cached("COMMIT")?.execute([])?;
+        self.committed = true;
+        Ok(())
+    }
+
+    fn find_set(&mut self, hash: &str) -> rusqlite::Result<Option<i64>> {
+        if let Some(id) = self.known.sets.get(hash) {
+            return Ok(Some(*id));
+        }
+        let found = self
+            .tx
+            .prepare_cached("SELECT id FROM decision_set WHERE hash = unhex(?1)")?
+            .query_row([hash], |row| row.get(0))
+            .optional()?;
+        if let Some(id) = found {
+            remember(&mut self.known.sets, hash, id);
+        }
+        Ok(found)
+    }
+
+    fn text(&mut self, texts: Texts, text: &str) -> rusqlite::Result<i64> {
+        let known = self.known.texts.entry(texts).or_default();
+        if let Some(id) = known.get(text) {
+            return Ok(*id);
+        }
+        let found =
+            self.tx.prepare_cached(texts.find())?.query_row([text], |row| row.get(0)).optional()?;
+        let id = match found {
+            Some(id) => id,
+            None => {
+                self.tx.prepare_cached(texts.add())?.execute([text])?;
+                self.tx.last_insert_rowid()
+            }
+        };
+        remember(known, text, id);
+        Ok(id)
+    }
+
+    fn decision(&self, line: &DecisionLine<'_>) -> rusqlite::Result<i64> {
+        let DecisionLine { verdict, reason, layer, kind, what, vendor_id, vendor, purpose, rule } =
+            line;
+        let values = params![verdict, reason, layer, kind, what, vendor_id, vendor, purpose, rule];
+        let found = self
+            .tx
+            .prepare_cached(
+                "SELECT id FROM decision WHERE verdict = ?1 AND reason = ?2 AND layer = ?3 AND kind = ?4
+                 AND what = ?5 AND vendor_id = ?6 AND vendor = ?7 AND purpose = ?8 AND rule = ?9",
+            )?
+            .query_row(values, |row| row.get(0))
+            .optional()?;
+        if let Some(id) = found {
+            return Ok(id);
+        }
+        self.tx
+            .prepare_cached(
+                "INSERT INTO decision (verdict, reason, layer, kind, what, vendor_id, vendor, purpose, rule)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            )?
+            .execute(values)?;
+        Ok(self.tx.last_insert_rowid())
+    }
+}
+
+fn remember(known: &mut HashMap<String, i64>, text: &str, id: i64) {
+    if known.len() >= REMEMBERED {
+        known.clear();
+    }
+    known.insert(text.to_owned(), id);
+}

@@ -1,0 +1,278 @@
+//! The one thread that writes the database.
+//!
+//! It reads the spools of every process that shares the ledger, dead ones
+//! too, and stores each line exactly once. Whatever is wrong with the
+//! database, the spools stay until it is right again.
+
+use crate::ledger::intake::{self, Piece, Sizes, Taken};
+use crate::ledger::schema;
+use crate::ledger::store::Store;
+use crate::ledger::{Error, Shared, now_ms};
+
+use rusqlite::ErrorCode;
+use std::collections::HashMap;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+/// What a power failure may cost at most.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
+
+/// The longest pause between two attempts.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the thread can be told.
+pub(super) enum Order {
+    /// Says when everything up to these sizes is stored.
+    Flush { sizes: Sizes, done: Sender<()> },
+    /// Ends the thread; what is left stays in the spool.
+    Stop,
+}
+
+/// The thread's state.
+pub(super) struct Writer {
+    pub(super) path: PathBuf,
+    pub(super) dir: PathBuf,
+    pub(super) flush: Duration,
+    pub(super) shared: Arc<Shared>,
+    /// Whoever holds its lock is the one that writes.
+    pub(super) role: File,
+    pub(super) has_role: bool,
+    pub(super) store: Option<Store>,
+    pub(super) trouble: Option<Duration>,
+    pub(super) waiting: Vec<(Sizes, Sender<()>)>,
+    /// How far each spool file was stored when last looked at.
+    pub(super) offsets: HashMap<String, u64>,
+    /// When something was stored that the disk may not have yet.
+    pub(super) unsynced: Option<Instant>,
+}
+
+/// How a pass over the spools ended.
+struct Pass {
+    more: bool,
+    finished: Vec<String>,
+    unreadable: Option<Error>,
+}
+
+impl Writer {
+    pub(super) fn run(mut self, orders: &Receiver<Order>) {
+        let mut pause = Duration::ZERO;
+        loop {
+            match orders.recv_timeout(pause) {
+                Ok(Order::Flush { sizes, done }) => self.waiting.push((sizes, done)),
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return self.sync(),
+            }
+            pause = match self.round() {
+                Ok(more) => {
+                    self.recover();
+                    if more { Duration::ZERO } else { self.flush }
+                }
+                Err(error) => self.complain(&error),
+            };
+        }
+    }
+
+    /// Stores what is there; says whether there is more.
+    fn round(&mut self) -> Result<bool, Error> {
+        self.take_role();
+        if !self.has_role {
+            return self.report().map(|()| false);
+        }
+        let pass = self.store_once()?;
+        let mut removed = Ok(());
+        if !pass.finished.is_empty()
+            || self.unsynced.is_some_and(|since| since.elapsed() >= SYNC_EVERY)
+        {
+            self.sync();
+            removed = self.remove(&pass.finished);
+        }
+        self.report()?;
+        removed?;
+        pass.unreadable.map_or(Ok(pass.more), Err)
+    }
+
+    fn take_role(&mut self) {
+        if !self.has_role {
+            self.has_role = match self.role.try_lock() {
+                Ok(()) => {
+                    tracing::info!(ledger = %self.path.display(), "this process writes the ledger now");
+                    true
+                }
+                Err(TryLockError::WouldBlock | TryLockError::Error(_)) => false,
+            };
+        }
+        self.shared.writer.store(self.has_role, Ordering::Relaxed);
+    }
+
+    /// One transaction with the next part of every spool file.
+    fn store_once(&mut self) -> Result<Pass, Error> {
+        let (path, dir) = (self.path.clone(), self.dir.clone());
+        let failed = |source| schema::explain(&path, source);
+        let store = self.opened()?;
+        let offsets = store.offsets().map_err(failed)?;
+        let mut room = intake::BATCH_BYTES;
+        let mut pass = Pass { more: false, finished: Vec::new(), unreadable: None };
+        let mut pieces = Vec::new();
+        for (name, _) in intake::list(&dir).map_err(|source| unreadable(&dir, source))? {
+            if room == 0 {
+                pass.more = true;
+                break;
+            }
+            let offset = offsets.get(&name).copied().unwrap_or(0);
+            let piece = match Piece::read(&dir, &name, offset, intake::BATCH_BYTES) {
+                Ok(piece) => piece,
+                // One file that cannot be read must not keep back the others.
+                Err(source) => {
+                    pass.unreadable = Some(unreadable(&dir.join(&name), source));
+                    continue;
+                }
+            };
+            room = room.saturating_sub(piece.size());
+            pass.more |= piece.more;
+            if piece.finished {
+                pass.finished.push(name);
+            }
+            if !piece.is_empty() {
+                pieces.push(piece);
+            }
+        }
+        if !pieces.is_empty() {
+            let taken = store_all(store, &pieces).map_err(failed)?;
+            self.unsynced.get_or_insert_with(Instant::now);
+            self.shared.written.fetch_add(taken.entries, Ordering::Relaxed);
+            self.shared.lost.fetch_add(taken.lost, Ordering::Relaxed);
+        }
+        Ok(pass)
+    }
+
+    fn opened(&mut self) -> Result<&mut Store, Error> {
+        let store = match self.store.take() {
+            Some(store) => store,
+            None => Store::open(&self.path, now_ms())?,
+        };
+        Ok(self.store.insert(store))
+    }
+
+    /// Has the disk keep what was stored. SQLite itself does so only now and
+    /// then, which is enough against a crash but not against a power failure.
+    fn sync(&mut self) {
+        if self.unsynced.is_some() {
+            // Without a write-ahead log, every transaction was synced already.
+            let synced = match File::open(beside(&self.path, "-wal")) {
+                Ok(log) => log.sync_data(),
+                Err(_) => Ok(()),
+            };
+            if synced.is_ok() {
+                self.unsynced = None;
+            }
+        }
+    }
+
+    /// Removes spool files that are stored, for good. How far they were stored
+    /// is forgotten only after that (in `report`): the other way round, a
+    /// crash in between would store them twice.
+    fn remove(&self, finished: &[String]) -> Result<(), Error> {
+        if finished.is_empty() || self.unsynced.is_some() {
+            return Ok(());
+        }
+        let failed = |source| unreadable(&self.dir, source);
+        for name in finished {
+            fs::remove_file(self.dir.join(name)).map_err(failed)?;
+        }
+        File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(failed)
+    }
+
+    /// Says how much is waiting, and tells those who wait for something.
+    fn report(&mut self) -> Result<(), Error> {
+        let (path, dir, has_role) = (self.path.clone(), self.dir.clone(), self.has_role);
+        let failed = |source| schema::explain(&path, source);
+        let store = self.opened()?;
+        let offsets = store.offsets().map_err(failed)?;
+        let files = intake::list(&dir).map_err(|source| unreadable(&dir, source))?;
+        let is_gone = |name: &&String| !files.iter().any(|(file, _)| file == *name);
+        if has_role {
+            offsets
+                .keys()
+                .filter(is_gone)
+                .try_for_each(|name| store.forget(name))
+                .map_err(failed)?;
+        }
+        self.shared.queued.store(intake::queued(&files, &offsets), Ordering::Relaxed);
+        self.waiting.retain(|(sizes, done)| {
+            let stored = sizes.iter().all(|(name, size)| {
+                offsets.get(name).is_some_and(|offset| offset >= size)
+                    || *size == 0
+                    || is_gone(&name)
+            });
+            // Nobody may be listening any more: then it is done all the same.
+            !stored || {
+                done.send(()).ok();
+                false
+            }
+        });
+        self.offsets = offsets;
+        Ok(())
+    }
+
+    /// Says once what is wrong, and how long to wait before the next attempt.
+    fn complain(&mut self, error: &Error) -> Duration {
+        if self.trouble.is_none() {
+            tracing::warn!(ledger = %self.path.display(), %error, "the ledger cannot be written; its entries wait in the spool");
+        }
+        *self.shared.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+        // A database that is broken, or another one by now, is opened anew.
+        if !is_passing(error) && !matches!(error, Error::NotWritable { .. }) {
+            self.store = None;
+        }
+        if let Ok(files) = intake::list(&self.dir) {
+            self.shared.queued.store(intake::queued(&files, &self.offsets), Ordering::Relaxed);
+        }
+        let pause = self.trouble.map_or(self.flush, |pause| (pause * 2).min(PATIENCE));
+        self.trouble = Some(pause);
+        pause
+    }
+
+    fn recover(&mut self) {
+        if self.trouble.take().is_some() {
+            tracing::info!(ledger = %self.path.display(), "the ledger is written again");
+            *self.shared.error.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+    }
+}
+
+fn store_all(store: &mut Store, pieces: &[Piece]) -> rusqlite::Result<Taken> {
+    let mut batch = store.begin()?;
+    let mut all = Taken::default();
+    for piece in pieces {
+        let taken = piece.store(&mut batch)?;
+        all.entries += taken.entries;
+        all.lost += taken.lost;
+    }
+    batch.commit()?;
+    Ok(all)
+}
+
+/// Whether the open database is still good for the next attempt.
+pub(super) fn is_passing(error: &Error) -> bool {
+    let Error::Database { source, .. } = error else { return false };
+    matches!(
+        source.sqlite_error_code(),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::DiskFull)
+    )
+}
+
+fn unreadable(dir: &Path, source: io::Error) -> Error {
+    Error::NotWritable { path: dir.to_owned(), source }
+}
+
+/// A file that belongs to the ledger: its name with something added.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}

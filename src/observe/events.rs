@@ -1,0 +1,198 @@
+//! The things that happen.
+
+use crate::observe::Fault;
+use crate::observe::metrics::{ChoiceLabels, ExchangeLabels, FailureLabels, Metrics, ResultLabels};
+use crate::purpose::PurposeSet;
+
+use std::time::Duration;
+
+/// Something that happened. It knows its own log line and metric.
+pub trait Event {
+    /// Writes the log line, if it is worth one.
+    fn log(&self);
+    /// Counts it.
+    fn count(&self, metrics: &Metrics);
+}
+
+/// The head of an answer left for the visitor.
+#[derive(Debug)]
+pub struct ExchangeEnded<'a> {
+    /// Whose.
+    pub site: &'a str,
+    /// The path, without query and ids.
+    pub path: &'a str,
+    /// What the visitor had granted.
+    pub class: PurposeSet,
+    /// The answer's status code.
+    pub status: u16,
+    /// Since the request's head had arrived.
+    pub took: Duration,
+    /// How many things were withheld, as far as that is known now.
+    pub withheld: usize,
+}
+
+impl Event for ExchangeEnded<'_> {
+    fn log(&self) {
+        tracing::debug!(
+            site = self.site,
+            path = self.path,
+            class = self.class.class(),
+            status = self.status,
+            took_ms = self.took.as_secs_f64() * 1000.0,
+            withheld = self.withheld,
+            "exchange ended"
+        );
+    }
+
+    fn count(&self, metrics: &Metrics) {
+        metrics
+            .exchanges
+            .get_or_create(&ExchangeLabels {
+                site: self.site.to_owned(),
+                class: self.class.class(),
+                status: self.status,
+            })
+            .inc();
+        metrics.duration.observe(self.took.as_secs_f64());
+    }
+}
+
+/// An exchange could not be carried out.
+#[derive(Debug)]
+pub struct ExchangeFailed<'a> {
+    /// Whose fault it is.
+    pub fault: Fault,
+    /// One of a few words.
+    pub reason: &'static str,
+    /// The whole story, for the log.
+    pub detail: &'a str,
+    /// The number the error page shows, so that a visitor's report can be found.
+    pub reference: &'a str,
+}
+
+impl Event for ExchangeFailed<'_> {
+    fn log(&self) {
+        match self.fault {
+            Fault::Visitor => tracing::debug!(
+                reason = self.reason,
+                detail = self.detail,
+                reference = self.reference,
+                "request refused"
+            ),
+            Fault::Origin | Fault::Consentry => tracing::warn!(
+                fault = self.fault.name(),
+                reason = self.reason,
+                detail = self.detail,
+                reference = self.reference,
+                "exchange failed"
+            ),
+        }
+    }
+
+    fn count(&self, metrics: &Metrics) {
+        let labels = FailureLabels { fault: self.fault.name(), reason: self.reason };
+        metrics.failures.get_or_create(&labels).inc();
+    }
+}
+
+/// A page could not be rewritten to its end, and was cut rather than passed on
+/// unfiltered.
+#[derive(Debug)]
+pub struct PageCut<'a> {
+    /// Whose.
+    pub site: &'a str,
+    /// The path, without query and ids.
+    pub path: &'a str,
+    /// Why.
+    pub detail: &'a str,
+}
+
+impl Event for PageCut<'_> {
+    fn log(&self) {
+        tracing::warn!(site = self.site, path = self.path, detail = self.detail, "page cut");
+    }
+
+    fn count(&self, metrics: &Metrics) {
+        metrics.pages_cut.inc();
+    }
+}
+
+/// A visitor chose.
+#[derive(Debug)]
+pub struct ChoiceMade<'a> {
+    /// Where.
+    pub site: &'a str,
+    /// What they granted.
+    pub granted: PurposeSet,
+    /// Whether their browser sent Global Privacy Control.
+    pub gpc: bool,
+}
+
+impl Event for ChoiceMade<'_> {
+    fn log(&self) {
+        tracing::info!(
+            site = self.site,
+            class = self.granted.class(),
+            gpc = self.gpc,
+            "choice made"
+        );
+    }
+
+    fn count(&self, metrics: &Metrics) {
+        let choice = match self.granted.class() {
+            "d" => "none",
+            "fapm" => "all",
+            _ => "some",
+        };
+        let gpc = if self.gpc { "on" } else { "off" };
+        metrics
+            .choices
+            .get_or_create(&ChoiceLabels { site: self.site.to_owned(), choice, gpc })
+            .inc();
+    }
+}
+
+/// One visitor made too many requests.
+#[derive(Debug)]
+pub struct VisitorLimited;
+
+impl Event for VisitorLimited {
+    fn log(&self) {}
+
+    fn count(&self, metrics: &Metrics) {
+        metrics.visitors_limited.inc();
+    }
+}
+
+/// Too many connections are open.
+#[derive(Debug)]
+pub struct ConnectionRefused;
+
+impl Event for ConnectionRefused {
+    fn log(&self) {}
+
+    fn count(&self, metrics: &Metrics) {
+        metrics.connections_refused.inc();
+    }
+}
+
+/// The configuration was read again.
+#[derive(Debug)]
+pub struct ConfigReloaded<'a> {
+    /// Nothing, or why the old one stays.
+    pub failure: Option<&'a str>,
+}
+
+impl Event for ConfigReloaded<'_> {
+    fn log(&self) {
+        match self.failure {
+            None => tracing::info!("configuration reloaded"),
+            Some(why) => tracing::error!(why, "configuration not reloaded; the old one stays"),
+        }
+    }
+
+    fn count(&self, metrics: &Metrics) {
+        let result = if self.failure.is_none() { "done" } else { "refused" };
+        metrics.reloads.get_or_create(&ResultLabels { result }).inc();
+    }
+}

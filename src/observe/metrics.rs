@@ -1,0 +1,203 @@
+//! The counters behind the events.
+
+use crate::policy::{Decision, Grounds, Verdict};
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+/// Whose fault a failed exchange is: the first question on call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Fault {
+    /// Ours.
+    Consentry,
+    /// The operator's server behind us.
+    Origin,
+    /// Whoever sent the request.
+    Visitor,
+}
+
+impl Fault {
+    /// The word on error pages and in logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Consentry => "consentry",
+            Self::Origin => "origin",
+            Self::Visitor => "visitor",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct DecisionLabels {
+    pub(super) site: String,
+    pub(super) verdict: &'static str,
+    pub(super) purpose: &'static str,
+    pub(super) kind: &'static str,
+    pub(super) layer: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ExchangeLabels {
+    pub(super) site: String,
+    pub(super) class: &'static str,
+    pub(super) status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct FailureLabels {
+    pub(super) fault: &'static str,
+    pub(super) reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ChoiceLabels {
+    pub(super) site: String,
+    pub(super) choice: &'static str,
+    pub(super) gpc: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ResultLabels {
+    pub(super) result: &'static str,
+}
+
+/// All counters. Each is one atomic addition.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    decisions: Family<DecisionLabels, Counter>,
+    pub(super) exchanges: Family<ExchangeLabels, Counter>,
+    pub(super) failures: Family<FailureLabels, Counter>,
+    pub(super) choices: Family<ChoiceLabels, Counter>,
+    pub(super) reloads: Family<ResultLabels, Counter>,
+    pub(super) pages_cut: Counter,
+    pub(super) visitors_limited: Counter,
+    pub(super) connections_refused: Counter,
+    pub(super) duration: Histogram,
+    /// Connections of visitors that are open.
+    pub connections: Gauge,
+    /// Ledger entries that could not be kept.
+    pub entries_lost: Gauge,
+    /// Bytes in spools that are not in the database yet.
+    pub spooled_bytes: Gauge,
+    /// Ledger entries in the database, written by this process.
+    pub entries_written: Gauge,
+}
+
+/// From half a millisecond up: our own share is well below a millisecond.
+const DURATION_BUCKETS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+impl Metrics {
+    pub(super) fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::default(),
+            decisions: Family::default(),
+            exchanges: Family::default(),
+            failures: Family::default(),
+            choices: Family::default(),
+            reloads: Family::default(),
+            pages_cut: Counter::default(),
+            visitors_limited: Counter::default(),
+            connections_refused: Counter::default(),
+            duration: Histogram::new(DURATION_BUCKETS),
+            connections: Gauge::default(),
+            entries_lost: Gauge::default(),
+            spooled_bytes: Gauge::default(),
+            entries_written: Gauge::default(),
+        };
+        metrics.register();
+        metrics
+    }
+
+    fn register(&mut self) {
+        let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        let registry = &mut self.registry;
+        registry.register("consentry_build", "What runs", version);
+        registry.register("consentry_decisions", "Decisions taken", self.decisions.clone());
+        registry.register("consentry_exchanges", "Exchanges answered", self.exchanges.clone());
+        registry.register(
+            "consentry_exchange_failures",
+            "Exchanges that failed, by whose fault it was",
+            self.failures.clone(),
+        );
+        registry.register("consentry_choices", "Choices visitors made", self.choices.clone());
+        registry.register(
+            "consentry_config_reloads",
+            "Attempts to reload the configuration",
+            self.reloads.clone(),
+        );
+        registry.register(
+            "consentry_pages_cut",
+            "Pages that could not be rewritten to their end and were cut",
+            self.pages_cut.clone(),
+        );
+        registry.register(
+            "consentry_visitors_limited",
+            "Requests refused because one visitor made too many",
+            self.visitors_limited.clone(),
+        );
+        registry.register(
+            "consentry_connections_refused",
+            "Connections refused because too many were open",
+            self.connections_refused.clone(),
+        );
+        registry.register(
+            "http_server_request_duration_seconds",
+            "Time to the head of the answer",
+            self.duration.clone(),
+        );
+        registry.register(
+            "consentry_connections",
+            "Connections of visitors that are open",
+            self.connections.clone(),
+        );
+        registry.register(
+            "consentry_entries_lost",
+            "Ledger entries that could not be kept",
+            self.entries_lost.clone(),
+        );
+        registry.register(
+            "consentry_spooled_bytes",
+            "Bytes waiting to enter the ledger's database",
+            self.spooled_bytes.clone(),
+        );
+        registry.register(
+            "consentry_entries_written",
+            "Ledger entries in the database",
+            self.entries_written.clone(),
+        );
+    }
+
+    pub(super) fn count_decision(&self, site: &str, decision: &Decision) {
+        let purpose = match decision.verdict {
+            Verdict::Block(Grounds::NotGranted(purpose)) => purpose.name(),
+            Verdict::Block(_) | Verdict::Allow(_) => {
+                decision.vendor.as_ref().map_or("unlisted", |vendor| vendor.purpose.name())
+            }
+        };
+        self.decisions
+            .get_or_create(&DecisionLabels {
+                site: site.to_owned(),
+                verdict: decision.verdict.word(),
+                purpose,
+                kind: decision.kind.name(),
+                layer: decision.layer.name(),
+            })
+            .inc();
+    }
+
+    pub(super) fn exposition(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}

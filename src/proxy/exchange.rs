@@ -1,0 +1,87 @@
+//! One exchange: what is known of it so far, and its record.
+
+use crate::consent::Consent;
+use crate::ledger::{Entry, Spool};
+use crate::observe::Observe;
+use crate::policy::{Decisions, redact_path};
+use crate::site::Site;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// One exchange under way. It is filed once: when its decisions are complete,
+/// or when it is dropped, so a visitor who leaves halfway is still on record.
+pub(super) struct Exchange {
+    pub(super) site: Arc<Site>,
+    pub(super) consent: Consent,
+    pub(super) path: String,
+    pub(super) decisions: Decisions,
+    spool: Arc<Mutex<Spool>>,
+    observe: Arc<Observe>,
+    filed: bool,
+}
+
+impl Exchange {
+    pub(super) fn new(
+        site: Arc<Site>,
+        consent: Consent,
+        path: &str,
+        spool: Arc<Mutex<Spool>>,
+        observe: Arc<Observe>,
+    ) -> Self {
+        Self {
+            site,
+            consent,
+            path: redact_path(path),
+            decisions: Decisions::default(),
+            spool,
+            observe,
+            filed: false,
+        }
+    }
+
+    /// Puts the exchange on record.
+    pub(super) fn file(&mut self) {
+        if self.filed {
+            return;
+        }
+        self.filed = true;
+        if self.decisions.is_empty() {
+            return;
+        }
+        self.observe.count_decisions(&self.site.name, &self.decisions);
+        let entry = Entry {
+            time_ms: now_ms(),
+            site: Arc::clone(&self.site.name),
+            page: std::mem::take(&mut self.path),
+            class: self.consent.granted(),
+            undecided: self.consent.is_undecided(),
+            signal: self.consent.source(),
+            policy_revision: Arc::clone(self.site.policy.revision()),
+            mode: self.site.mode,
+            decisions: std::mem::take(&mut self.decisions),
+        };
+        self.spool.lock().unwrap_or_else(PoisonError::into_inner).append(&entry);
+    }
+
+    /// How many things were withheld so far.
+    pub(super) fn withheld(&self) -> usize {
+        self.decisions.iter().filter(|decision| decision.verdict.blocks()).count()
+    }
+
+    pub(super) fn observe(&self) -> &Observe {
+        &self.observe
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.file();
+    }
+}
+
+/// Milliseconds since 1970.
+pub(super) fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,204 @@
+//! Reads a request's head: who asks, for which host, in which way.
+
+use crate::proxy::error::Error;
+
+use http::header::HOST;
+use http::request::Parts;
+use http::uri::Authority;
+use http::{HeaderMap, Method, Version};
+use ipnet::IpNet;
+use std::net::{IpAddr, SocketAddr};
+
+/// Where a request came from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer {
+    /// The other end of the socket.
+    pub(super) address: SocketAddr,
+    /// Whether TLS ends here.
+    pub(super) tls: bool,
+}
+
+/// What a request's head says.
+#[derive(Debug)]
+pub(super) struct Head {
+    /// Host and port as the visitor wrote them, in lower case.
+    pub(super) authority: Authority,
+    /// The host alone, without port and trailing dot.
+    pub(super) host: String,
+    /// Whether the visitor came over https, here or at a trusted proxy.
+    pub(super) secure: bool,
+    /// The visitor's address, as far as it can be trusted; `None` when a
+    /// trusted proxy does not say whose request it passes on.
+    pub(super) client: Option<IpAddr>,
+    /// Whether the peer may speak for others.
+    pub(super) from_trusted: bool,
+}
+
+impl Head {
+    /// Reads and checks a head.
+    ///
+    /// # Errors
+    /// When the request must not be forwarded (RFC 9112, 3.2).
+    pub(super) fn read(parts: &Parts, peer: Peer, trusted: &[IpNet]) -> Result<Self, Error> {
+        if matches!(parts.method, Method::CONNECT | Method::TRACE) {
+            return Err(Error::Method);
+        }
+        if parts.method == Method::GET && parts.uri.path() == "*" {
+            return Err(Error::BadRequest("the target `*` is for OPTIONS"));
+        }
+        let authority = authority(parts)?;
+        let host = authority.host().trim_end_matches('.').to_owned();
+        if host.is_empty() {
+            return Err(Error::BadRequest("the Host field is empty"));
+        }
+        let is_trusted = |ip: &IpAddr| {
+            let ip = ip.to_canonical();
+            trusted.iter().any(|range| range.contains(&ip))
+        };
+        let from_trusted = is_trusted(&peer.address.ip());
+        let forwarded_https =
+            from_trusted && last(&parts.headers, "x-forwarded-proto") == Some("https");
+        let client = if from_trusted {
+            forwarded_for(&parts.headers).into_iter().rev().find(|ip| !is_trusted(ip))
+        } else {
+            Some(peer.address.ip().to_canonical())
+        };
+        Ok(Self { authority, host, secure: peer.tls || forwarded_https, client, from_trusted })
+    }
+
+    /// `https` or `http`.
+    pub(super) const fn scheme(&self) -> &'static str {
+        if self.secure { "https" } else { "http" }
+    }
+}
+
+/// The authority a request is for: the target's when it is in absolute form,
+/// the `Host` field's otherwise.
+fn authority(parts: &Parts) -> Result<Authority, Error> {
+    let mut fields = parts.headers.get_all(HOST).iter();
+    let field = match (fields.next(), fields.next()) {
+        (Some(field), None) => Some(read_authority(field.as_bytes())?),
+        (Some(_), Some(_)) => return Err(Error::BadRequest("there is more than one Host field")),
+        (None, _) => None,
+    };
+    if let Some(target) = parts.uri.authority() {
+        if !matches!(parts.uri.scheme_str(), Some("http" | "https")) {
+            return Err(Error::BadRequest("the target's scheme is not http or https"));
+        }
+        return read_authority(target.as_str().as_bytes());
+    }
+    match field {
+        Some(authority) => Ok(authority),
+        None if parts.version < Version::HTTP_11 => {
+            Err(Error::BadRequest("a Host field is needed here"))
+        }
+        None => Err(Error::BadRequest("the Host field is missing")),
+    }
+}
+
+fn read_authority(bytes: &[u8]) -> Result<Authority, Error> {
+    const INVALID: Error = Error::BadRequest("the Host field is not a host name");
+    let text = std::str::from_utf8(bytes).map_err(|_| INVALID)?.to_ascii_lowercase();
+    let valid = |byte: u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']')
+    };
+    if text.is_empty() || !text.bytes().all(valid) {
+        return Err(INVALID);
+    }
+    let authority: Authority = text.parse().map_err(|_| INVALID)?;
+    let port = text.strip_prefix(authority.host()).ok_or(INVALID)?;
+    let port_fits = port.is_empty()
+        || port.strip_prefix(':').is_some_and(|p| p.is_empty() || p.parse::<u16>().is_ok());
+    if authority.host().is_empty() || !port_fits {
+        return Err(INVALID);
+    }
+    // `shop.example:` means the default port.
+    text.trim_end_matches(':').parse().map_err(|_| INVALID)
+}
+
+fn forwarded_for(headers: &HeaderMap) -> Vec<IpAddr> {
+    headers
+        .get_all("x-forwarded-for")
+        .iter()
+        .filter_map(|field| field.to_str().ok())
+        .flat_map(|field| field.split(','))
+        .filter_map(|item| item.trim().trim_matches(['[', ']']).parse::<IpAddr>().ok())
+        .map(|ip| ip.to_canonical())
+        .collect()
+}
+
+fn last<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    let field = headers.get_all(name).iter().next_back()?.to_str().ok()?;
+    field.rsplit(',').next().map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{HeaderValue, Request};
+
+    fn read(uri: &str, fields: &[(&'static str, &str)], peer: &str) -> Result<Head, Error> {
+        let mut parts = Request::builder().uri(uri).body(()).unwrap().into_parts().0;
+        for (name, value) in fields {
+            parts.headers.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        let peer = Peer { address: SocketAddr::new(peer.parse().unwrap(), 1), tls: false };
+        Head::read(&parts, peer, &["127.0.0.0/8".parse().unwrap()])
+    }
+
+    #[test]
+    fn exactly_one_valid_host_is_taken() {
+        for host in [
+            "",
+            "a b",
+            "a,b",
+            "a/b",
+            "u@a",
+            "a?b",
+            "a#b",
+            "[::1",
+            "<script>",
+            "a\"",
+            "a:x",
+            "a:99999",
+            "a:80:80",
+            "\u{fc}.de",
+            ".",
+            "http://a",
+        ] {
+            assert!(read("/", &[("host", host)], "10.0.0.1").is_err(), "{host}");
+        }
+        assert!(read("/", &[], "10.0.0.1").is_err());
+        assert!(read("/", &[("host", "a"), ("host", "a")], "10.0.0.1").is_err());
+        for (host, expected) in [
+            ("Shop.Example:8080", "shop.example"),
+            ("a.", "a"),
+            ("[::1]:80", "[::1]"),
+            ("a_b.c", "a_b.c"),
+            ("a:", "a"),
+        ] {
+            assert_eq!(read("/", &[("host", host)], "10.0.0.1").unwrap().host, expected);
+        }
+    }
+
+    #[test]
+    fn the_target_outweighs_the_host_field() {
+        let head = read("http://b.example/x", &[("host", "a.example")], "10.0.0.1").unwrap();
+        assert_eq!(head.host, "b.example");
+        assert!(read("ftp://b.example/x", &[("host", "a.example")], "10.0.0.1").is_err());
+    }
+
+    #[test]
+    fn only_a_trusted_peer_speaks_for_others() {
+        let fields = [
+            ("host", "a"),
+            ("x-forwarded-for", "1.2.3.4, 5.6.7.8, 127.0.0.3"),
+            ("x-forwarded-proto", "https"),
+        ];
+        let head = read("/", &fields, "127.0.0.1").unwrap();
+        assert_eq!((head.client, head.secure), (Some("5.6.7.8".parse().unwrap()), true));
+        let head = read("/", &fields, "10.0.0.1").unwrap();
+        assert_eq!((head.client, head.secure), (Some("10.0.0.1".parse().unwrap()), false));
+        assert_eq!(read("/", &[("host", "a")], "127.0.0.1").unwrap().client, None);
+    }
+}

@@ -1,0 +1,441 @@
+//! Carries one exchange there and back: the hot path.
+//!
+//! [`Proxy::answer`] reads like the table in the README: one step a line, no
+//! step hidden inside another. What it knows comes in as one `Arc<Sites>`, what
+//! it learns goes out as ledger entries; it waits for two sockets and for
+//! nothing of ours.
+
+mod body;
+mod error;
+mod exchange;
+mod forward;
+mod head;
+mod limiter;
+mod listener;
+mod page;
+mod settings;
+mod tls;
+mod upgrade;
+mod upstream;
+mod variant;
+
+pub use listener::{Server, Setup, StartError};
+pub use settings::{Limits, Settings, Timeouts, TlsFiles};
+pub use tls::TlsError;
+pub use upstream::UpstreamError;
+
+use crate::consent;
+use crate::enforce::html::PageContext;
+use crate::enforce::{
+    Cleared, RequestContext, ResponseContext, clear_request, clear_response, expiring_cookies,
+};
+use crate::ledger::Spool;
+use crate::observe::{ChoiceMade, ExchangeEnded, ExchangeFailed, Observe, VisitorLimited};
+use crate::policy::{Mode, Unlisted};
+use crate::purpose::PurposeSet;
+use crate::site::{Site, Sites};
+use crate::visitor::{self, Page, Visit};
+use body::{Body, PassedBody, RequestBody};
+use error::Error;
+use exchange::{Exchange, now_ms};
+use head::{Head, Peer};
+use limiter::Limiter;
+use page::Plan;
+use upstream::Upstream;
+use variant::{Destination, Variant};
+
+use arc_swap::ArcSwap;
+use http::header::{CONTENT_LENGTH, RANGE, SET_COOKIE};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body::Body as _;
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+use url::Url;
+
+const GPC_SUPPORT_PATH: &str = "/.well-known/gpc.json";
+
+/// What one worker carries exchanges with.
+pub(crate) struct Proxy {
+    settings: Arc<Settings>,
+    sites: Arc<ArcSwap<Sites>>,
+    upstream: Upstream,
+    spool: Arc<Mutex<Spool>>,
+    observe: Arc<Observe>,
+    limiter: Arc<Limiter>,
+}
+
+impl Proxy {
+    /// Answers one request: what nobody can answer becomes an error page.
+    async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+        let accept = request.headers().get(http::header::ACCEPT).cloned();
+        let is_head = request.method() == Method::HEAD;
+        match Box::pin(self.carry(request, peer)).await {
+            Ok(response) => response,
+            Err(error) => {
+                let reference = format!("{:08x}", now_ms() & 0xffff_ffff);
+                let detail = error.to_string();
+                let event = ExchangeFailed {
+                    fault: error.fault(),
+                    reason: error.reason(),
+                    detail: &detail,
+                    reference: &reference,
+                };
+                self.observe.emit(&event);
+                let request: HeaderMap =
+                    accept.map(|accept| (http::header::ACCEPT, accept)).into_iter().collect();
+                let response = error.response(&request, &reference);
+                if is_head { response.map(|_| body::empty()) } else { response }
+            }
+        }
+    }
+
+    /// Carries one exchange there and back.
+    async fn carry(
+        &self,
+        mut request: Request<Incoming>,
+        peer: Peer,
+    ) -> Result<Response<Body>, Error> {
+        let started = Instant::now();
+        let visitor_upgrade = forward::wants_websocket(request.method(), request.headers())
+            .then(|| hyper::upgrade::on(&mut request));
+        let (mut parts, body) = request.into_parts();
+        let head = Head::read(&parts, peer, &self.settings.trusted_proxies)?;
+        self.admit(&head)?;
+        let sites = self.sites.load_full();
+        let site = sites.find(&head.host).ok_or_else(|| Error::UnknownHost(head.host.clone()))?;
+        let own_cookie = visitor::cookie_name(head.secure);
+        let scope = site.consent_scope(&head.host);
+        let now_s = now_ms() / 1000;
+        let consent = consent::read(&parts.headers, own_cookie, scope, &site.consent, now_s);
+        let visit = Visit {
+            site,
+            consent: &consent,
+            host: head.authority.as_str(),
+            scope,
+            secure: head.secure,
+            now_s,
+        };
+        if let Some(page) = visitor::own_page(site, parts.uri.path()) {
+            return self.own_page(page, parts, body, &visit, &head).await;
+        }
+
+        let url = page_url(&parts, &head)?;
+        let destination = Destination::of(&parts);
+        let variant = Variant::of(&consent, &site.policy);
+        let shown = shown_on_page(&parts, &visit, destination, &url);
+        let enforcing = site.mode == Mode::Enforce;
+        let mut exchange = Exchange::new(
+            Arc::clone(site),
+            consent.clone(),
+            parts.uri.path(),
+            Arc::clone(&self.spool),
+            Arc::clone(&self.observe),
+        );
+        forward::prepare_request(
+            &mut parts,
+            &head,
+            peer,
+            visitor_upgrade.is_some(),
+            self.settings.origin_via,
+        );
+        let asks_again = enforcing && variant::prepare_request(&mut parts, &variant, destination);
+        let asked = parts.headers.clone();
+        let path = exchange.path.clone();
+        let is_gpc_support = matches!(parts.method, Method::GET | Method::HEAD)
+            && parts.uri.path() == GPC_SUPPORT_PATH;
+        let (cleared, outcome) = clear_request(
+            parts,
+            &RequestContext {
+                policy: &site.policy,
+                consent: &consent,
+                host: &head.host,
+                enforcing,
+                address_truncated: site.address_truncated,
+                own_cookie,
+            },
+        );
+        if destination != Destination::Asset || outcome.withheld {
+            // A page's own exchange has the same decisions as those of its
+            // thirty assets: once is enough.
+            exchange.decisions.extend(outcome.decisions);
+        }
+        if outcome.withheld {
+            exchange.file();
+            return Ok(self.ended(&exchange, started, withheld_answer()));
+        }
+
+        let is_head = cleared.get().method == Method::HEAD;
+        let response = self.fetch(cleared, body, site, visitor_upgrade).await?;
+        if is_gpc_support && !states_gpc_support(&response) {
+            return Ok(self.ended(&exchange, started, gpc_support(now_s)));
+        }
+        let (mut parts, body) = response.into_parts();
+        forward::prepare_response(&mut parts);
+        let is_page = page::is_page(&parts);
+        let outcome = clear_response(
+            &mut parts,
+            &ResponseContext {
+                policy: &site.policy,
+                consent: &consent,
+                host: &head.host,
+                url: &url,
+                enforcing,
+                secure: head.secure,
+                is_page,
+                denied_cookies: &outcome.denied_cookies,
+            },
+        );
+        exchange.decisions.extend(outcome.decisions);
+        if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+            exchange.file();
+            return Ok(self.ended(&exchange, started, Response::from_parts(parts, body::empty())));
+        }
+        // Then nothing on a page can be blocked.
+        let granted_all =
+            consent.granted() == PurposeSet::ALL && site.policy.unlisted() != Unlisted::Block;
+        let untouched = enforcing && granted_all && shown.is_empty();
+        let patience = self.settings.timeouts.response_body;
+        if !is_page {
+            if parts.status == StatusCode::NOT_MODIFIED && asks_again {
+                variant::mark_page(&mut parts.headers, &variant, true);
+            }
+            exchange.file();
+            let response =
+                Response::from_parts(parts, PassedBody::new(body, patience).boxed_unsync());
+            return Ok(self.ended(&exchange, started, response));
+        }
+
+        let plan = Plan {
+            context: Arc::new(PageContext {
+                policy: site.policy.clone(),
+                consent: consent.clone(),
+                host: head.host.clone(),
+                choices_url: visitor::choices_url(&visit, path_and_query(&url)),
+                appended: shown,
+                memory_bytes: self.settings.limits.page_memory_bytes,
+                enforcing,
+                url,
+            }),
+            append_only: granted_all,
+            variant,
+        };
+        if untouched {
+            variant::mark_page(&mut parts.headers, &plan.variant, false);
+            variant::mark_variant(&mut parts.headers, &plan.variant);
+        }
+        let response = if !enforcing || untouched {
+            page::watch(parts, body, plan, exchange, &self.settings.limits, &self.settings.timeouts)
+        } else if is_head {
+            variant::mark_page(&mut parts.headers, &plan.variant, true);
+            exchange.file();
+            Response::from_parts(parts, body::empty())
+        } else {
+            page::rewrite(
+                parts,
+                body,
+                &asked,
+                plan,
+                exchange,
+                &self.settings.limits,
+                &self.settings.timeouts,
+            )
+            .await?
+        };
+        self.observe.emit(&ExchangeEnded {
+            site: &site.name,
+            path: &path,
+            class: consent.granted(),
+            status: response.status().as_u16(),
+            took: started.elapsed(),
+            withheld: 0,
+        });
+        Ok(response)
+    }
+
+    fn admit(&self, head: &Head) -> Result<(), Error> {
+        match head.client {
+            Some(client) if !self.limiter.admits(client) => {
+                self.observe.emit(&VisitorLimited);
+                Err(Error::TooMany)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends a cleared request to the origin. A part of a page cannot be
+    /// judged, so when one comes back, the whole page is asked for.
+    async fn fetch(
+        &self,
+        cleared: Cleared<Parts>,
+        body: Incoming,
+        site: &Site,
+        visitor_upgrade: Option<OnUpgrade>,
+    ) -> Result<Response<Incoming>, Error> {
+        let limits = &self.settings.limits;
+        let declared = body.size_hint().lower();
+        if declared > limits.request_body_bytes {
+            return Err(Error::BodyTooLarge);
+        }
+        let partial =
+            cleared.get().method == Method::GET && cleared.get().headers.contains_key(RANGE);
+        let again = (partial && site.mode == Mode::Enforce)
+            .then(|| cleared.copy_without(&[RANGE, http::header::IF_RANGE]));
+        let body =
+            RequestBody::new(body, limits.request_body_bytes, self.settings.timeouts.request_body);
+        let mut response = self.upstream.send(cleared, body, &site.origin).await?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let Some(visitor_upgrade) = visitor_upgrade else {
+                return Err(Error::OriginBroken("it switched protocols unasked".to_owned()));
+            };
+            upgrade::join(visitor_upgrade, hyper::upgrade::on(&mut response));
+            return Ok(response);
+        }
+        if let Some(again) = again
+            && response.status() == StatusCode::PARTIAL_CONTENT
+        {
+            let (parts, body) = response.into_parts();
+            if page::is_page(&parts) {
+                drop(body);
+                return self.upstream.send(again, RequestBody::none(), &site.origin).await;
+            }
+            response = Response::from_parts(parts, body);
+        }
+        Ok(response)
+    }
+
+    /// Answers under our own prefix.
+    async fn own_page(
+        &self,
+        page: Page,
+        parts: Parts,
+        body: Incoming,
+        visit: &Visit<'_>,
+        head: &Head,
+    ) -> Result<Response<Body>, Error> {
+        let read = Limited::new(body, visitor::FORM_BYTES).collect();
+        let body = match tokio::time::timeout(self.settings.timeouts.request_body, read).await {
+            Ok(Ok(collected)) => collected.to_bytes(),
+            Ok(Err(_)) => return Err(Error::BodyTooLarge),
+            Err(_) => return Err(Error::BodyTimeout),
+        };
+        let mut answer = visitor::answer(page, &parts, &body, visit);
+        if let Some(record) = &answer.chosen {
+            let event = ChoiceMade {
+                site: &visit.site.name,
+                granted: record.granted,
+                gpc: record.made_under_gpc,
+            };
+            self.observe.emit(&event);
+            // What was agreed to before and is not any more goes at once.
+            let chosen = consent::Consent::chosen(record.granted);
+            let context = RequestContext {
+                policy: &visit.site.policy,
+                consent: &chosen,
+                host: &head.host,
+                enforcing: true,
+                address_truncated: false,
+                own_cookie: visit.cookie_name(),
+            };
+            let (_, outcome) = clear_request(parts, &context);
+            if visit.site.mode == Mode::Enforce {
+                for field in expiring_cookies(&outcome.denied_cookies, &head.host, head.secure) {
+                    answer.response.headers_mut().append(SET_COOKIE, field);
+                }
+            }
+        }
+        Ok(answer.response.map(body::full))
+    }
+
+    fn ended(
+        &self,
+        exchange: &Exchange,
+        started: Instant,
+        response: Response<Body>,
+    ) -> Response<Body> {
+        self.observe.emit(&ExchangeEnded {
+            site: &exchange.site.name,
+            path: &exchange.path,
+            class: exchange.consent.granted(),
+            status: response.status().as_u16(),
+            took: started.elapsed(),
+            withheld: exchange.withheld(),
+        });
+        response
+    }
+}
+
+fn page_url(parts: &Parts, head: &Head) -> Result<Url, Error> {
+    let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    // Not joined to a base: a path of two slashes would be taken for a host.
+    let slash = if target.starts_with('/') { "" } else { "/" };
+    Url::parse(&format!("{}://{}{slash}{target}", head.scheme(), head.authority))
+        .map_err(|_| Error::BadRequest("the request's target is not valid"))
+}
+
+fn path_and_query(url: &Url) -> &str {
+    &url[url::Position::BeforePath..url::Position::AfterQuery]
+}
+
+/// What we add to a page: the notice while something is undecided, the link to
+/// the choices afterwards.
+///
+/// The notice goes to everybody who may look at a page. The link goes only
+/// where a browser says that a person is looking, so that whoever fetches a
+/// page as data gets it byte for byte.
+fn shown_on_page(parts: &Parts, visit: &Visit<'_>, destination: Destination, url: &Url) -> String {
+    if visit.site.mode == Mode::Observe {
+        return String::new();
+    }
+    let by_script = ["x-requested-with", "hx-request", "turbo-frame", "x-pjax"]
+        .iter()
+        .any(|name| parts.headers.contains_key(*name));
+    let accept = parts.headers.get(http::header::ACCEPT).and_then(|value| value.to_str().ok());
+    let takes_html = accept.is_some_and(|accept| accept.contains("text/html"));
+    let return_to = path_and_query(url);
+    match destination {
+        Destination::Page | Destination::Unknown if by_script => String::new(),
+        Destination::Page | Destination::Unknown if visit.consent.is_undecided() => match accept {
+            Some(accept) if !takes_html && !accept.contains("*/*") => String::new(),
+            _ => visitor::notice(visit, return_to),
+        },
+        Destination::Page => visitor::link(visit, return_to),
+        Destination::Unknown if takes_html => visitor::link(visit, return_to),
+        Destination::Unknown | Destination::Framed | Destination::Fetch | Destination::Asset => {
+            String::new()
+        }
+    }
+}
+
+/// What a browser gets in place of a withheld tracking endpoint.
+fn withheld_answer() -> Response<Body> {
+    let mut response = Response::new(body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+        .headers_mut()
+        .insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Whether the origin makes a statement of its own about Global Privacy
+/// Control. Many answer any path with their start page, which is none.
+fn states_gpc_support(response: &Response<Incoming>) -> bool {
+    let kind =
+        response.headers().get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    matches!(response.status(), StatusCode::OK | StatusCode::NOT_MODIFIED)
+        && kind.is_none_or(|kind| kind.to_ascii_lowercase().contains("json"))
+}
+
+fn gpc_support(now_s: u64) -> Response<Body> {
+    let date = jiff::Timestamp::from_second(i64::try_from(now_s).unwrap_or(0))
+        .map_or_else(|_| "2026-01-01".to_owned(), |time| time.strftime("%Y-%m-%d").to_string());
+    let bytes = visitor::gpc_support(&date);
+    let mut response = Response::new(body::full(bytes.clone()));
+    let headers = response.headers_mut();
+    headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+    response
+}

@@ -1,0 +1,475 @@
+//! Sends a page through the rewriter, on its way from origin to visitor.
+
+use crate::enforce::codec::Coding;
+use crate::enforce::html::PageContext;
+use crate::enforce::{Pipeline, PipelineError, Start};
+use crate::observe::PageCut;
+use crate::proxy::body::{self, Body, BoxError, Patience};
+use crate::proxy::error::Error;
+use crate::proxy::exchange::Exchange;
+use crate::proxy::variant::{Variant, mark_page};
+use crate::proxy::{Limits, Timeouts};
+
+use bytes::Bytes;
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, VARY};
+use http::response::Parts;
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http_body::Frame;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// How much of a page is looked at before its head leaves: a page that ends
+/// within it and holds nothing to block leaves exactly as it came.
+const FIRST_LOOK_BYTES: usize = 16 * 1024;
+
+/// How long a page's head waits for that. A slow origin's first bytes must not.
+const FIRST_LOOK: Duration = Duration::from_millis(25);
+
+/// What is sent at once.
+const SEND_BYTES: usize = 16 * 1024;
+
+/// What a decoder is fed at once: compressed bytes may inflate a thousandfold.
+const FEED_COMPRESSED_BYTES: usize = 2 * 1024;
+
+/// What the rewriter is fed at once when nothing is compressed.
+const FEED_PLAIN_BYTES: usize = 64 * 1024;
+
+/// What happens to a page.
+pub(super) struct Plan {
+    pub(super) context: Arc<PageContext>,
+    pub(super) variant: Variant,
+    /// Nothing can be blocked: only `context.appended` is added.
+    pub(super) append_only: bool,
+}
+
+/// Whether a response is a document that can load or run something. What does
+/// not say what it is may be taken for a page by a browser.
+pub(super) fn is_page(parts: &Parts) -> bool {
+    let bodiless = matches!(
+        parts.status,
+        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
+    );
+    if bodiless || parts.status.is_informational() {
+        return false;
+    }
+    let mut types = parts.headers.get_all(CONTENT_TYPE).iter();
+    let Some(field) = types.next_back() else {
+        return !parts.headers.contains_key("x-content-type-options");
+    };
+    let text = field.to_str().unwrap_or_default().to_ascii_lowercase();
+    let essence = text
+        .rsplit(',')
+        .next()
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_owned();
+    matches!(
+        essence.as_str(),
+        "text/html"
+            | "application/xhtml+xml"
+            | ""
+            | "unknown/unknown"
+            | "application/unknown"
+            | "*/*"
+    )
+}
+
+/// The codings of a page, and the one to send it in.
+pub(super) fn codings(
+    request: &HeaderMap,
+    response: &Parts,
+) -> Result<(Vec<Coding>, Coding), Error> {
+    let applied: Vec<&str> = response
+        .headers
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .filter_map(|field| field.to_str().ok())
+        .collect();
+    let codings = Coding::parse_list(&applied.join(","))
+        .map_err(|error| Error::Unfilterable(error.to_string()))?;
+    let accept: Vec<&str> =
+        request.get_all(ACCEPT_ENCODING).iter().filter_map(|field| field.to_str().ok()).collect();
+    let accept = (!accept.is_empty()).then(|| accept.join(", "));
+    let send = codings.last().copied().filter(|coding| coding.is_accepted_by(accept.as_deref()));
+    let send = send.unwrap_or(Coding::Identity);
+    Ok((codings, send))
+}
+
+/// Rewrites a page.
+///
+/// # Errors
+/// When it turns out before its head has left that the page cannot be passed
+/// on. Later, the connection is cut.
+pub(super) async fn rewrite(
+    mut parts: Parts,
+    mut source: Incoming,
+    request: &HeaderMap,
+    plan: Plan,
+    mut exchange: Exchange,
+    limits: &Limits,
+    timeouts: &Timeouts,
+) -> Result<Response<Body>, Error> {
+    let (codings, send) = codings(request, &parts)?;
+    let content_type =
+        parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let start = Start {
+        context: plan.context,
+        codings: codings.clone(),
+        send,
+        content_type,
+        inflation: limits.page_inflation,
+        append_only: plan.append_only,
+    };
+    let unfilterable = |error: &PipelineError| Error::Unfilterable(error.to_string());
+    let mut pipeline = Pipeline::new(start).map_err(|error| unfilterable(&error))?;
+    let feed = feed_bytes(&codings);
+    let mut first = FirstLook::default();
+    let deadline = Instant::now() + FIRST_LOOK;
+    let ended = loop {
+        if first.taken >= FIRST_LOOK_BYTES
+            || !first.queue.is_empty()
+            || first.out.len() >= FIRST_LOOK_BYTES
+        {
+            break false;
+        }
+        match timeout_at(deadline, source.frame()).await {
+            Err(_) => break false,
+            Ok(None) => {
+                first.out.extend(pipeline.finish().map_err(|error| unfilterable(&error))?);
+                break true;
+            }
+            Ok(Some(Err(error))) => {
+                return Err(Error::OriginBroken(format!("its body broke off: {error}")));
+            }
+            Ok(Some(Ok(frame))) => {
+                if let Ok(data) = frame.into_data() {
+                    first.take(data, feed, &mut pipeline).map_err(|error| unfilterable(&error))?;
+                }
+            }
+        }
+    };
+    let changed = !ended || pipeline.changed();
+    exchange.decisions.extend(pipeline.take_decisions().iter().cloned());
+    if ended && !changed {
+        exchange.file();
+        mark_page(&mut parts.headers, &plan.variant, false);
+        let originals: Vec<Result<Frame<Bytes>, BoxError>> =
+            first.originals.into_iter().map(|bytes| Ok(Frame::data(bytes))).collect();
+        let body = http_body_util::StreamBody::new(Frames(originals.into())).boxed_unsync();
+        return Ok(Response::from_parts(parts, body));
+    }
+    mark_page(&mut parts.headers, &plan.variant, true);
+    set_coding(&mut parts.headers, &codings, send);
+    if pipeline.transcoded() {
+        parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    }
+    if ended {
+        exchange.file();
+        return Ok(Response::from_parts(parts, body::full(first.out)));
+    }
+    let rewritten = RewrittenBody {
+        source,
+        queue: first.queue,
+        pipeline,
+        out: first.out,
+        exchange,
+        patience: Patience::new(timeouts.response_body),
+        state: State::Flowing,
+        feed,
+        dirty: true,
+    };
+    Ok(Response::from_parts(parts, rewritten.boxed_unsync()))
+}
+
+/// Judges a page without changing a byte of it.
+pub(super) fn watch(
+    parts: Parts,
+    source: Incoming,
+    plan: Plan,
+    exchange: Exchange,
+    limits: &Limits,
+    timeouts: &Timeouts,
+) -> Response<Body> {
+    let applied: Vec<&str> = parts
+        .headers
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .filter_map(|field| field.to_str().ok())
+        .collect();
+    let content_type =
+        parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let pipeline = Coding::parse_list(&applied.join(",")).ok().and_then(|codings| {
+        Pipeline::new(Start {
+            context: plan.context,
+            codings,
+            send: Coding::Identity,
+            content_type,
+            inflation: limits.page_inflation,
+            append_only: false,
+        })
+        .ok()
+    });
+    let body =
+        WatchedBody { source, pipeline, exchange, patience: Patience::new(timeouts.response_body) };
+    Response::from_parts(parts, body.boxed_unsync())
+}
+
+const fn feed_bytes(codings: &[Coding]) -> usize {
+    if codings.is_empty() { FEED_PLAIN_BYTES } else { FEED_COMPRESSED_BYTES }
+}
+
+fn set_coding(headers: &mut HeaderMap, codings: &[Coding], send: Coding) {
+    if codings.is_empty() {
+        return;
+    }
+    if send == Coding::Identity {
+        headers.remove(CONTENT_ENCODING);
+    } else {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(send.name()));
+    }
+    let varies = headers
+        .get_all(VARY)
+        .iter()
+        .any(|v| v.to_str().is_ok_and(|v| v.to_ascii_lowercase().contains("accept-encoding")));
+    if !varies {
+        headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
+    }
+}
+
+/// The beginning of a page, both as it came and as it would leave.
+#[derive(Default)]
+struct FirstLook {
+    originals: Vec<Bytes>,
+    out: Vec<u8>,
+    /// What arrived and has not been fed yet.
+    queue: Bytes,
+    taken: usize,
+}
+
+impl FirstLook {
+    fn take(
+        &mut self,
+        data: Bytes,
+        feed: usize,
+        pipeline: &mut Pipeline,
+    ) -> Result<(), PipelineError> {
+        self.originals.push(data.clone());
+        let mut rest = data;
+        while !rest.is_empty() {
+            if self.out.len() >= FIRST_LOOK_BYTES * 4 {
+                self.queue = rest;
+                return Ok(());
+            }
+            let piece = rest.split_to(feed.min(rest.len()));
+            self.taken += piece.len();
+            self.out.extend(pipeline.write(&piece)?);
+        }
+        Ok(())
+    }
+}
+
+struct Frames(VecDeque<Result<Frame<Bytes>, BoxError>>);
+
+impl futures_core::Stream for Frames {
+    type Item = Result<Frame<Bytes>, BoxError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Poll::Ready(self.0.pop_front())
+    }
+}
+
+enum State {
+    /// The origin still sends.
+    Flowing,
+    /// Everything is in `out`.
+    Ended,
+    /// Nothing more may be sent.
+    Cut,
+}
+
+/// A page that is rewritten while it streams.
+struct RewrittenBody {
+    source: Incoming,
+    queue: Bytes,
+    pipeline: Pipeline,
+    out: Vec<u8>,
+    exchange: Exchange,
+    patience: Patience,
+    state: State,
+    /// How much the pipeline is fed at once.
+    feed: usize,
+    /// Whether something was written since the last flush. A flush is not
+    /// free: it ends a block of the coding.
+    dirty: bool,
+}
+
+impl RewrittenBody {
+    fn cut(&mut self, detail: &str) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.state = State::Cut;
+        let event = PageCut { site: &self.exchange.site.name, path: &self.exchange.path, detail };
+        self.exchange.observe().emit(&event);
+        self.exchange.decisions.extend(self.pipeline.take_decisions().iter().cloned());
+        self.exchange.file();
+        Poll::Ready(Some(Err(detail.to_owned().into())))
+    }
+
+    fn send(&mut self) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from(std::mem::take(&mut self.out))))))
+    }
+}
+
+impl http_body::Body for RewrittenBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        loop {
+            match this.state {
+                State::Cut => return Poll::Ready(None),
+                State::Ended if this.out.is_empty() => return Poll::Ready(None),
+                State::Ended => return this.send(),
+                State::Flowing => {}
+            }
+            if this.out.len() >= SEND_BYTES {
+                return this.send();
+            }
+            if !this.queue.is_empty() {
+                let piece = this.queue.split_to(this.feed.min(this.queue.len()));
+                this.dirty = true;
+                match this.pipeline.write(&piece) {
+                    Ok(out) => this.out.extend(out),
+                    Err(error) => return this.cut(&error.to_string()),
+                }
+                continue;
+            }
+            match Pin::new(&mut this.source).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    this.patience.reset();
+                    if let Ok(data) = frame.into_data() {
+                        this.queue = data;
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    return this.cut(&format!("the origin's body broke off: {error}"));
+                }
+                Poll::Ready(None) => match this.pipeline.finish() {
+                    Ok(out) => {
+                        this.out.extend(out);
+                        this.exchange
+                            .decisions
+                            .extend(this.pipeline.take_decisions().iter().cloned());
+                        this.exchange.file();
+                        this.state = State::Ended;
+                    }
+                    Err(error) => return this.cut(&error.to_string()),
+                },
+                Poll::Pending => {
+                    if std::mem::take(&mut this.dirty) {
+                        match this.pipeline.flush() {
+                            Ok(out) => this.out.extend(out),
+                            Err(error) => return this.cut(&error.to_string()),
+                        }
+                    }
+                    if !this.out.is_empty() {
+                        return this.send();
+                    }
+                    return match this.patience.poll_elapsed(cx) {
+                        Poll::Ready(()) => this.cut("the origin stopped sending"),
+                        Poll::Pending => Poll::Pending,
+                    };
+                }
+            }
+        }
+    }
+}
+
+impl Drop for RewrittenBody {
+    fn drop(&mut self) {
+        if !matches!(self.state, State::Ended | State::Cut) {
+            self.exchange.decisions.extend(self.pipeline.take_decisions().iter().cloned());
+        }
+    }
+}
+
+/// A page that passes as it is while a copy of it is judged.
+struct WatchedBody {
+    source: Incoming,
+    pipeline: Option<Pipeline>,
+    exchange: Exchange,
+    patience: Patience,
+}
+
+impl WatchedBody {
+    fn look(&mut self, data: &[u8]) {
+        let Some(pipeline) = &mut self.pipeline else { return };
+        let failed = data.chunks(FEED_COMPRESSED_BYTES).any(|piece| pipeline.write(piece).is_err());
+        self.exchange.decisions.extend(pipeline.take_decisions().iter().cloned());
+        if failed {
+            self.pipeline = None;
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some(mut pipeline) = self.pipeline.take() {
+            let _ = pipeline.finish();
+            self.exchange.decisions.extend(pipeline.take_decisions().iter().cloned());
+        }
+        self.exchange.file();
+    }
+}
+
+impl http_body::Body for WatchedBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match Pin::new(&mut self.source).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.patience.reset();
+                if let Some(data) = frame.data_ref() {
+                    self.look(data);
+                }
+                if self.source.is_end_stream() {
+                    self.end();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                self.end();
+                Poll::Ready(Some(Err(error.into())))
+            }
+            Poll::Ready(None) => {
+                self.end();
+                Poll::Ready(None)
+            }
+            Poll::Pending => match self.patience.poll_elapsed(cx) {
+                Poll::Ready(()) => Poll::Ready(Some(Err("the origin stopped sending".into()))),
+                Poll::Pending => Poll::Pending,
+            },
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.source.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.source.size_hint()
+    }
+}

@@ -1,0 +1,124 @@
+//! What one protected site is made of, and which site a host belongs to.
+
+use crate::consent;
+use crate::policy::{Mode, Policy};
+
+use http::uri::{Authority, Scheme};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// The operator's server behind us.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// `http` or `https`.
+    pub scheme: Scheme,
+    /// Where it listens.
+    pub authority: Authority,
+    /// The `Host` it is sent, when it is not the visitor's.
+    pub host: Option<Authority>,
+}
+
+/// What a visitor is told on the notice and the choices page.
+#[derive(Clone, Debug, Default)]
+pub struct Notice {
+    /// The operator's name as a visitor knows it; empty for the host's.
+    pub operator: String,
+    /// Address of the privacy policy; empty for no link.
+    pub policy_url: String,
+}
+
+/// Everything the hot path needs to know of one site.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// The name in ledger, logs and metrics.
+    pub name: Arc<str>,
+    /// The hosts it answers to; empty for any.
+    pub hosts: Vec<String>,
+    /// The server behind it.
+    pub origin: Origin,
+    /// What may pass.
+    pub policy: Policy,
+    /// Whether verdicts are carried out.
+    pub mode: Mode,
+    /// How consent is taken.
+    pub consent: consent::Settings,
+    /// What visitors are told.
+    pub notice: Notice,
+    /// Where our own pages live: `/.consentry`.
+    pub own_prefix: Arc<str>,
+    /// Whether the origin sees only the first part of a visitor's address
+    /// until they agree to personalization.
+    pub address_truncated: bool,
+}
+
+impl Site {
+    /// What a consent cookie is bound to: the site, or the host where one site
+    /// serves any, so that one tenant's choice is worth nothing at another's.
+    #[must_use]
+    pub fn consent_scope<'a>(&'a self, host: &'a str) -> &'a str {
+        if self.hosts.is_empty() { host } else { &self.name }
+    }
+}
+
+/// All sites, by host.
+#[derive(Clone, Debug, Default)]
+pub struct Sites {
+    by_host: HashMap<String, Arc<Site>>,
+    any: Option<Arc<Site>>,
+}
+
+/// Two sites claim one host.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("the host `{host}` belongs to both `{first}` and `{second}`")]
+pub struct HostTaken {
+    /// The host; `*` stands for any.
+    pub host: String,
+    /// The site that has it.
+    pub first: String,
+    /// The site that wants it, too.
+    pub second: String,
+}
+
+impl Sites {
+    /// Adds a site.
+    ///
+    /// # Errors
+    /// When one of its hosts is taken.
+    pub fn insert(&mut self, site: Site) -> Result<(), HostTaken> {
+        let taken = |host: &str, other: &Site| HostTaken {
+            host: host.to_owned(),
+            first: other.name.to_string(),
+            second: site.name.to_string(),
+        };
+        if site.hosts.is_empty() {
+            if let Some(other) = &self.any {
+                return Err(taken("*", other));
+            }
+            self.any = Some(Arc::new(site));
+            return Ok(());
+        }
+        if let Some((host, other)) =
+            site.hosts.iter().find_map(|host| Some((host, self.by_host.get(host)?)))
+        {
+            return Err(taken(host, other));
+        }
+        let hosts = site.hosts.clone();
+        let site = Arc::new(site);
+        self.by_host.extend(hosts.into_iter().map(|host| (host, Arc::clone(&site))));
+        Ok(())
+    }
+
+    /// The site that a host belongs to; `host` in lower case, without a port.
+    #[must_use]
+    pub fn find(&self, host: &str) -> Option<&Arc<Site>> {
+        self.by_host.get(host).or(self.any.as_ref())
+    }
+
+    /// Every site once.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Site>> {
+        let mut sites: Vec<_> = self.by_host.values().chain(&self.any).collect();
+        sites.sort_by(|a, b| a.name.cmp(&b.name));
+        sites.dedup_by(|a, b| a.name == b.name);
+        sites.into_iter()
+    }
+}

@@ -1,0 +1,219 @@
+//! The page where a visitor chooses, and chooses again.
+
+use crate::catalogue::Vendor;
+use crate::consent::State;
+use crate::purpose::Purpose;
+use crate::visitor::{ReturnTo, Visit, page, status};
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use maud::{Markup, html};
+use std::sync::Arc;
+
+/// A longer list is not read by anybody; how many are left out is said.
+const MAX_VENDORS: usize = 400;
+
+pub(super) fn page(return_to: &ReturnTo, visit: &Visit<'_>) -> Response<Bytes> {
+    let texts = visit.texts();
+    let main = html! {
+        p { (texts.introduction.replace("{operator}", visit.operator())) }
+        section {
+            h2 { (texts.now) }
+            (status::words(visit))
+        }
+        section {
+            h2 { (texts.all_at_once) }
+            (pair(return_to, visit))
+        }
+        (one_by_one(return_to, visit))
+        p.quiet { (texts.change_any_time) }
+        ul.links {
+            li { a href=(return_to.as_str()) { (texts.back) } }
+            @if let Some(url) = policy_url(visit) { li { a href=(url) { (texts.policy) } } }
+            li { a href=(visit.path("me")) { (texts.my_record) } }
+        }
+    };
+    page::html(StatusCode::OK, texts.title, &main, visit)
+}
+
+/// "Refuse all" and "Accept all": one class, one size, one click each.
+pub(super) fn pair(return_to: &ReturnTo, visit: &Visit<'_>) -> Markup {
+    let texts = visit.texts();
+    html! {
+        form method="post" action=(visit.path("choices")) {
+            input type="hidden" name="return_to" value=(return_to.as_str());
+            div.pair {
+                button.answer type="submit" name="choice" value="none" { (texts.refuse_all) }
+                button.answer type="submit" name="choice" value="all" { (texts.accept_all) }
+            }
+        }
+    }
+}
+
+fn one_by_one(return_to: &ReturnTo, visit: &Visit<'_>) -> Markup {
+    let texts = visit.texts();
+    let necessary = texts.purpose(Purpose::Necessary);
+    html! {
+        form method="post" action=(visit.path("choices")) {
+            input type="hidden" name="return_to" value=(return_to.as_str());
+            fieldset {
+                legend { h2 { (texts.one_by_one) } }
+                div.purpose {
+                    div.fixed { (necessary.name) span.now { (texts.always_on) } }
+                    p { (necessary.about) }
+                }
+                @for purpose in Purpose::OPTIONAL { (one(purpose, visit)) }
+            }
+            div.pair {
+                button.answer type="submit" name="choice" value="some" { (texts.save) }
+            }
+        }
+    }
+}
+
+fn one(purpose: Purpose, visit: &Visit<'_>) -> Markup {
+    let texts = visit.texts();
+    let state = visit.consent.state(purpose);
+    let about = format!("about-{}", purpose.name());
+    html! {
+        div.purpose {
+            label {
+                input type="checkbox" name="purpose" value=(purpose.name())
+                    checked[state == State::Granted] aria-describedby=(about);
+                (texts.purpose(purpose).name)
+                span.now { (texts.state(state)) }
+            }
+            p id=(about) { (texts.purpose(purpose).about) }
+            (services(purpose, visit))
+        }
+    }
+}
+
+fn services(purpose: Purpose, visit: &Visit<'_>) -> Markup {
+    let texts = visit.texts();
+    let mut vendors: Vec<&Arc<Vendor>> = visit
+        .site
+        .policy
+        .catalogue()
+        .vendors()
+        .filter(|vendor| vendor.purposes.contains(purpose))
+        .collect();
+    vendors.sort_by_cached_key(|vendor| (vendor.name.to_lowercase(), vendor.id.clone()));
+    html! {
+        @if !vendors.is_empty() {
+            details {
+                summary { (texts.services) " (" (vendors.len()) ")" }
+                p.quiet { (texts.services_note) }
+                ul {
+                    @for vendor in vendors.iter().take(MAX_VENDORS) { (service(vendor, visit)) }
+                }
+                @if vendors.len() > MAX_VENDORS {
+                    p { (texts.more_services) " " (vendors.len() - MAX_VENDORS) }
+                }
+            }
+        }
+    }
+}
+
+fn service(vendor: &Vendor, visit: &Visit<'_>) -> Markup {
+    let texts = visit.texts();
+    html! {
+        li {
+            strong { (vendor.name) }
+            @if vendor.owner != vendor.name { " (" (vendor.owner) ")" }
+            ": " (vendor.about)
+            @if vendor.purposes.iter().count() > 1 {
+                " " (texts.services_need_all)
+                @for (at, purpose) in vendor.purposes.iter().enumerate() {
+                    @if at > 0 { "," }
+                    " " (texts.purpose(purpose).name)
+                }
+                "."
+            }
+        }
+    }
+}
+
+/// The operator's policy, if it is an address a visitor can follow: not
+/// `javascript:` or another scheme that does something else.
+fn policy_url<'a>(visit: &Visit<'a>) -> Option<&'a str> {
+    let url = visit.site.notice.policy_url.as_str();
+    let followable = ["https://", "http://", "/"].iter().any(|start| url.starts_with(start));
+    followable.then_some(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::purpose::PurposeSet;
+    use crate::visitor::trial::{self, Trial};
+
+    #[test]
+    fn e2_refusing_and_accepting_weigh_the_same() {
+        let page = Trial::new().get("/.consentry/choices");
+        let buttons = trial::tags(page.body(), "button");
+        assert_eq!(
+            buttons.iter().map(|button| button.text.as_str()).collect::<Vec<_>>(),
+            ["Refuse all", "Accept all", "Save my selection"]
+        );
+        let values: Vec<_> =
+            buttons.iter().map(|button| button.attribute("value").unwrap()).collect();
+        assert_eq!(values, ["none", "all", "some"]);
+        assert!(
+            buttons.iter().all(|button| button.without("value") == buttons[0].without("value"))
+        );
+        assert_eq!(buttons[0].attribute("class"), Some("answer"));
+        // The style knows buttons by their class alone, so it cannot tell them apart.
+        for selector in
+            ["button.", "button[", ".answer:", ".answer[", "[value", "nth", "first", "last"]
+        {
+            assert!(!page::STYLE.contains(selector), "{selector}");
+        }
+    }
+
+    #[test]
+    fn e2_nothing_is_ticked_for_a_visitor_who_granted_nothing() {
+        let refused =
+            Trial { consent: crate::consent::Consent::chosen(PurposeSet::EMPTY), ..Trial::new() };
+        let signalled = Trial::new().with_fields(&[("sec-gpc", "1")]);
+        for trial in [Trial::new(), refused, signalled] {
+            let page = trial.get("/.consentry/choices");
+            let boxes: Vec<_> = trial::tags(page.body(), "input")
+                .into_iter()
+                .filter(|input| input.attribute("type") == Some("checkbox"))
+                .collect();
+            assert_eq!(boxes.len(), 4);
+            assert!(boxes.iter().all(|input| input.attribute("checked").is_none()));
+        }
+    }
+
+    #[test]
+    fn e1_every_control_is_plain_html() {
+        let page = Trial::new().get("/.consentry/choices?return_to=/shoes%3Fa=b");
+        for form in trial::tags(page.body(), "form") {
+            assert_eq!(form.attribute("method"), Some("post"));
+            assert_eq!(form.attribute("action"), Some("/.consentry/choices"));
+        }
+        let hidden: Vec<_> = trial::tags(page.body(), "input")
+            .into_iter()
+            .filter(|input| input.attribute("name") == Some("return_to"))
+            .collect();
+        assert_eq!(hidden.len(), 2);
+        assert!(hidden.iter().all(|input| input.attribute("value") == Some("/shoes?a=b")));
+        assert!(trial::tags(page.body(), "script").is_empty());
+        assert_eq!(trial::tags(page.body(), "h1").len(), 1);
+        assert_eq!(trial::tags(page.body(), "main").len(), 1);
+        assert_eq!(trial::tags(page.body(), "html")[0].attribute("lang"), Some("en"));
+    }
+
+    #[test]
+    fn e6_a_purpose_names_its_services() {
+        let text = trial::text(&Trial::new().get("/.consentry/choices"));
+        let zebra = text.find("Zebra (Z Corp): Counts <visits>.").expect("a service");
+        let acme = text
+            .rfind("acme (Acme): Ads. Needs your agreement to all of: Personalization, Marketing.");
+        assert!(acme.expect("the last of its kind") > zebra);
+        assert!(text.contains("Services held back until you agree (2)"));
+        assert!(!text.contains("The cart service"));
+    }
+}

@@ -1,0 +1,164 @@
+//! Where a visitor goes back to after a choice: a page of this site, always.
+
+use crate::visitor::{FORM_BYTES, Page, Visit, own_page};
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use url::{Position, Url, form_urlencoded};
+
+const MAX_BYTES: usize = 2000;
+
+/// A path of this site. Whatever is not certainly one becomes `/`, since an
+/// address that leads elsewhere would lend our good name to whoever wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ReturnTo(String);
+
+impl ReturnTo {
+    /// The site's first page.
+    pub(super) fn home() -> Self {
+        Self("/".to_owned())
+    }
+
+    pub(super) fn read(text: &str, visit: &Visit<'_>) -> Self {
+        local_path(text, visit).map_or_else(Self::home, Self)
+    }
+
+    pub(super) fn from_query(query: Option<&str>, visit: &Visit<'_>) -> Self {
+        Self::from_pairs(query.unwrap_or_default().as_bytes(), visit)
+    }
+
+    pub(super) fn from_form(body: &[u8], visit: &Visit<'_>) -> Self {
+        if body.len() > FORM_BYTES { Self::home() } else { Self::from_pairs(body, visit) }
+    }
+
+    fn from_pairs(pairs: &[u8], visit: &Visit<'_>) -> Self {
+        let mut found = form_urlencoded::parse(pairs).filter(|(name, _)| name == "return_to");
+        match (found.next(), found.next()) {
+            (Some((_, text)), None) => Self::read(&text, visit),
+            _ => Self::home(),
+        }
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The address of the choices page that leads back here.
+    pub(super) fn choices_url(&self, visit: &Visit<'_>) -> String {
+        const KEPT: &AsciiSet =
+            &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+        format!("{}?return_to={}", visit.path("choices"), utf8_percent_encode(&self.0, KEPT))
+    }
+}
+
+/// The path as a browser would resolve it, if it stays on this site.
+///
+/// What is returned is the resolved form, so that nobody downstream resolves
+/// it in another way than we checked it.
+fn local_path(text: &str, visit: &Visit<'_>) -> Option<String> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    if !plain || text.len() > MAX_BYTES || !text.starts_with('/') || text.starts_with("//") {
+        return None;
+    }
+    let home = Url::parse(&format!("https://{}/", visit.host)).ok()?;
+    let there = home.join(text).ok()?;
+    // `/.//evil` resolves to `//evil`, which the next reader may take for a host.
+    if there.origin() != home.origin() || there.path().starts_with("//") {
+        return None;
+    }
+    match own_page(visit.site, there.path()) {
+        None | Some(Page::Choices) => {
+            Some(there.as_str().get(there[..Position::BeforePath].len()..)?.to_owned())
+        }
+        Some(Page::State | Page::Reports | Page::Me | Page::Unknown) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::visitor::trial::Trial;
+
+    #[test]
+    fn e1_nobody_is_sent_to_another_site() {
+        let trial = Trial::new();
+        for hostile in [
+            "",
+            "evil",
+            "//evil",
+            "///evil",
+            "////evil",
+            "/\\evil",
+            "\\\\evil",
+            "\\/evil",
+            "/\t/evil",
+            "/\n/evil",
+            "/\r/evil",
+            "/ /evil",
+            " /x",
+            "/x ",
+            "\t//evil",
+            "/.//evil",
+            "/..//evil",
+            "/a/..//evil",
+            "/%2e//evil",
+            "/%2E%2e//evil",
+            "/./..//evil",
+            "https://evil",
+            "https:evil",
+            "http://shop.example/",
+            "https://shop.example@evil/",
+            "javascript:alert(1)",
+            "data:text/html,x",
+            "?//evil",
+            "#x",
+            "@evil",
+            "/x\r\nSet-Cookie: a=b",
+            "/x\0",
+            "/x\u{7f}",
+            "/\u{ff0f}evil",
+            "/\u{e9}",
+            "/x\\..\\evil",
+            "/.consentry/state",
+            "/.consentry/me",
+            "/.consentry/reports",
+            "/.consentry",
+            "/a/../.consentry/state",
+        ] {
+            assert_eq!(ReturnTo::read(hostile, &trial.visit()).as_str(), "/", "{hostile:?}");
+        }
+        let long = format!("/{}", "x".repeat(2000));
+        assert_eq!(ReturnTo::read(&long, &trial.visit()), ReturnTo::home());
+    }
+
+    #[test]
+    fn a_page_of_the_site_is_found_again() {
+        let trial = Trial::new();
+        for (path, expected) in [
+            ("/", "/"),
+            ("/shoes?size=42&q=a+b%20c#top", "/shoes?size=42&q=a+b%20c#top"),
+            ("/%5cevil", "/%5cevil"),
+            ("/%2f%2fevil", "/%2f%2fevil"),
+            ("/a//b", "/a//b"),
+            ("/a/../b", "/b"),
+            ("/x?u=https://evil//", "/x?u=https://evil//"),
+            ("/.consentry/choices", "/.consentry/choices"),
+            ("/.consentryx", "/.consentryx"),
+            ("/@evil", "/@evil"),
+        ] {
+            assert_eq!(ReturnTo::read(path, &trial.visit()).as_str(), expected);
+        }
+    }
+
+    #[test]
+    fn a_return_address_survives_its_way_through_the_choices_page() {
+        let trial = Trial::new();
+        for path in ["/", "/a?b=c&return_to=//evil#d", "/%26return_to=x", "/'\"<script>&amp;"] {
+            let there = ReturnTo::read(path, &trial.visit());
+            let url = there.choices_url(&trial.visit());
+            let query = url.strip_prefix("/.consentry/choices?").unwrap();
+            assert_eq!(ReturnTo::from_query(Some(query), &trial.visit()), there, "{url}");
+        }
+        let two = "return_to=/a&return_to=/b";
+        assert_eq!(ReturnTo::from_query(Some(two), &trial.visit()), ReturnTo::home());
+    }
+}

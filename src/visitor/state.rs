@@ -1,0 +1,68 @@
+//! The visitor's choice for the scripts of the site.
+
+use crate::purpose::Purpose;
+use crate::visitor::{Visit, page, status};
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use serde_json::{Map, Value, json};
+
+pub(super) fn page(visit: &Visit<'_>) -> Response<Bytes> {
+    let consent = visit.consent;
+    let record = consent.record();
+    let purposes: Map<String, Value> = Purpose::ALL
+        .into_iter()
+        .map(|purpose| (purpose.name().to_owned(), consent.state(purpose).name().into()))
+        .collect();
+    let state = json!({
+        "class": consent.granted().class(),
+        "undecided": consent.is_undecided(),
+        "source": consent.source().name(),
+        "gpc": consent.gpc(),
+        "purposes": purposes,
+        "receipt": record.map(|record| record.receipt.to_string()),
+        "decided_at": record.and_then(|record| status::timestamp(record.time_s)).map(|time| time.to_string()),
+        "choices_url": visit.path("choices"),
+    });
+    page::filled(StatusCode::OK, "application/json", state.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::visitor::trial::Trial;
+
+    fn state(trial: &Trial) -> Value {
+        let response = trial.get("/.consentry/state");
+        assert_eq!(response.headers()["content-type"], "application/json");
+        assert_eq!(response.headers()["cache-control"], "no-store");
+        serde_json::from_slice(response.body()).unwrap()
+    }
+
+    #[test]
+    fn d2_scripts_can_tell_undecided_from_denied() {
+        let expected = json!({
+            "class": "d", "undecided": true, "source": "silence", "gpc": false,
+            "purposes": {
+                "necessary": "granted", "functional": "undecided", "analytics": "undecided",
+                "personalization": "undecided", "marketing": "undecided",
+            },
+            "receipt": null, "decided_at": null, "choices_url": "/.consentry/choices",
+        });
+        assert_eq!(state(&Trial::new()), expected);
+    }
+
+    #[test]
+    fn a_choice_comes_with_its_receipt_and_time() {
+        let trial = Trial::new();
+        let answer =
+            trial.post(&[("origin", "http://shop.example")], "choice=some&purpose=analytics");
+        let state = state(&trial.with_cookie_of(&answer));
+        let receipt = answer.chosen.unwrap().receipt.to_string();
+        assert_eq!(state["class"], "a");
+        assert_eq!(state["source"], "choice");
+        assert_eq!(state["purposes"]["marketing"], "denied");
+        assert_eq!(state["receipt"], receipt);
+        assert_eq!(state["decided_at"], "2026-09-21T14:13:20Z");
+    }
+}

@@ -1,0 +1,82 @@
+//! The visitor's choice as it stands, in words, with the signal behind it.
+
+use crate::consent::Source;
+use crate::purpose::Purpose;
+use crate::visitor::Visit;
+
+use jiff::Timestamp;
+use maud::{Markup, html};
+
+/// What counts now, and why.
+///
+/// A visitor whose browser sends Global Privacy Control is always told what
+/// became of it.
+pub(super) fn words(visit: &Visit<'_>) -> Markup {
+    let texts = visit.texts();
+    let consent = visit.consent;
+    html! {
+        div.status {
+            @if consent.gpc() { p { (gpc(visit)) } }
+            @match (consent.source(), consent.record()) {
+                (Source::Silence, _) => { p { (texts.not_chosen) } }
+                (Source::Gpc, None) => {}
+                (Source::Gpc, Some(record)) => {
+                    p { (texts.you_chose_on) " " (time(record.time_s)) ". " (texts.gpc_came_later) }
+                }
+                (Source::Choice, Some(record)) => { p { (texts.you_chose_on) " " (time(record.time_s)) "." } }
+                (Source::Choice, None) => { p { (texts.you_chose) } }
+            }
+            @if consent.source() == Source::Gpc && consent.is_undecided() { p { (texts.not_chosen) } }
+        }
+    }
+}
+
+/// What became of the signal.
+pub(super) fn gpc(visit: &Visit<'_>) -> &'static str {
+    let texts = visit.texts();
+    let outvoted = [Purpose::Marketing, Purpose::Personalization]
+        .iter()
+        .any(|purpose| visit.consent.grants(*purpose));
+    if outvoted { texts.gpc_choice_counts } else { texts.gpc_honoured }
+}
+
+fn time(time_s: u64) -> Markup {
+    let time = timestamp(time_s);
+    let words = time.map(|time| time.strftime("%Y-%m-%d %H:%M UTC").to_string());
+    html! { time datetime=[time] { (words.unwrap_or_default()) } }
+}
+
+pub(super) fn timestamp(time_s: u64) -> Option<Timestamp> {
+    Timestamp::from_second(i64::try_from(time_s).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::visitor::trial::{self, Trial};
+
+    const GPC: (&str, &str) = ("sec-gpc", "1");
+    const OURS: (&str, &str) = ("origin", "http://shop.example");
+
+    #[test]
+    fn d6_the_visitor_sees_what_became_of_the_signal() {
+        let honoured = "we honour it: marketing and personalization are off.";
+        let says = |trial: &Trial, text: &str| {
+            trial::text(&trial.get("/.consentry/choices")).contains(text)
+        };
+        let plain = Trial::new();
+        assert!(!says(&plain, "Global Privacy Control"));
+        let signalled = Trial::new().with_fields(&[GPC]);
+        assert!(says(&signalled, honoured));
+
+        let accepted = plain.post(&[OURS], "choice=all");
+        let later = plain.with_cookie_and(&accepted, &[GPC]);
+        assert!(says(&later, honoured) && says(&later, "the signal counts for these two"));
+
+        let accepted = signalled.post(&[OURS], "choice=all");
+        let chosen = signalled.with_cookie_and(&accepted, &[GPC]);
+        assert!(says(&chosen, "so your choice counts") && !says(&chosen, honoured));
+
+        let refused = signalled.post(&[OURS], "choice=none");
+        assert!(says(&signalled.with_cookie_and(&refused, &[GPC]), honoured));
+    }
+}

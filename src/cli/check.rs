@@ -1,0 +1,107 @@
+//! `consentry check`: would this configuration start?
+
+use crate::config::{self, KeyMode, Overrides};
+
+use clap::Args;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+/// Nothing is wrong.
+const FINE: i32 = 0;
+/// `EX_CONFIG` of sysexits.h.
+const CONFIGURATION: i32 = 78;
+
+/// What `consentry check` is told.
+#[derive(Args, Clone, Debug)]
+pub struct CheckArgs {
+    /// The configuration file
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Checks file and environment without starting or writing anything, and says
+/// everything that is wrong. Returns the exit code.
+pub fn run(args: &CheckArgs, out: &mut dyn Write) -> i32 {
+    // Somebody who has stopped listening still gets the exit code.
+    check(args, out).unwrap_or(CONFIGURATION)
+}
+
+fn check(args: &CheckArgs, out: &mut dyn Write) -> io::Result<i32> {
+    let file = args.config.as_deref();
+    let compiled = match config::load(
+        file,
+        config::environment(),
+        &Overrides::default(),
+        KeyMode::CheckOnly,
+    ) {
+        Ok(compiled) => compiled,
+        Err(mistakes) => {
+            for mistake in mistakes {
+                writeln!(out, "{mistake}")?;
+            }
+            return Ok(CONFIGURATION);
+        }
+    };
+    for warning in &compiled.warnings {
+        writeln!(out, "warning: {warning}")?;
+    }
+    let name = file.map_or("the configuration".into(), |file| file.display().to_string());
+    let sites = counted(compiled.sites.iter().count(), "site");
+    let vendors = counted(compiled.catalogue.vendors().count(), "vendor");
+    let rules = counted(compiled.catalogue.rule_count(), "rule");
+    writeln!(out, "{name} is fine: {sites}, {vendors}, {rules}")?;
+    Ok(FINE)
+}
+
+/// `1 site`, `3,211 rules`.
+fn counted(count: usize, noun: &str) -> String {
+    let digits = count.to_string();
+    let mut shown = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            shown.push(',');
+        }
+        shown.push(digit);
+    }
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{shown} {noun}{plural}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str) -> (i32, String) {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("consentry.toml");
+        std::fs::write(&file, text).unwrap();
+        let mut out = Vec::new();
+        let code = run(&CheckArgs { config: Some(file) }, &mut out);
+        (code, String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn a_good_file_is_said_to_be_fine() {
+        let (code, said) = check("[[site]]\norigin = 'http://127.0.0.1:3000'\n");
+        assert_eq!(code, 0, "{said}");
+        assert!(said.contains("consentry.toml is fine: 1 site, "), "{said}");
+    }
+
+    #[test]
+    fn a_bad_file_is_refused_with_everything_that_is_wrong() {
+        let (code, said) = check("[admin]\naddress = 'x'\n[[site]]\norigin = 'y'\n");
+        assert_eq!(code, 78);
+        assert!(
+            said.contains("consentry.toml:2:11: ") && said.contains("consentry.toml:4:10: "),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn numbers_can_be_read() {
+        assert_eq!(counted(1, "site"), "1 site");
+        assert_eq!(counted(480, "vendor"), "480 vendors");
+        assert_eq!(counted(3211, "rule"), "3,211 rules");
+        assert_eq!(counted(1_234_567, "rule"), "1,234,567 rules");
+    }
+}

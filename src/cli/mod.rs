@@ -1,0 +1,18 @@
+//! What an operator types: one file a command.
+
+pub mod check;
+pub mod demo;
+pub mod explain;
+pub mod health;
+pub mod log;
+mod logging;
+pub mod serve;
+
+/// Exit code: everything is fine.
+pub const FINE: i32 = 0;
+/// Exit code: a service that is needed is not there (sysexits `EX_UNAVAILABLE`).
+pub const UNAVAILABLE: i32 = 69;
+/// Exit code: reading or writing failed (sysexits `EX_IOERR`).
+pub const IO: i32 = 74;
+/// Exit code: the configuration is wrong (sysexits `EX_CONFIG`).
+pub const CONFIGURATION: i32 = 78;

@@ -1,0 +1,283 @@
+//! `consentry serve`: the main job.
+
+use crate::cli::{CONFIGURATION, FINE, IO, UNAVAILABLE, logging};
+use crate::config::{self, Compiled, KeyMode, Overrides};
+use crate::dashboard::{Admin, AdminServer};
+use crate::ledger::{self, Ledger};
+use crate::observe::{ConfigReloaded, Observe};
+use crate::policy::Mode;
+use crate::proxy::{Server, Setup, StartError};
+use crate::site::Sites;
+
+use arc_swap::ArcSwap;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// What can be said on the command line; it wins over the environment, which
+/// wins over the file.
+#[derive(clap::Args, Debug, Default)]
+pub struct ServeArgs {
+    /// The configuration file
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where visitors connect
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+    /// The server behind: http://127.0.0.1:3000
+    #[arg(long, value_name = "URL")]
+    pub origin: Option<String>,
+    /// Where health and metrics are served
+    #[arg(long, value_name = "ADDR")]
+    pub admin: Option<SocketAddr>,
+    /// The ledger's database file
+    #[arg(long, value_name = "PATH")]
+    pub ledger: Option<PathBuf>,
+    /// A filter list in adblock syntax; may be given several times
+    #[arg(long, value_name = "PATH")]
+    pub lists: Vec<PathBuf>,
+    /// A catalogue file of your own; may be given several times
+    #[arg(long, value_name = "PATH")]
+    pub catalogue: Vec<PathBuf>,
+    /// enforce: carry verdicts out; observe: only record them
+    #[arg(long, value_name = "MODE", value_parser = read_mode)]
+    pub mode: Option<Mode>,
+    /// Certificate chain (PEM): serve https
+    #[arg(long, value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// Private key (PEM)
+    #[arg(long, value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+}
+
+fn read_mode(text: &str) -> Result<Mode, String> {
+    [Mode::Enforce, Mode::Observe]
+        .into_iter()
+        .find(|mode| mode.name() == text)
+        .ok_or_else(|| "the modes are `enforce` and `observe`".to_owned())
+}
+
+impl ServeArgs {
+    /// What these flags override.
+    #[must_use]
+    pub fn overrides(&self) -> Overrides {
+        Overrides {
+            listen: self.listen,
+            admin: self.admin,
+            origin: self.origin.clone(),
+            ledger: self.ledger.clone(),
+            lists: self.lists.clone(),
+            catalogue: self.catalogue.clone(),
+            mode: self.mode,
+            tls_cert: self.tls_cert.clone(),
+            tls_key: self.tls_key.clone(),
+        }
+    }
+}
+
+/// Why serving did not begin, with its exit code.
+#[derive(Debug)]
+pub struct Failure {
+    /// One of the codes in `cli`.
+    pub code: i32,
+    /// What to tell the operator.
+    pub message: String,
+}
+
+impl Failure {
+    fn new(code: i32, message: impl ToString) -> Self {
+        Self { code, message: message.to_string() }
+    }
+}
+
+/// Everything that runs.
+#[derive(Debug)]
+pub struct Running {
+    /// The public side.
+    pub server: Server,
+    /// The operator's side.
+    pub admin: AdminServer,
+    /// Decisions.
+    pub ledger: Arc<Ledger>,
+    /// Events.
+    pub observe: Arc<Observe>,
+    sites: Arc<ArcSwap<Sites>>,
+    draining: Arc<AtomicBool>,
+}
+
+impl Running {
+    /// Starts ledger, proxy and admin listener.
+    ///
+    /// # Errors
+    /// When one of them cannot start; then none runs.
+    pub async fn start(compiled: Compiled) -> Result<Self, Failure> {
+        Self::start_with(compiled, |_| {}).await
+    }
+
+    /// The same, with a look at the ledger before anything is recorded.
+    ///
+    /// # Errors
+    /// When something cannot start; then nothing runs.
+    pub async fn start_with(
+        compiled: Compiled,
+        look: impl FnOnce(&Ledger),
+    ) -> Result<Self, Failure> {
+        let path = &compiled.ledger_file;
+        if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty())
+        {
+            std::fs::create_dir_all(directory)
+                .map_err(|error| Failure::new(IO, format!("{}: cannot make the ledger's directory: {error}; choose another place with --ledger", directory.display())))?;
+        }
+        let ledger =
+            Ledger::open(ledger::Settings::new(path)).map_err(|error| Failure::new(IO, error))?;
+        look(&ledger);
+        let ledger = Arc::new(ledger);
+        let observe = Arc::new(Observe::default());
+        let sites = Arc::new(ArcSwap::from_pointee(compiled.sites));
+        let setup = Setup {
+            settings: compiled.proxy,
+            sites: Arc::clone(&sites),
+            ledger: Arc::clone(&ledger),
+            observe: Arc::clone(&observe),
+        };
+        let draining = Arc::new(AtomicBool::new(false));
+        let admin = Admin {
+            observe: Arc::clone(&observe),
+            ledger: Arc::clone(&ledger),
+            draining: Arc::clone(&draining),
+        };
+        let admin = AdminServer::start(compiled.admin, admin).await.map_err(|error| {
+            Failure::new(UNAVAILABLE, format!("cannot listen on {} for health and metrics: {error}; choose another address with --admin", compiled.admin))
+        })?;
+        let server = Server::start(setup).map_err(|error| {
+            let code = match &error {
+                StartError::Listen { .. } | StartError::Thread(_) => UNAVAILABLE,
+                StartError::Tls(_) | StartError::Upstream(_) => CONFIGURATION,
+                StartError::Spool(_) => IO,
+            };
+            Failure::new(code, error)
+        })?;
+        Ok(Self { server, admin, ledger, observe, sites, draining })
+    }
+
+    /// Serves other sites from the next exchange on.
+    pub fn replace_sites(&self, sites: Sites) {
+        self.sites.store(Arc::new(sites));
+    }
+
+    /// Stops: no more visitors, what is under way finishes, and everything on
+    /// record is in the database.
+    ///
+    /// # Errors
+    /// When the ledger could not take everything in time; it stays spooled.
+    pub async fn stop(self) -> Result<(), ledger::Error> {
+        self.draining.store(true, Ordering::Relaxed);
+        let Self { server, admin, ledger, .. } = self;
+        let stopped = tokio::task::spawn_blocking(move || server.stop()).await;
+        if let Err(error) = stopped {
+            tracing::error!(%error, "a worker did not stop in order");
+        }
+        drop(admin);
+        // Connections of the admin listener may hold the ledger a moment longer.
+        for _ in 0..20 {
+            if Arc::strong_count(&ledger) == 1 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        tokio::task::spawn_blocking(move || match Arc::try_unwrap(ledger) {
+            Ok(ledger) => ledger.close(),
+            Err(ledger) => ledger.flush(),
+        })
+        .await
+        .unwrap_or(Ok(()))
+    }
+}
+
+/// Serves until told to stop; the exit code.
+pub fn run(args: &ServeArgs, out: &mut dyn Write) -> i32 {
+    let load = || {
+        config::load(
+            args.config.as_deref(),
+            config::environment(),
+            &args.overrides(),
+            KeyMode::Create,
+        )
+    };
+    let compiled = match load() {
+        Ok(compiled) => compiled,
+        Err(mistakes) => {
+            for mistake in mistakes {
+                let _ = writeln!(out, "{mistake}\n");
+            }
+            return CONFIGURATION;
+        }
+    };
+    logging::start(compiled.log);
+    for warning in &compiled.warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let _ = writeln!(out, "no runtime: {error}");
+            return UNAVAILABLE;
+        }
+    };
+    runtime.block_on(async {
+        match serve(compiled, load).await {
+            Ok(code) => code,
+            Err(failure) => {
+                let _ = writeln!(out, "{}", failure.message);
+                failure.code
+            }
+        }
+    })
+}
+
+async fn serve(
+    compiled: Compiled,
+    load: impl Fn() -> Result<Compiled, Vec<crate::mistake::Mistake>>,
+) -> Result<i32, Failure> {
+    let mut terminate = listen_for(SignalKind::terminate())?;
+    let mut interrupt = listen_for(SignalKind::interrupt())?;
+    let mut hangup = listen_for(SignalKind::hangup())?;
+    let running = Running::start(compiled).await?;
+    tracing::info!(listen = %running.server.address(), admin = %running.admin.address(), "serving");
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => match load() {
+                Ok(fresh) => {
+                    running.replace_sites(fresh.sites);
+                    running.observe.emit(&ConfigReloaded { failure: None });
+                }
+                Err(mistakes) => {
+                    let why = mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+                    running.observe.emit(&ConfigReloaded { failure: Some(&why) });
+                }
+            },
+        }
+    }
+    tracing::info!("stopping: what is under way finishes");
+    let stopping = running.stop();
+    tokio::select! {
+        stopped = stopping => match stopped {
+            Ok(()) => tracing::info!("stopped"),
+            Err(error) => tracing::warn!(%error, "stopped; the rest of the ledger is taken in at the next start"),
+        },
+        _ = terminate.recv() => tracing::warn!("told twice: stopped at once"),
+        _ = interrupt.recv() => tracing::warn!("told twice: stopped at once"),
+    }
+    Ok(FINE)
+}
+
+fn listen_for(kind: SignalKind) -> Result<tokio::signal::unix::Signal, Failure> {
+    signal(kind)
+        .map_err(|error| Failure::new(UNAVAILABLE, format!("cannot listen for signals: {error}")))
+}

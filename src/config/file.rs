@@ -1,0 +1,358 @@
+//! What an operator can write: the sections and keys of `consentry.toml`.
+//!
+//! Every key has a default, and `Default` is the only place that knows it. A
+//! value whose meaning is checked later is `Spanned`, so that the check can
+//! point at it. `config/consentry.toml` explains the keys to people.
+
+use crate::policy::{Mode, Unlisted};
+use crate::proxy;
+
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use toml::Spanned;
+
+/// The whole file.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct File {
+    /// Where visitors connect.
+    pub listener: Listener,
+    /// Where the operator and the privacy officer connect.
+    pub admin: Admin,
+    /// Where decisions are remembered.
+    pub ledger: Ledger,
+    /// What the operator knows of vendors.
+    pub catalogue: Catalogue,
+    /// Filter lists.
+    pub lists: Lists,
+    /// How consent is taken.
+    pub consent: Consent,
+    /// How much of anything is taken.
+    pub limits: Limits,
+    /// How long anything is waited for.
+    pub timeouts: Timeouts,
+    /// What is said on the way.
+    pub log: Log,
+    /// What holds for every origin.
+    pub origin: Origin,
+    /// The sites in our care.
+    pub site: Vec<Spanned<Site>>,
+}
+
+/// Where visitors connect.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section, written `[listener]`")]
+pub struct Listener {
+    /// Address and port.
+    pub address: Spanned<String>,
+    /// Certificate chain, PEM; empty for plain http.
+    pub tls_cert_file: Spanned<String>,
+    /// Its private key, PEM.
+    pub tls_key_file: Spanned<String>,
+    /// Worker threads; 0 for one a core.
+    pub workers: Spanned<usize>,
+    /// Peers whose `X-Forwarded-*` fields are believed.
+    pub trusted_proxies: Vec<Spanned<String>>,
+}
+
+impl Default for Listener {
+    fn default() -> Self {
+        Self {
+            address: default("127.0.0.1:8080".into()),
+            tls_cert_file: default(String::new()),
+            tls_key_file: default(String::new()),
+            workers: default(0),
+            trusted_proxies: vec![default("127.0.0.0/8".into()), default("::1/128".into())],
+        }
+    }
+}
+
+/// Where the operator and the privacy officer connect.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section, written `[admin]`")]
+pub struct Admin {
+    /// Address and port.
+    pub address: Spanned<String>,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { address: default("127.0.0.1:9180".into()) }
+    }
+}
+
+/// Where decisions are remembered.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section, written `[ledger]`")]
+pub struct Ledger {
+    /// The database.
+    pub file: Spanned<String>,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self { file: default("consentry-data/ledger.db".into()) }
+    }
+}
+
+/// What the operator knows of vendors.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section, written `[catalogue]`")]
+pub struct Catalogue {
+    /// Catalogue files; a later one corrects an earlier one, and all correct
+    /// the built-in ones.
+    pub files: Vec<Spanned<String>>,
+}
+
+/// Filter lists.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section, written `[lists]`")]
+pub struct Lists {
+    /// Files in adblock syntax, also gzipped.
+    pub files: Vec<Spanned<String>>,
+    /// What counts as the purpose of that which only a list knows.
+    pub purpose: Spanned<String>,
+}
+
+impl Default for Lists {
+    fn default() -> Self {
+        Self { files: Vec::new(), purpose: Spanned::new(0..0, "marketing".to_owned()) }
+    }
+}
+
+/// How consent is taken.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section, written `[consent]`")]
+pub struct Consent {
+    /// The secrets that sign choices; empty for the ledger's name and `.keys`.
+    pub keys_file: Spanned<String>,
+    /// How long a choice lasts.
+    pub lifetime_days: Spanned<u64>,
+    /// A choice made on an older notice is asked for again.
+    pub notice_revision: Spanned<u32>,
+}
+
+impl Default for Consent {
+    fn default() -> Self {
+        Self {
+            keys_file: default(String::new()),
+            lifetime_days: default(180),
+            notice_revision: default(1),
+        }
+    }
+}
+
+/// How much of anything is taken; the keys are those of [`proxy::Limits`].
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section, written `[limits]`")]
+#[expect(missing_docs, reason = "the same names are explained at `proxy::Limits`")]
+pub struct Limits {
+    pub head_bytes: Spanned<usize>,
+    pub head_fields: Spanned<usize>,
+    pub request_body_bytes: Spanned<u64>,
+    pub page_memory_bytes: Spanned<usize>,
+    pub page_inflation: Spanned<u64>,
+    pub connections: Spanned<usize>,
+    pub requests_per_second: Spanned<u32>,
+    pub request_burst: Spanned<u32>,
+    pub counted_visitors: Spanned<usize>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let ours = proxy::Limits::default();
+        Self {
+            head_bytes: default(ours.head_bytes),
+            head_fields: default(ours.head_fields),
+            request_body_bytes: default(ours.request_body_bytes),
+            page_memory_bytes: default(ours.page_memory_bytes),
+            page_inflation: default(ours.page_inflation),
+            connections: default(ours.connections),
+            requests_per_second: default(ours.requests_per_second),
+            request_burst: default(ours.request_burst),
+            counted_visitors: default(ours.counted_visitors),
+        }
+    }
+}
+
+/// How long anything is waited for, in seconds; the keys are those of
+/// [`proxy::Timeouts`].
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section, written `[timeouts]`")]
+#[expect(missing_docs, reason = "the same names are explained at `proxy::Timeouts`")]
+pub struct Timeouts {
+    pub handshake_s: Spanned<f64>,
+    pub request_head_s: Spanned<f64>,
+    pub request_body_s: Spanned<f64>,
+    pub connect_s: Spanned<f64>,
+    pub response_head_s: Spanned<f64>,
+    pub response_body_s: Spanned<f64>,
+    pub origin_idle_s: Spanned<f64>,
+    pub drain_s: Spanned<f64>,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let ours = proxy::Timeouts::default();
+        let seconds = |time: Duration| default(time.as_secs_f64());
+        Self {
+            handshake_s: seconds(ours.handshake),
+            request_head_s: seconds(ours.request_head),
+            request_body_s: seconds(ours.request_body),
+            connect_s: seconds(ours.connect),
+            response_head_s: seconds(ours.response_head),
+            response_body_s: seconds(ours.response_body),
+            origin_idle_s: seconds(ours.origin_idle),
+            drain_s: seconds(ours.drain),
+        }
+    }
+}
+
+/// What is said on the way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section, written `[log]`")]
+pub struct Log {
+    /// The least important thing that is said.
+    pub level: LogLevel,
+    /// For whose eyes.
+    pub format: LogFormat,
+}
+
+/// How important a line is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    /// Something is broken.
+    Error,
+    /// Something needs a look.
+    Warn,
+    /// What an operator wants to know.
+    #[default]
+    Info,
+    /// What helps to find a fault.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl LogLevel {
+    /// The name that log filters use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+/// For whose eyes the log is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// `Human` in a terminal, `Json` elsewhere.
+    #[default]
+    Auto,
+    /// Lines to read.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What holds for every origin.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section, written `[origin]`")]
+pub struct Origin {
+    /// More certificate authorities for origins over https, PEM.
+    pub ca_file: Spanned<String>,
+    /// Whether origins are told that a proxy asks.
+    pub via: bool,
+}
+
+impl Default for Origin {
+    fn default() -> Self {
+        Self { ca_file: default(String::new()), via: true }
+    }
+}
+
+/// A site in our care.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a site, written `[[site]]`")]
+pub struct Site {
+    /// The name in ledger, log and metrics; empty for its first host.
+    pub name: Spanned<String>,
+    /// The hosts it answers to; none for any.
+    pub hosts: Vec<Spanned<String>>,
+    /// The server behind it; the only key a site cannot do without.
+    pub origin: Spanned<String>,
+    /// The `Host` that server is sent; empty for the visitor's.
+    pub origin_host: Spanned<String>,
+    /// Whether verdicts are carried out.
+    #[serde(with = "ModeName")]
+    pub mode: Mode,
+    /// What happens to third parties that nobody in the catalogue claims.
+    #[serde(with = "UnlistedName")]
+    pub unlisted: Unlisted,
+    /// Where our own pages live.
+    pub own_prefix: Spanned<String>,
+    /// Whether the origin sees only the first part of a visitor's address
+    /// until they agree to personalization.
+    pub address_truncated: bool,
+    /// The operator's name as visitors know it; empty for the host's.
+    pub operator: String,
+    /// The privacy policy; empty for no link.
+    pub policy_url: Spanned<String>,
+}
+
+impl Default for Site {
+    fn default() -> Self {
+        Self {
+            name: default(String::new()),
+            hosts: Vec::new(),
+            origin: default(String::new()),
+            origin_host: default(String::new()),
+            mode: Mode::default(),
+            unlisted: Unlisted::default(),
+            own_prefix: default("/.consentry".into()),
+            address_truncated: true,
+            operator: String::new(),
+            policy_url: default(String::new()),
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Mode", rename_all = "snake_case")]
+enum ModeName {
+    Enforce,
+    Observe,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Unlisted", rename_all = "snake_case")]
+enum UnlistedName {
+    Allow,
+    Observe,
+    Block,
+}
+
+/// A value that nobody wrote, so it stands nowhere.
+fn default<T>(value: T) -> Spanned<T> {
+    Spanned::new(usize::MAX..usize::MAX, value)
+}
+
+/// Every section and key with its default; `site` is a table here, that of a
+/// site whose keys are all left out.
+///
+/// The names come from the types above and nowhere else, so what is built on
+/// this (the environment's keys, the test of the sample) cannot fall behind.
+#[must_use]
+pub fn defaults() -> toml::Table {
+    let mut sections = toml::Table::try_from(File::default()).unwrap_or_default();
+    let site = toml::Table::try_from(Site::default()).unwrap_or_default();
+    sections.insert("site".to_owned(), toml::Value::Table(site));
+    sections
+}

@@ -1,0 +1,92 @@
+//! What checking the operator's file finds.
+
+use crate::config::layers::Sources;
+use crate::mistake::Mistake;
+
+use std::fmt::Display;
+use std::io;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use toml::Spanned;
+
+/// Collects mistakes, so that an operator sees all of them at once.
+pub(super) struct Findings<'s> {
+    sources: &'s Sources<'s>,
+    pub(super) mistakes: Vec<Mistake>,
+    pub(super) warnings: Vec<String>,
+}
+
+impl<'s> Findings<'s> {
+    pub(super) fn new(sources: &'s Sources<'s>, mistakes: Vec<Mistake>) -> Self {
+        Self { sources, mistakes, warnings: Vec::new() }
+    }
+
+    /// Something is wrong with a value.
+    pub(super) fn wrong<T>(&mut self, value: &Spanned<T>, message: impl Into<String>) {
+        self.mistakes.push(self.sources.at(value, message));
+    }
+
+    /// The same, with what to do about it.
+    pub(super) fn wrong_with_advice<T>(
+        &mut self,
+        value: &Spanned<T>,
+        message: impl Into<String>,
+        advice: impl Into<String>,
+    ) {
+        self.mistakes.push(self.sources.at(value, message).advise(advice));
+    }
+
+    /// Whether a value stands in the file.
+    pub(super) fn is_in_file<T>(&self, value: &Spanned<T>) -> bool {
+        self.sources.is_in_file(value)
+    }
+
+    /// A number that makes sense, or else a mistake.
+    pub(super) fn number<T>(&mut self, value: &Spanned<T>, allowed: RangeInclusive<T>) -> T
+    where
+        T: Copy + PartialOrd + Display,
+    {
+        let number = *value.get_ref();
+        if !allowed.contains(&number) {
+            let (least, most) = allowed.into_inner();
+            self.wrong(value, format!("{number} is out of range: it can be {least} to {most}"));
+        }
+        number
+    }
+
+    /// Refuses an empty text.
+    pub(super) fn not_empty(&mut self, text: &Spanned<String>, message: &str) {
+        if text.get_ref().is_empty() {
+            self.wrong(text, message);
+        }
+    }
+
+    /// The file of that name, if it can be opened.
+    pub(super) fn readable(&mut self, path: &Spanned<String>) -> Option<PathBuf> {
+        let opened = std::fs::File::open(path.get_ref()).and_then(|file| file.metadata());
+        match opened {
+            Ok(file) if file.is_dir() => {
+                self.wrong(path, format!("`{}` is a directory", path.get_ref()))
+            }
+            Ok(_) => return Some(PathBuf::from(path.get_ref())),
+            Err(error) => self.unreadable(path, &error),
+        }
+        None
+    }
+
+    /// A file cannot be read.
+    pub(super) fn unreadable(&mut self, path: &Spanned<String>, error: &io::Error) {
+        let message = format!("`{}` cannot be read: {error}", path.get_ref());
+        match error.kind() {
+            io::ErrorKind::NotFound if !path.get_ref().starts_with('/') => {
+                let here = std::env::current_dir().unwrap_or_default();
+                let advice = format!(
+                    "a relative path begins where consentry was started: {}",
+                    here.display()
+                );
+                self.wrong_with_advice(path, message, advice);
+            }
+            _ => self.wrong(path, message),
+        }
+    }
+}

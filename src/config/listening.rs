@@ -1,0 +1,203 @@
+//! Checks what is set about listening, limits, waiting and consent.
+
+use crate::config::file::{Consent, File, Limits, Listener, Timeouts};
+use crate::config::findings::Findings;
+use crate::consent::{self, Keys};
+use crate::proxy::{self, Settings, TlsFiles};
+
+use ipnet::IpNet;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+use toml::Spanned;
+
+const DAY_S: u64 = 24 * 60 * 60;
+
+pub(super) fn proxy(file: &File, findings: &mut Findings<'_>) -> Settings {
+    let ca_file = &file.origin.ca_file;
+    Settings {
+        listen: address(&file.listener.address, findings),
+        tls: tls(&file.listener, findings),
+        workers: findings.number(&file.listener.workers, 0..=1024),
+        trusted_proxies: trusted(&file.listener.trusted_proxies, findings),
+        origin_via: file.origin.via,
+        origin_ca_file: (!ca_file.get_ref().is_empty())
+            .then(|| pem(ca_file, Pem::Certificate, findings)),
+        limits: limits(&file.limits, findings),
+        timeouts: timeouts(&file.timeouts, findings),
+    }
+}
+
+pub(super) fn admin(file: &File, proxy: &Settings, findings: &mut Findings<'_>) -> SocketAddr {
+    let admin = address(&file.admin.address, findings);
+    // Port 0 asks the system for any free port, twice if need be.
+    if admin == proxy.listen && admin.port() != 0 {
+        findings.wrong_with_advice(
+            &file.admin.address,
+            "visitors connect to this address",
+            "give the operator another one: it must not be public",
+        );
+    }
+    admin
+}
+
+pub(super) fn consent(
+    file: &Consent,
+    keys: Keys,
+    findings: &mut Findings<'_>,
+) -> consent::Settings {
+    consent::Settings {
+        keys,
+        // Browsers drop a cookie after 400 days, and regulators ask for
+        // a new question after 6 to 13 months.
+        lifetime_s: findings.number(&file.lifetime_days, 1..=395).saturating_mul(DAY_S),
+        notice_revision: findings.number(&file.notice_revision, 1..=u32::MAX),
+    }
+}
+
+fn address(written: &Spanned<String>, findings: &mut Findings<'_>) -> SocketAddr {
+    let text = written.get_ref();
+    if let Ok(address) = text.parse() {
+        return address;
+    }
+    let port = text.rsplit(':').next().and_then(|port| port.parse::<u16>().ok());
+    let advice = match (text.parse::<IpAddr>(), port) {
+        (Ok(ip), _) => format!("add a port: `{}`", SocketAddr::new(ip, 8080)),
+        (Err(_), Some(port)) if text.starts_with("localhost") => {
+            format!("write `127.0.0.1:{port}`")
+        }
+        (Err(_), Some(port)) => {
+            format!(
+                "write `0.0.0.0:{port}` to listen everywhere, or `127.0.0.1:{port}` for this machine alone"
+            )
+        }
+        (Err(_), None) => "write it like `127.0.0.1:8080`".to_owned(),
+    };
+    findings.wrong_with_advice(
+        written,
+        format!("`{text}` is not an IP address with a port"),
+        advice,
+    );
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)
+}
+
+fn trusted(written: &[Spanned<String>], findings: &mut Findings<'_>) -> Vec<IpNet> {
+    let mut networks = Vec::new();
+    for network in written {
+        let text = network.get_ref();
+        match text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)) {
+            Ok(network) => networks.push(network),
+            Err(_) => findings.wrong_with_advice(
+                network,
+                format!("`{text}` is not a network"),
+                "write it like `10.0.0.0/8`, or a single address like `10.1.2.3`",
+            ),
+        }
+    }
+    networks
+}
+
+fn tls(listener: &Listener, findings: &mut Findings<'_>) -> Option<TlsFiles> {
+    let (cert, key) = (&listener.tls_cert_file, &listener.tls_key_file);
+    match (cert.get_ref().is_empty(), key.get_ref().is_empty()) {
+        (true, true) => None,
+        (false, false) => Some(TlsFiles {
+            cert: pem(cert, Pem::Certificate, findings),
+            key: pem(key, Pem::Key, findings),
+        }),
+        (false, true) => {
+            findings.wrong_with_advice(
+                cert,
+                "a certificate without its key",
+                "set `tls_key_file`, too",
+            );
+            None
+        }
+        (true, false) => {
+            findings.wrong_with_advice(
+                key,
+                "a key without its certificate",
+                "set `tls_cert_file`, too",
+            );
+            None
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pem {
+    Certificate,
+    Key,
+}
+
+impl Pem {
+    fn is_in(self, text: &[u8]) -> bool {
+        match self {
+            Self::Certificate => CertificateDer::from_pem_slice(text).is_ok(),
+            Self::Key => PrivateKeyDer::from_pem_slice(text).is_ok(),
+        }
+    }
+}
+
+/// A PEM file that holds what it should. Whether key and certificate belong
+/// together is for the listener to find out, which has to read them anyway.
+fn pem(path: &Spanned<String>, wanted: Pem, findings: &mut Findings<'_>) -> PathBuf {
+    match std::fs::read(path.get_ref()) {
+        Err(error) => findings.unreadable(path, &error),
+        Ok(text) if wanted.is_in(&text) => {}
+        Ok(text) => {
+            let (name, other) = match wanted {
+                Pem::Certificate => ("certificate", Pem::Key),
+                Pem::Key => ("private key", Pem::Certificate),
+            };
+            let advice = if other.is_in(&text) {
+                "certificate and key look swapped"
+            } else if wanted == Pem::Key {
+                "it begins with `-----BEGIN PRIVATE KEY-----` and is not encrypted"
+            } else {
+                "it begins with `-----BEGIN CERTIFICATE-----`"
+            };
+            findings.wrong_with_advice(
+                path,
+                format!("`{}` holds no {name} in PEM form", path.get_ref()),
+                advice,
+            );
+        }
+    }
+    PathBuf::from(path.get_ref())
+}
+
+fn limits(written: &Limits, findings: &mut Findings<'_>) -> proxy::Limits {
+    const GIB: usize = 1 << 30;
+    proxy::Limits {
+        // Hyper does not take a smaller buffer for a head.
+        head_bytes: findings.number(&written.head_bytes, 8192..=16 << 20),
+        head_fields: findings.number(&written.head_fields, 10..=10_000),
+        request_body_bytes: findings.number(&written.request_body_bytes, 1..=1 << 40),
+        page_memory_bytes: findings.number(&written.page_memory_bytes, 1024..=GIB),
+        page_inflation: findings.number(&written.page_inflation, 1..=100_000),
+        connections: findings.number(&written.connections, 1..=10_000_000),
+        requests_per_second: findings.number(&written.requests_per_second, 0..=1_000_000),
+        request_burst: findings.number(&written.request_burst, 1..=10_000_000),
+        counted_visitors: findings.number(&written.counted_visitors, 1..=100_000_000),
+    }
+}
+
+fn timeouts(written: &Timeouts, findings: &mut Findings<'_>) -> proxy::Timeouts {
+    const DAY_S: f64 = 86_400.0;
+    let mut seconds = |value: &Spanned<f64>, least: f64| {
+        Duration::try_from_secs_f64(findings.number(value, least..=DAY_S)).unwrap_or_default()
+    };
+    proxy::Timeouts {
+        handshake: seconds(&written.handshake_s, 0.01),
+        request_head: seconds(&written.request_head_s, 0.01),
+        request_body: seconds(&written.request_body_s, 0.01),
+        connect: seconds(&written.connect_s, 0.01),
+        response_head: seconds(&written.response_head_s, 0.01),
+        response_body: seconds(&written.response_body_s, 0.01),
+        origin_idle: seconds(&written.origin_idle_s, 0.01),
+        drain: seconds(&written.drain_s, 0.0),
+    }
+}

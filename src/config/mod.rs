@@ -1,0 +1,151 @@
+//! The operator's file, read, checked and compiled.
+//!
+//! Nothing else reads it, and nothing reads it twice: what comes out is what
+//! the proxy works with. A file with mistakes yields the mistakes, all of
+//! them, and nothing else, so a bad one never replaces a working one.
+
+mod file;
+mod layers;
+mod outside;
+mod findings;
+mod keys;
+mod listening;
+mod lists;
+mod sites;
+
+pub use file::{
+    Admin, Catalogue as CatalogueFiles, Consent, File, Ledger, Limits, Listener, Lists, Log,
+    LogFormat, LogLevel, Origin, Site as WrittenSite, Timeouts, defaults,
+};
+pub use outside::{Overrides, environment};
+
+use crate::catalogue::{self, Catalogue, SourceFile};
+use crate::mistake::Mistake;
+use crate::proxy;
+use crate::site::Sites;
+use findings::Findings;
+use layers::Sources;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Everything an operator can set, ready to use.
+#[derive(Debug)]
+pub struct Compiled {
+    /// For the listener and the origins.
+    pub proxy: proxy::Settings,
+    /// The sites in our care.
+    pub sites: Sites,
+    /// Where decisions are remembered.
+    pub ledger_file: PathBuf,
+    /// Filter lists; each can be read.
+    pub lists: Vec<PathBuf>,
+    /// Where the operator and the privacy officer connect.
+    pub admin: SocketAddr,
+    /// What is said on the way.
+    pub log: Log,
+    /// Ours and the operator's, which all sites share.
+    pub catalogue: Arc<Catalogue>,
+    /// What works, but not as the operator may think.
+    pub warnings: Vec<String>,
+}
+
+/// Whether missing consent keys are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyMode {
+    /// They are, and stay for the next start.
+    Create,
+    /// Nothing is written anywhere: the keys die with the process.
+    CheckOnly,
+}
+
+/// Reads, checks and compiles what the operator set: `flags` win over
+/// `variables` (see [`environment`]), which win over `file`.
+///
+/// # Errors
+/// All mistakes found, not only the first; only what keeps the file from being
+/// read at all stands alone.
+pub fn load(
+    file: Option<&Path>,
+    variables: impl Iterator<Item = (String, String)>,
+    flags: &Overrides,
+    key_mode: KeyMode,
+) -> Result<Compiled, Vec<Mistake>> {
+    let mut mistakes = Vec::new();
+    let mut settings = outside::from_environment(variables, &mut mistakes);
+    settings.extend(flags.settings(&mut mistakes));
+    let name = file.map_or("configuration".to_owned(), |path| path.display().to_string());
+    let text = match file.map(std::fs::read_to_string).transpose() {
+        Ok(text) => text.unwrap_or_default(),
+        Err(error) => {
+            mistakes.push(Mistake::in_file(&name, format!("cannot be read: {error}")));
+            return Err(mistakes);
+        }
+    };
+    let sources = Sources { file: &name, text: &text, settings: &settings };
+    match sources.read() {
+        Ok(file) => compile(&file, Findings::new(&sources, mistakes), key_mode),
+        Err(found) => {
+            mistakes.extend(found);
+            Err(mistakes)
+        }
+    }
+}
+
+fn compile(
+    file: &File,
+    mut findings: Findings<'_>,
+    key_mode: KeyMode,
+) -> Result<Compiled, Vec<Mistake>> {
+    let proxy = listening::proxy(file, &mut findings);
+    let admin = listening::admin(file, &proxy, &mut findings);
+    findings.not_empty(&file.ledger.file, "the ledger needs a file");
+    let ledger_file = PathBuf::from(file.ledger.file.get_ref());
+    let listed = lists::read(file, &mut findings);
+    let keys_file = keys::path(&file.consent, &ledger_file);
+    let keys = keys::find(&file.consent, keys_file, &mut findings);
+    let consent = listening::consent(&file.consent, keys.keys(), &mut findings);
+    let sources = catalogue_files(file, &mut findings);
+    let catalogue = match Catalogue::compile(&sources).or_else(|found| {
+        findings.mistakes.extend(found);
+        // The sites are still to be checked, whatever their catalogue says.
+        Catalogue::compile(&[])
+    }) {
+        Ok(catalogue) if listed.is_empty() => Arc::new(catalogue),
+        Ok(catalogue) => {
+            Arc::new(catalogue.with_lists(catalogue::Lists::compile(&listed, lists::purpose(file))))
+        }
+        Err(_) => return Err(findings.mistakes),
+    };
+    let lists = listed.iter().map(|list| PathBuf::from(&list.name)).collect();
+    let sources = sources.into_iter().chain(listed).collect::<Vec<_>>();
+    let sites = sites::compile(
+        &file.site,
+        &sites::Shared { catalogue: &catalogue, sources: &sources, consent },
+        &mut findings,
+    );
+    if findings.mistakes.is_empty() && key_mode == KeyMode::Create {
+        keys.keep(&mut findings);
+    }
+    if !findings.mistakes.is_empty() {
+        return Err(findings.mistakes);
+    }
+    let warnings = findings.warnings;
+    Ok(Compiled { proxy, sites, ledger_file, lists, admin, log: file.log, catalogue, warnings })
+}
+
+/// Ours first, so that the operator's can correct them.
+fn catalogue_files(file: &File, findings: &mut Findings<'_>) -> Vec<SourceFile> {
+    let mut sources = SourceFile::embedded();
+    for path in &file.catalogue.files {
+        match std::fs::read_to_string(path.get_ref()) {
+            Ok(text) => sources.push(SourceFile { name: path.get_ref().clone(), text }),
+            Err(error) => findings.unreadable(path, &error),
+        }
+    }
+    sources
+}
+
+#[cfg(test)]
+mod tests;

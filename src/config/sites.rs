@@ -1,0 +1,259 @@
+//! Checks the sites and compiles them.
+
+use crate::catalogue::{Catalogue, SourceFile};
+use crate::config::file;
+use crate::config::findings::Findings;
+use crate::consent;
+use crate::policy::Policy;
+use crate::site::{Notice, Origin, Site, Sites};
+
+use http::uri::{Authority, Scheme};
+use std::collections::HashSet;
+use std::sync::Arc;
+use toml::Spanned;
+use url::{Host, Url};
+
+/// What all sites have in common.
+pub(super) struct Shared<'s> {
+    pub(super) catalogue: &'s Arc<Catalogue>,
+    /// What the catalogue was compiled from.
+    pub(super) sources: &'s [SourceFile],
+    pub(super) consent: consent::Settings,
+}
+
+pub(super) fn compile(
+    written: &[Spanned<file::Site>],
+    shared: &Shared<'_>,
+    findings: &mut Findings<'_>,
+) -> Sites {
+    let mut sites = Sites::default();
+    let mut names = HashSet::new();
+    if written.is_empty() {
+        no_origin(None, findings);
+    }
+    for entry in written {
+        let Some(site) = site(entry, shared, findings) else { continue };
+        let name = Arc::clone(&site.name);
+        if let Err(taken) = sites.insert(site) {
+            host_taken(&taken, entry, findings);
+        } else if !names.insert(Arc::clone(&name)) {
+            let written = entry.get_ref();
+            let advice = "give one of them another `name`: ledger and consent cookies tell sites apart by it";
+            let place =
+                if written.name.get_ref().is_empty() { entry.span() } else { written.name.span() };
+            findings.wrong_with_advice(
+                &Spanned::new(place, ()),
+                format!("a second site is called `{name}`"),
+                advice,
+            );
+        }
+    }
+    sites
+}
+
+fn host_taken(
+    taken: &crate::site::HostTaken,
+    entry: &Spanned<file::Site>,
+    findings: &mut Findings<'_>,
+) {
+    let (first, second) = (&taken.first, &taken.second);
+    let is_it =
+        |host: &&Spanned<String>| read_host(host.get_ref()).is_ok_and(|host| host == taken.host);
+    match entry.get_ref().hosts.iter().find(is_it) {
+        Some(host) => {
+            findings.wrong_with_advice(host, taken.to_string(), "leave it to one of them")
+        }
+        None => findings.wrong_with_advice(
+            entry,
+            format!("both `{first}` and `{second}` answer to any host"),
+            "list the `hosts` of one of them",
+        ),
+    }
+}
+
+/// `None` when the site has a mistake that leaves nothing to compile.
+fn site(
+    entry: &Spanned<file::Site>,
+    shared: &Shared<'_>,
+    findings: &mut Findings<'_>,
+) -> Option<Site> {
+    let written = entry.get_ref();
+    let hosts = hosts(&written.hosts, findings);
+    let origin = if written.origin.get_ref().is_empty() {
+        no_origin(Some(entry), findings);
+        None
+    } else {
+        origin(written, findings)
+    };
+    let name = name(written, hosts.as_deref(), findings);
+    let own_prefix = own_prefix(&written.own_prefix, findings);
+    policy_url(&written.policy_url, findings);
+    let inputs: Vec<&str> = shared.sources.iter().map(|source| source.text.as_str()).collect();
+    Some(Site {
+        name,
+        hosts: hosts?,
+        origin: origin?,
+        policy: Policy::new(Arc::clone(shared.catalogue), written.unlisted, &inputs),
+        mode: written.mode,
+        consent: shared.consent.clone(),
+        notice: Notice {
+            operator: written.operator.clone(),
+            policy_url: written.policy_url.get_ref().clone(),
+        },
+        own_prefix,
+        address_truncated: written.address_truncated,
+    })
+}
+
+/// Says what to write, for somebody who has written nothing yet and for
+/// somebody who forgot a line.
+fn no_origin(site: Option<&Spanned<file::Site>>, findings: &mut Findings<'_>) {
+    match site {
+        Some(site) if findings.is_in_file(site) => findings.wrong_with_advice(
+            site,
+            "this site has no origin",
+            "add the address of your server: origin = \"http://127.0.0.1:3000\"",
+        ),
+        Some(_) | None => findings.wrong_with_advice(
+            &Spanned::new(usize::MAX..usize::MAX, ()),
+            "no origin: which server is to be protected?",
+            "run `consentry serve --origin http://localhost:3000`, or add to the file:\n\n        [[site]]\n        origin = \"http://localhost:3000\"",
+        ),
+    }
+}
+
+fn name(written: &file::Site, hosts: Option<&[String]>, findings: &mut Findings<'_>) -> Arc<str> {
+    let name = written.name.get_ref();
+    if name.is_empty() {
+        return Arc::from(hosts.and_then(<[_]>::first).map_or("default", String::as_str));
+    }
+    if name.chars().any(char::is_control) || name.chars().count() > 100 {
+        findings.wrong(&written.name, "a name has up to 100 characters, all of them visible");
+    }
+    Arc::from(name.as_str())
+}
+
+/// `None` when one of them is wrong, lest the site answer to any host.
+fn hosts(written: &[Spanned<String>], findings: &mut Findings<'_>) -> Option<Vec<String>> {
+    let before = findings.mistakes.len();
+    let mut hosts = Vec::new();
+    for host in written {
+        match read_host(host.get_ref()) {
+            Ok(host) => hosts.push(host),
+            Err((message, advice)) => findings.wrong_with_advice(host, message, advice),
+        }
+    }
+    (findings.mistakes.len() == before).then_some(hosts)
+}
+
+fn read_host(text: &str) -> Result<String, (String, &'static str)> {
+    if text.contains('*') {
+        let advice = "list every host, or leave `hosts` out for a site that answers to any";
+        return Err((format!("`{text}`: a host has no `*`"), advice));
+    }
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let is_name =
+        !name.contains(['/', '@', '?', '#']) && (!name.contains(':') || name.starts_with('['));
+    match Host::parse(name) {
+        Ok(host) if is_name => Ok(host.to_string()),
+        Ok(_) | Err(_) => Err((
+            format!("`{text}` is not a host name"),
+            "write it like `shop.example`, without scheme, port or path",
+        )),
+    }
+}
+
+fn origin(written: &file::Site, findings: &mut Findings<'_>) -> Option<Origin> {
+    let host = match written.origin_host.get_ref().as_str() {
+        "" => None,
+        text => match text.parse::<Authority>() {
+            Ok(host) if !text.contains('@') => Some(host),
+            Ok(_) | Err(_) => {
+                findings.wrong_with_advice(
+                    &written.origin_host,
+                    format!("`{text}` is not a host"),
+                    "write it like `shop.internal` or `shop.internal:3000`",
+                );
+                None
+            }
+        },
+    };
+    match read_origin(written.origin.get_ref()) {
+        Ok((scheme, authority)) => Some(Origin { scheme, authority, host }),
+        Err((message, advice)) => {
+            findings.wrong_with_advice(&written.origin, message, advice);
+            None
+        }
+    }
+}
+
+fn read_origin(text: &str) -> Result<(Scheme, Authority), (String, String)> {
+    let example = "write it like `http://127.0.0.1:3000`";
+    let scheme = match text.split_once("://") {
+        None => {
+            return Err((
+                format!("`{text}` has no scheme"),
+                format!("write `http://{text}` or `https://{text}`"),
+            ));
+        }
+        Some((scheme, _)) if scheme.eq_ignore_ascii_case("http") => Scheme::HTTP,
+        Some((scheme, _)) if scheme.eq_ignore_ascii_case("https") => Scheme::HTTPS,
+        Some((scheme, _)) => {
+            return Err((
+                format!("`{scheme}` is no scheme of an origin"),
+                "it is `http` or `https`".into(),
+            ));
+        }
+    };
+    let url = Url::parse(text)
+        .map_err(|error| (format!("`{text}` is not an address: {error}"), example.into()))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(("an origin has no user and no password".into(), example.into()));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(("an origin ends after its port".into(), example.into()));
+    }
+    if url.path() != "/" {
+        let advice = format!(
+            "leave out `{}`: a path is not supported; put it in the site itself",
+            url.path()
+        );
+        return Err(("an origin has no path".into(), advice));
+    }
+    let host = url.host_str().unwrap_or_default();
+    let authority = url.port().map_or(host.to_owned(), |port| format!("{host}:{port}"));
+    match authority.parse() {
+        Ok(authority) => Ok((scheme, authority)),
+        Err(_) => Err((format!("`{text}` is not an address"), example.into())),
+    }
+}
+
+fn own_prefix(written: &Spanned<String>, findings: &mut Findings<'_>) -> Arc<str> {
+    let text = written.get_ref();
+    let is_segment = |segment: &str| {
+        let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        !matches!(segment, "" | "." | "..") && segment.bytes().all(unreserved)
+    };
+    if !text.strip_prefix('/').is_some_and(|rest| rest.split('/').all(is_segment)) {
+        findings.wrong_with_advice(
+            written,
+            format!("`{text}` is not a prefix for our own pages"),
+            "write it like `/.consentry`: letters, digits and `-._~`, no slash at the end",
+        );
+    }
+    Arc::from(text.as_str())
+}
+
+/// It becomes a link on the notice, so it must not be `javascript:`.
+fn policy_url(written: &Spanned<String>, findings: &mut Findings<'_>) {
+    let text = written.get_ref();
+    let is_local = text.starts_with('/') && !text.starts_with("//");
+    let is_web = || Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+    if !text.is_empty() && !is_local && !is_web() {
+        findings.wrong_with_advice(
+            written,
+            format!("`{text}` is not a link"),
+            "write it like `https://shop.example/privacy` or `/privacy`",
+        );
+    }
+}

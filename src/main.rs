@@ -1,0 +1,60 @@
+//! The `consentry` command.
+
+use consentry::cli::{self, check, demo, explain, health, log, serve};
+
+use clap::{Parser, Subcommand};
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// Pages are made of many short-lived pieces; the system's allocator takes a
+/// seventh of the time of an exchange.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Withholds trackers, cookies and headers until the visitor agrees to them,
+/// and keeps a record of everything it withheld.
+#[derive(Parser)]
+#[command(version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Stand in front of a site
+    Serve(serve::ServeArgs),
+    /// Try it on a built-in shop, with nothing but this program
+    Demo(demo::DemoArgs),
+    /// Read the block log
+    Log(log::LogArgs),
+    /// Say what would happen to an address, cookie, header or piece of HTML, and why
+    Explain(explain::ExplainArgs),
+    /// Check the configuration and the catalogue
+    Check(check::CheckArgs),
+    /// Ask a running proxy whether it is ready
+    Health(health::HealthArgs),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let mut out = io::stdout();
+    let mut err = io::stderr();
+    let code = match &cli.command {
+        Command::Serve(args) => serve::run(args, &mut err),
+        Command::Demo(args) => demo::run(args, &mut out),
+        Command::Log(args) => written(log::run(args, &mut out), &mut err),
+        Command::Explain(args) => written(explain::run(args, &mut out), &mut err),
+        Command::Check(args) => check::run(args, &mut out),
+        Command::Health(args) => health::run(args, &mut out),
+    };
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
+}
+
+/// The exit code of a command that may fail to write.
+fn written<E: std::fmt::Display>(result: Result<i32, E>, err: &mut dyn Write) -> i32 {
+    result.unwrap_or_else(|error| {
+        let _ = writeln!(err, "{error:#}");
+        cli::IO
+    })
+}

@@ -1,10 +1,10 @@
 //! A storefront to try everything on.
 //!
 //! `consentry demo` needs a site that tracks its visitors the way shops do
-//! today, without tracking anybody. [`Storefront`] is that site, as an origin
+//! today, without tracking anybody. `Storefront` is that site, as an origin
 //! server: a small tea shop with the tags, cookies and headers of more than a
 //! dozen vendors, and a home page that changes with what it thinks it knows of
-//! the visitor. [`StandIns`] takes the place of the vendors: one server on
+//! the visitor. `StandIns` takes the place of the vendors: one server on
 //! loopback that answers for all of them under `<their host>.localhost` and
 //! counts who was contacted, so that a withheld tag shows as a hit that never
 //! came.

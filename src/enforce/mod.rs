@@ -1,6 +1,6 @@
 //! Carries verdicts out: on requests, responses and pages.
 //!
-//! Only this room can make a [`Cleared`], and only what is cleared goes to the
+//! Only this room can make a `Cleared`, and only what is cleared goes to the
 //! origin. Nothing here does I/O or reads a clock.
 
 pub mod html;

@@ -5,7 +5,7 @@
 //! loses nothing, since its spool outlives it; a slow or full disk delays
 //! nobody; what truly cannot be kept is on record as a gap.
 //!
-//! Nothing in here knows who a visitor is: see [`Entry`].
+//! Nothing in here knows who a visitor is: see `Entry`.
 
 mod entry;
 mod error;

@@ -1,6 +1,6 @@
 //! Carries one exchange there and back: the hot path.
 //!
-//! [`Proxy::answer`] reads like the table in the README: one step a line, no
+//! `Proxy::answer` reads like the table in the README: one step a line, no
 //! step hidden inside another. What it knows comes in as one `Arc<Sites>`, what
 //! it learns goes out as ledger entries; it waits for two sockets and for
 //! nothing of ours.

@@ -1,0 +1,75 @@
+//! `config/consentry.toml` is the reference, so it must be whole and true.
+
+use consentry::config::{self, KeyMode, Overrides};
+
+use std::path::Path;
+use toml::{Table, Value};
+
+const SAMPLE: &str = include_str!("../../config/consentry.toml");
+
+/// The sample, with its one site as a table, as `config::defaults` has it.
+fn sample() -> Option<Table> {
+    let mut sample: Table = SAMPLE.parse().ok()?;
+    let site = sample.get("site")?.get(0)?.clone();
+    sample.insert("site".to_owned(), site);
+    Some(sample)
+}
+
+#[test]
+fn the_sample_loads() {
+    let file = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/config/consentry.toml"));
+    let compiled =
+        config::load(Some(file), std::iter::empty(), &Overrides::default(), KeyMode::CheckOnly);
+    let compiled = compiled.unwrap_or_else(|mistakes| panic!("{}", mistakes[0]));
+    assert_eq!(&*compiled.sites.find("www.shop.example").unwrap().name, "shop");
+}
+
+#[test]
+fn every_key_stands_in_the_sample() {
+    let sample = sample().unwrap();
+    for (section, keys) in &config::defaults() {
+        for key in keys.as_table().unwrap().keys() {
+            let found = sample.get(section).and_then(|keys| keys.get(key));
+            assert!(
+                found.is_some(),
+                "config/consentry.toml does not mention `{key}` of [{section}]"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_sample_shows_the_defaults() {
+    const EXAMPLES: [&str; 3] = ["name", "hosts", "origin"];
+    let defaults = config::defaults();
+    for (section, keys) in &sample().unwrap() {
+        for (key, shown) in keys.as_table().unwrap() {
+            if section == "site" && EXAMPLES.contains(&key.as_str()) {
+                continue;
+            }
+            let is = &defaults[section][key];
+            assert!(
+                same(shown, is),
+                "[{section}] {key} is {shown} in the sample, and {is} by default"
+            );
+        }
+    }
+}
+
+/// People write `10` where the default is `10.0`.
+fn same(shown: &Value, is: &Value) -> bool {
+    match (shown, is) {
+        (Value::Integer(shown), Value::Float(is)) => *shown as f64 == *is,
+        (shown, is) => shown == is,
+    }
+}
+
+#[test]
+fn every_key_is_explained_in_the_sample() {
+    let lines: Vec<&str> = SAMPLE.lines().collect();
+    for pair in lines.windows(2) {
+        if pair[1].contains(" = ") && !pair[1].starts_with('#') {
+            assert!(pair[0].starts_with("# "), "`{}` stands in the sample without a word", pair[1]);
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! A real browser, driven over the WebDriver protocol
+//! (<https://www.w3.org/TR/webdriver2/>) with nothing but Debian's
+//! `chromium` and `chromium-driver`.
+
+use crate::harness::visitor_at;
+
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+
+const BROWSER: &str = "/usr/bin/chromium";
+const DRIVER: &str = "/usr/bin/chromedriver";
+
+/// The name under which the protocol wraps a reference to an element.
+const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+
+/// Whether there is a browser; says so when there is none, and fails where
+/// everything is required.
+pub(crate) fn is_here() -> bool {
+    let here = [BROWSER, DRIVER].iter().all(|program| Path::new(program).exists());
+    if !here {
+        let required = std::env::var_os("CONSENTRY_REQUIRE").is_some_and(|what| what == "all");
+        assert!(
+            !required,
+            "{BROWSER} or {DRIVER} is missing; apt-get install chromium chromium-driver"
+        );
+        println!(
+            "skipped: {BROWSER} or {DRIVER} is not here; apt-get install chromium chromium-driver"
+        );
+    }
+    here
+}
+
+/// A browser window, and the program that drives it. Both end when dropped.
+pub(crate) struct Browser {
+    driver: Child,
+    address: SocketAddr,
+    session: String,
+    /// How often somebody clicked.
+    pub(crate) clicks: usize,
+    _profile: TempDir,
+}
+
+impl Browser {
+    /// Opens a fresh browser, 1280 by 900, that talks to nobody by itself.
+    pub(crate) async fn open(scripts: bool) -> Self {
+        let profile = TempDir::new().unwrap();
+        let mut driver = Command::new(DRIVER)
+            .arg("--port=0")
+            // Whatever the browser leaves lying about goes with its profile.
+            .env("HOME", profile.path())
+            .env("TMPDIR", profile.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+        let port: u16 = lines
+            .find_map(|line| {
+                let line = line.unwrap();
+                line.split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok()
+            })
+            .unwrap();
+        std::thread::spawn(move || lines.for_each(drop));
+        let mut browser = Self {
+            driver,
+            address: SocketAddr::from(([127, 0, 0, 1], port)),
+            session: String::new(),
+            clicks: 0,
+            _profile: profile,
+        };
+        let profile = format!("--user-data-dir={}", browser._profile.path().display());
+        let mut arguments = vec![
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--window-size=1280,900",
+            &profile,
+        ];
+        if !scripts {
+            arguments.push("--blink-settings=scriptEnabled=false");
+        }
+        let options = json!({ "binary": BROWSER, "args": arguments });
+        let wanted = json!({ "browserName": "chrome", "goog:chromeOptions": options });
+        let answer = browser
+            .asks("POST", "/session", &json!({ "capabilities": { "alwaysMatch": wanted } }))
+            .await;
+        browser.session = format!("/session/{}", answer["sessionId"].as_str().unwrap());
+        browser
+    }
+
+    /// Goes to an address and waits until the page has loaded.
+    pub(crate) async fn goes_to(&self, url: &str) {
+        self.tells("POST", "/url", &json!({ "url": url })).await;
+    }
+
+    pub(crate) async fn reloads(&self) {
+        self.tells("POST", "/refresh", &json!({})).await;
+    }
+
+    /// The address it is at.
+    pub(crate) async fn at(&self) -> String {
+        self.tells("GET", "/url", &Value::Null).await.as_str().unwrap().to_owned()
+    }
+
+    /// Runs a piece of script in the page and gives back what it returns.
+    pub(crate) async fn runs(&self, script: &str) -> Value {
+        self.tells("POST", "/execute/sync", &json!({ "script": script, "args": [] })).await
+    }
+
+    /// The elements that a CSS selector finds.
+    pub(crate) async fn finds(&self, selector: &str) -> Vec<String> {
+        let found = self
+            .tells("POST", "/elements", &json!({ "using": "css selector", "value": selector }))
+            .await;
+        let name = |element: &Value| element[ELEMENT].as_str().unwrap().to_owned();
+        found.as_array().unwrap().iter().map(name).collect()
+    }
+
+    /// The one element that a CSS selector finds, now or in a moment.
+    pub(crate) async fn find(&self, selector: &str) -> String {
+        let mut found = self.finds(selector).await;
+        for _ in 0..100 {
+            if found.len() == 1 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            found = self.finds(selector).await;
+        }
+        assert_eq!(found.len(), 1, "{selector} at {}", self.at().await);
+        found.into_iter().next().unwrap()
+    }
+
+    /// Whether a visitor sees the element: it has a size and is on the screen.
+    pub(crate) async fn sees(&self, selector: &str) -> bool {
+        let found = self.finds(selector).await;
+        let Some(element) = found.first() else { return false };
+        self.tells("GET", &format!("/element/{element}/displayed"), &Value::Null).await == true
+    }
+
+    /// Where an element is, and how large.
+    pub(crate) async fn rect(&self, selector: &str) -> [f64; 4] {
+        let element = self.find(selector).await;
+        let rect = self.tells("GET", &format!("/element/{element}/rect"), &Value::Null).await;
+        ["x", "y", "width", "height"].map(|side| rect[side].as_f64().unwrap())
+    }
+
+    /// A style as the browser computed it.
+    pub(crate) async fn style(&self, selector: &str, property: &str) -> String {
+        let element = self.find(selector).await;
+        let style =
+            self.tells("GET", &format!("/element/{element}/css/{property}"), &Value::Null).await;
+        style.as_str().unwrap().to_owned()
+    }
+
+    /// Clicks where the element is; something else in front of it is an error.
+    /// A button or link leads to another document, which is waited for.
+    pub(crate) async fn clicks(&mut self, selector: &str) {
+        let element = self.find(selector).await;
+        let name = self.tells("GET", &format!("/element/{element}/name"), &Value::Null).await;
+        let before = self.finds("html").await;
+        self.tells("POST", &format!("/element/{element}/click"), &json!({})).await;
+        self.clicks += 1;
+        if name == "button" || name == "a" {
+            for _ in 0..100 {
+                let now = self.finds("html").await;
+                if !now.is_empty() && now != before {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+
+    /// The names of the cookies of the page, `HttpOnly` or not, in order.
+    pub(crate) async fn cookies(&self) -> Vec<String> {
+        let cookies = self.tells("GET", "/cookie", &Value::Null).await;
+        let mut names: Vec<_> = cookies
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|cookie| cookie["name"].as_str().unwrap().to_owned())
+            .collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Forgets every cookie.
+    pub(crate) async fn forgets(&self) {
+        self.tells("DELETE", "/cookie", &Value::Null).await;
+    }
+
+    /// Closes the window and opens another.
+    pub(crate) async fn closes_and_returns(&self) {
+        let fresh = self.tells("POST", "/window/new", &json!({ "type": "window" })).await;
+        self.tells("DELETE", "/window", &Value::Null).await;
+        self.tells("POST", "/window", &json!({ "handle": fresh["handle"] })).await;
+    }
+
+    async fn tells(&self, method: &str, command: &str, body: &Value) -> Value {
+        self.asks(method, &format!("{}{command}", self.session), body).await
+    }
+
+    async fn asks(&self, method: &str, path: &str, body: &Value) -> Value {
+        let body = if method == "POST" { body.to_string() } else { String::new() };
+        let json = ("content-type", "application/json");
+        let page = visitor_at(self.address).asks(method, path, &[json], &body).await;
+        let mut answer: Value = serde_json::from_slice(&page.bytes).unwrap();
+        let value = answer["value"].take();
+        assert_eq!(page.status, 200, "{method} {path} {body}: {value}");
+        value
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // Only a session that is ended ends its browser; the driver alone leaves it running.
+        if let Ok(mut socket) = TcpStream::connect(self.address) {
+            let (session, address) = (&self.session, self.address);
+            let request = format!(
+                "DELETE {session} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+            );
+            let _ = socket.set_read_timeout(Some(Duration::from_secs(20)));
+            let _ = socket.write_all(request.as_bytes());
+            let _ = socket.read(&mut [0; 64]);
+        }
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+}

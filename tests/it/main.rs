@@ -1,0 +1,36 @@
+//! Whole exchanges on loopback, and what holds the house together.
+// So that clippy takes what tests share for test code, too.
+#![cfg(test)]
+
+mod architecture;
+mod config_sample;
+mod licences;
+mod harness;
+mod wire;
+mod http;
+mod streaming;
+mod caching;
+mod tls;
+mod broken_origin;
+mod broken_pages;
+mod bad_input;
+mod program;
+mod operation;
+mod operation_ledger;
+mod reading;
+mod journey;
+mod lists;
+mod consent;
+mod cookies;
+mod choosing;
+mod explain_and_log;
+mod placeholders;
+mod readme;
+mod demo;
+mod driver;
+mod browser;
+mod pages;
+mod page_bytes;
+mod page_size;
+mod html_properties;
+mod html_tree;

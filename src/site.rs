@@ -1,6 +1,7 @@
 //! What one protected site is made of, and which site a host belongs to.
 
 use crate::consent;
+use crate::enforce::browser::{GuardFile, Memory};
 use crate::policy::{Mode, Policy};
 
 use http::uri::{Authority, Scheme};
@@ -49,6 +50,12 @@ pub struct Site {
     /// Whether the origin sees only the first part of a visitor's address
     /// until they agree to personalization.
     pub address_truncated: bool,
+    /// Whether pages carry a Content-Security-Policy of ours.
+    pub browser_policy: bool,
+    /// The script that keeps holding in the browser.
+    pub guard: Arc<GuardFile>,
+    /// What the site's pages have taught us.
+    pub memory: Arc<Memory>,
 }
 
 impl Site {

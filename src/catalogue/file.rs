@@ -269,7 +269,18 @@ impl Compiler {
                 "too many inline signatures to compile",
             )]);
         };
+        let mut vendor_hosts: HashMap<usize, Vec<String>> = HashMap::new();
+        for (pattern, rule) in self.hosts.rules() {
+            if let Some(rule) = self.rules.get(rule as usize) {
+                vendor_hosts.entry(rule.vendor).or_default().push(pattern.host.clone());
+            }
+        }
+        for hosts in vendor_hosts.values_mut() {
+            hosts.sort();
+            hosts.dedup();
+        }
         Ok(Catalogue {
+            vendor_hosts,
             vendors: self.vendors,
             rules: self.rules,
             hosts: self.hosts,

@@ -52,6 +52,33 @@ impl Hosts {
         self.by_host.keys().map(String::as_str)
     }
 
+    /// The rules for paths of a host, with the kinds of load each is for.
+    pub(super) fn paths_of(&self, host: &str) -> Vec<(&HostPattern, RuleIndex)> {
+        let mut found = Vec::new();
+        let mut suffix = host;
+        loop {
+            found.extend(
+                self.by_host
+                    .get(suffix)
+                    .into_iter()
+                    .flatten()
+                    .filter(|(pattern, ..)| {
+                        !pattern.path.is_empty() && (!pattern.exact || suffix.len() == host.len())
+                    })
+                    .map(|(pattern, _, rule)| (pattern, *rule)),
+            );
+            match suffix.split_once('.') {
+                Some((_, parent)) => suffix = parent,
+                None => return found,
+            }
+        }
+    }
+
+    /// All hosts and their rules.
+    pub(super) fn rules(&self) -> impl Iterator<Item = (&HostPattern, RuleIndex)> {
+        self.by_host.values().flatten().map(|(pattern, _, rule)| (pattern, *rule))
+    }
+
     fn walk(&self, host: &str, fits: impl Fn(&HostPattern) -> bool) -> Option<RuleIndex> {
         let mut suffix = host;
         loop {

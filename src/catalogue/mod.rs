@@ -103,6 +103,8 @@ pub struct Catalogue {
     parameters: HashMap<String, RuleIndex>,
     globals: Vec<(String, RuleIndex)>,
     lists: Option<Lists>,
+    /// The hosts of each vendor, by its place in `vendors`.
+    vendor_hosts: HashMap<usize, Vec<String>>,
 }
 
 impl Catalogue {
@@ -195,6 +197,31 @@ impl Catalogue {
     #[must_use]
     pub fn vendor(&self, id: &str) -> Option<&Arc<Vendor>> {
         self.vendors.iter().find(|vendor| vendor.id == id)
+    }
+
+    /// The hosts a vendor is known by, whatever its rules say of paths and
+    /// kinds, in alphabetical order.
+    pub fn hosts_of(&self, vendor: &Vendor) -> impl Iterator<Item = &str> {
+        let at = self.vendors.iter().position(|known| known.id == vendor.id);
+        at.and_then(|at| self.vendor_hosts.get(&at)).into_iter().flatten().map(String::as_str)
+    }
+
+    /// The hosts of a vendor, and those of all vendors of the same owner.
+    pub fn hosts_of_family<'c>(&'c self, vendor: &'c Vendor) -> impl Iterator<Item = &'c str> {
+        let family = self
+            .vendors
+            .iter()
+            .filter(move |other| other.id != vendor.id && other.owner == vendor.owner)
+            .flat_map(|other| self.hosts_of(other));
+        self.hosts_of(vendor).chain(family)
+    }
+
+    /// The rules for paths on a host: kinds of load, `host/path`, and whose.
+    pub fn paths_on(&self, host: &str) -> impl Iterator<Item = (KindSet, String, Identity<'_>)> {
+        self.hosts.paths_of(host).into_iter().filter_map(|(pattern, rule)| {
+            let place = format!("{}{}", pattern.host, pattern.path);
+            Some((pattern.kinds, place, self.identity(rule)?))
+        })
     }
 
     /// Global names that vendors define and sites call.

@@ -301,6 +301,8 @@ pub struct Site {
     /// Whether the origin sees only the first part of a visitor's address
     /// until they agree to personalization.
     pub address_truncated: bool,
+    /// Whether pages carry a Content-Security-Policy of ours.
+    pub browser_policy: bool,
     /// The operator's name as visitors know it; empty for the host's.
     pub operator: String,
     /// The privacy policy; empty for no link.
@@ -318,6 +320,7 @@ impl Default for Site {
             unlisted: Unlisted::default(),
             own_prefix: default("/.consentry".into()),
             address_truncated: true,
+            browser_policy: true,
             operator: String::new(),
             policy_url: default(String::new()),
         }

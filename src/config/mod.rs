@@ -20,6 +20,7 @@ pub use file::{
 pub use outside::{Overrides, environment};
 
 use crate::catalogue::{self, Catalogue, SourceFile};
+use crate::enforce::browser::GuardFile;
 use crate::mistake::Mistake;
 use crate::proxy;
 use crate::site::Sites;
@@ -122,7 +123,12 @@ fn compile(
     let sources = sources.into_iter().chain(listed).collect::<Vec<_>>();
     let sites = sites::compile(
         &file.site,
-        &sites::Shared { catalogue: &catalogue, sources: &sources, consent },
+        &sites::Shared {
+            catalogue: &catalogue,
+            sources: &sources,
+            consent,
+            guard: Arc::new(GuardFile::of(&catalogue)),
+        },
         &mut findings,
     );
     if findings.mistakes.is_empty() && key_mode == KeyMode::Create {

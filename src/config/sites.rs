@@ -4,6 +4,7 @@ use crate::catalogue::{Catalogue, SourceFile};
 use crate::config::file;
 use crate::config::findings::Findings;
 use crate::consent;
+use crate::enforce::browser::GuardFile;
 use crate::policy::Policy;
 use crate::site::{Notice, Origin, Site, Sites};
 
@@ -19,6 +20,7 @@ pub(super) struct Shared<'s> {
     /// What the catalogue was compiled from.
     pub(super) sources: &'s [SourceFile],
     pub(super) consent: consent::Settings,
+    pub(super) guard: Arc<GuardFile>,
 }
 
 pub(super) fn compile(
@@ -102,6 +104,9 @@ fn site(
         },
         own_prefix,
         address_truncated: written.address_truncated,
+        browser_policy: written.browser_policy,
+        guard: Arc::clone(&shared.guard),
+        memory: Arc::default(),
     })
 }
 

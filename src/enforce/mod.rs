@@ -3,6 +3,7 @@
 //! Only this room can make a `Cleared`, and only what is cleared goes to the
 //! origin. Nothing here does I/O or reads a clock.
 
+pub mod browser;
 pub mod html;
 pub mod codec;
 mod charset;

@@ -1,6 +1,7 @@
 //! One page on its way through: decoded, read in its charset, rewritten,
 //! encoded again.
 
+use crate::enforce::browser::{BrowserPolicy, Memory, Reach, insertion_point};
 use crate::enforce::charset::{PRESCAN_BYTES, charset_of, header_charset};
 use crate::enforce::codec::{Coding, Decoder, Encoder};
 use crate::enforce::html::{PageContext, RewriteError, Rewriter};
@@ -63,6 +64,9 @@ pub struct Pipeline {
     decoders: Vec<Decoder>,
     stage: Stage,
     encoder: Option<Encoder>,
+    /// What is rewritten and waits for [`Pipeline::release`].
+    waiting: Option<Vec<u8>>,
+    reach: Reach,
     context: Arc<PageContext>,
     content_type: Option<String>,
     append_only: bool,
@@ -105,6 +109,8 @@ impl Pipeline {
             decoders,
             stage: Stage::Charset(Vec::new()),
             encoder: Some(Encoder::new(start.send)?),
+            waiting: None,
+            reach: Reach::default(),
             context: start.context,
             content_type: start.content_type,
             append_only: start.append_only,
@@ -131,6 +137,75 @@ impl Pipeline {
         }
         self.take_in(&decoded, false)?;
         Ok(self.encoder.as_mut().map(Encoder::take).unwrap_or_default())
+    }
+
+    /// Gives nothing out before [`Pipeline::release`] says what goes before
+    /// it.
+    pub fn wait(&mut self) {
+        self.waiting = Some(Vec::new());
+    }
+
+    /// How much waits, in bytes of the page.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> usize {
+        self.waiting.as_ref().map_or(0, Vec::len)
+    }
+
+    /// What the browser may load of the page so far, for its policy.
+    #[must_use]
+    pub fn browser_policy(&mut self, memory: &Memory) -> BrowserPolicy {
+        self.gather_reach();
+        let html = self.waiting.as_deref().unwrap_or_default();
+        BrowserPolicy::of(&self.context, memory, &self.reach, html)
+    }
+
+    /// Where the page's visitor can choose.
+    #[must_use]
+    pub fn choices_url(&self) -> &str {
+        &self.context.choices_url
+    }
+
+    /// Whether a script stands in the page that will run.
+    #[must_use]
+    pub fn runs_scripts(&mut self) -> bool {
+        self.gather_reach();
+        self.reach.runs
+    }
+
+    /// Lets out what waits, with `markup` at the beginning of the page's head.
+    ///
+    /// # Errors
+    /// When it cannot be encoded.
+    pub fn release(&mut self, markup: &str) -> Result<Vec<u8>, PipelineError> {
+        let html = self.waiting.take().unwrap_or_default();
+        let at = if markup.is_empty() { 0 } else { insertion_point(&html) };
+        let (before, after) = html.split_at_checked(at).unwrap_or((&html, &[]));
+        self.changed |= !markup.is_empty();
+        let Some(mut encoder) = self.encoder.take() else { return Ok(Vec::new()) };
+        for part in [before, markup.as_bytes(), after] {
+            encoder.write(part)?;
+        }
+        if matches!(self.stage, Stage::Ended) {
+            return Ok(encoder.finish()?);
+        }
+        let out = encoder.take();
+        self.encoder = Some(encoder);
+        Ok(out)
+    }
+
+    fn gather_reach(&mut self) {
+        if let Stage::Rewrite { rewriter, .. } = &mut self.stage {
+            self.reach.absorb(rewriter.take_reach());
+        }
+    }
+
+    fn give(&mut self, bytes: &[u8]) -> Result<(), PipelineError> {
+        match (&mut self.waiting, &mut self.encoder) {
+            (Some(waiting), _) => waiting.extend_from_slice(bytes),
+            (None, Some(encoder)) => encoder.write(bytes)?,
+            (None, None) => {}
+        }
+        Ok(())
     }
 
     /// Gives back everything that can be sent without waiting for more.
@@ -163,30 +238,37 @@ impl Pipeline {
             decoded = next;
         }
         self.take_in(&decoded, true)?;
-        let (rest, appended) = match std::mem::replace(&mut self.stage, Stage::Ended) {
+        let (rest, appends) = match std::mem::replace(&mut self.stage, Stage::Ended) {
             Stage::Rewrite { transcoder, mut rewriter } => {
                 let mut out = Vec::new();
                 if let Some(mut transcoder) = transcoder {
                     out.extend(rewriter.write(transcode(&mut transcoder, &[], true).as_bytes())?);
                 }
                 out.extend(rewriter.finish()?);
+                self.reach.absorb(rewriter.take_reach());
                 self.changed |= rewriter.changed();
                 self.decisions.extend(rewriter.take_decisions().iter().cloned());
-                (out, "")
+                (out, false)
             }
             Stage::Append { witness } => {
                 if let Some(mut witness) = witness {
                     let _ = witness.finish();
                     self.decisions.extend(witness.take_decisions().iter().cloned());
                 }
-                (Vec::new(), self.context.appended.as_str())
+                (Vec::new(), true)
             }
-            Stage::Charset(_) | Stage::Ended => (Vec::new(), ""),
+            Stage::Charset(_) | Stage::Ended => (Vec::new(), false),
         };
-        self.changed |= !appended.is_empty();
-        let Some(mut encoder) = self.encoder.take() else { return Ok(Vec::new()) };
-        encoder.write(&rest)?;
-        encoder.write(appended.as_bytes())?;
+        self.give(&rest)?;
+        if appends {
+            let context = Arc::clone(&self.context);
+            self.changed |= !context.appended.is_empty();
+            self.give(context.appended.as_bytes())?;
+        }
+        if self.waiting.is_some() {
+            return Ok(Vec::new());
+        }
+        let Some(encoder) = self.encoder.take() else { return Ok(Vec::new()) };
         Ok(encoder.finish()?)
     }
 
@@ -269,17 +351,17 @@ impl Pipeline {
     }
 
     fn rewrite(&mut self, input: &[u8]) -> Result<(), PipelineError> {
-        let Some(encoder) = &mut self.encoder else { return Ok(()) };
         match &mut self.stage {
             Stage::Rewrite { transcoder: Some(transcoder), rewriter } => {
                 let text = transcode(transcoder, input, false);
-                encoder.write(&rewriter.write(text.as_bytes())?)?;
+                let out = rewriter.write(text.as_bytes())?;
+                self.give(&out)?;
             }
             Stage::Rewrite { transcoder: None, rewriter } => {
-                encoder.write(&rewriter.write(input)?)?
+                let out = rewriter.write(input)?;
+                self.give(&out)?;
             }
             Stage::Append { witness } => {
-                encoder.write(input)?;
                 if let Some(seeing) = witness
                     && seeing.write(input).is_err()
                 {
@@ -287,6 +369,7 @@ impl Pipeline {
                     self.decisions.extend(seeing.take_decisions().iter().cloned());
                     *witness = None;
                 }
+                self.give(input)?;
             }
             Stage::Charset(_) | Stage::Ended => {}
         }

@@ -62,6 +62,16 @@ pub enum Error {
         /// The last format that is known here.
         known: i64,
     },
+    /// It was written by an older version and nothing brought it up to date.
+    #[error("the ledger `{}` has format {found}, and this consentry reads {known}; `consentry serve` brings it up to date when it starts with it", .path.display())]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// The format it has.
+        found: i64,
+        /// The format that is read here.
+        known: i64,
+    },
     /// The database says no in a way that has no words of its own here.
     #[error("the ledger `{}`: {source}", .path.display())]
     Database {

@@ -13,7 +13,8 @@
 //!   missing here.
 //!
 //! A decision is `v` verdict, `r` reason, `l` layer, `k` kind, `w` what, `i`
-//! vendor id, `n` vendor name, `p` purpose, `u` rule; what is empty is left
+//! vendor id, `n` vendor name, `p` purpose, `u` rule, `a` the script that
+//! asked; what is empty is left
 //! out. Leftovers of an older version are read by a newer one, so keys are
 //! only ever added.
 
@@ -88,6 +89,8 @@ pub(super) struct DecisionLine<'a> {
     pub(super) purpose: Cow<'a, str>,
     #[serde(rename = "u", borrow, default, skip_serializing_if = "is_empty")]
     pub(super) rule: Cow<'a, str>,
+    #[serde(rename = "a", borrow, default, skip_serializing_if = "is_empty")]
+    pub(super) via: Cow<'a, str>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -190,6 +193,7 @@ impl<'a> DecisionLine<'a> {
             vendor: Cow::Borrowed(vendor.map_or("", |vendor| &vendor.name)),
             purpose: Cow::Borrowed(purpose(decision).map_or("", Purpose::name)),
             rule: decision.rule.as_ref().map_or(Cow::Borrowed(""), |rule| rule.to_string().into()),
+            via: Cow::Borrowed(decision.via.as_deref().unwrap_or_default()),
         }
     }
 }

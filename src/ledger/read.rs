@@ -90,6 +90,8 @@ pub struct Line {
     pub purpose: Option<String>,
     /// The rule behind it: file and line.
     pub rule: Option<String>,
+    /// The script that asked for it: host and path, or `inline`.
+    pub via: Option<String>,
     /// Whether verdicts were carried out: `enforce` or `observe`.
     pub mode: String,
     /// The policy that decided.
@@ -111,7 +113,7 @@ pub struct Gap {
 
 const LINES: &str = "
     SELECT e.id, e.time_ms, site.text, page.text, e.class, e.undecided, signal.text,
-           d.verdict, d.reason, d.layer, d.kind, d.what, d.vendor, d.vendor_id, d.purpose, d.rule,
+           d.verdict, d.reason, d.layer, d.kind, d.what, d.vendor, d.vendor_id, d.purpose, d.rule, d.via,
            mode.text, revision.text
     FROM entry e
     CROSS JOIN set_member m ON m.set_id = e.set_id
@@ -271,8 +273,9 @@ fn line(row: &Row<'_>) -> rusqlite::Result<Line> {
         vendor_id: known(row, 13)?,
         purpose: known(row, 14)?,
         rule: known(row, 15)?,
-        mode: row.get(16)?,
-        policy_revision: row.get(17)?,
+        via: known(row, 16)?,
+        mode: row.get(17)?,
+        policy_revision: row.get(18)?,
     })
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The format this version writes.
-const SCHEMA: i64 = 1;
+const SCHEMA: i64 = 2;
 
 /// Files up to this size are checked in full when they are opened; of larger
 /// ones everything but the entries, so that a start takes no minutes.
@@ -34,7 +34,14 @@ pub(super) fn prepare(conn: &Connection, path: &Path, now_ms: u64) -> Result<(),
         })();
         begun.map_err(failed)?;
     }
-    check_schema(conn, path)?;
+    if check_schema(conn, path)? < SCHEMA {
+        let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate);
+        tx.and_then(|tx| {
+            tx.execute_batch(include_str!("schema-2.sql"))?;
+            tx.commit()
+        })
+        .map_err(failed)?;
+    }
     check_health(conn, path)?;
     let tuned = (|| {
         conn.pragma_update(None, "journal_mode", "wal")?;
@@ -56,11 +63,14 @@ pub(super) fn open_for_reading(path: &Path) -> Result<Connection, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags).map_err(failed)?;
     conn.busy_timeout(Duration::from_secs(2)).map_err(failed)?;
-    check_schema(&conn, path)?;
-    Ok(conn)
+    match check_schema(&conn, path)? {
+        SCHEMA => Ok(conn),
+        found => Err(Error::Older { path: path.to_owned(), found, known: SCHEMA }),
+    }
 }
 
-fn check_schema(conn: &Connection, path: &Path) -> Result<(), Error> {
+/// The format a ledger is written in.
+fn check_schema(conn: &Connection, path: &Path) -> Result<i64, Error> {
     let failed = |source| explain(path, source);
     let is_ledger: bool = conn
         .query_row(
@@ -77,7 +87,7 @@ fn check_schema(conn: &Connection, path: &Path) -> Result<(), Error> {
     if found > SCHEMA {
         return Err(Error::Newer { path: path.to_owned(), found, known: SCHEMA });
     }
-    Ok(())
+    Ok(found)
 }
 
 fn check_health(conn: &Connection, path: &Path) -> Result<(), Error> {

@@ -22,7 +22,8 @@ CREATE TABLE decision (
     vendor TEXT NOT NULL,
     purpose TEXT NOT NULL,
     rule TEXT NOT NULL,
-    UNIQUE (what, kind, layer, verdict, reason, vendor_id, vendor, purpose, rule)
+    via TEXT NOT NULL,
+    UNIQUE (what, kind, layer, verdict, reason, vendor_id, vendor, purpose, rule, via)
 );
 CREATE TABLE decision_set (id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, dropped INTEGER NOT NULL);
 CREATE TABLE set_member (

@@ -220,14 +220,26 @@ impl Batch<'_> {
     }
 
     fn decision(&self, line: &DecisionLine<'_>) -> rusqlite::Result<i64> {
-        let DecisionLine { verdict, reason, layer, kind, what, vendor_id, vendor, purpose, rule } =
-            line;
-        let values = params![verdict, reason, layer, kind, what, vendor_id, vendor, purpose, rule];
+        let DecisionLine {
+            verdict,
+            reason,
+            layer,
+            kind,
+            what,
+            vendor_id,
+            vendor,
+            purpose,
+            rule,
+            via,
+        } = line;
+        let values =
+            params![verdict, reason, layer, kind, what, vendor_id, vendor, purpose, rule, via];
         let found = self
             .tx
             .prepare_cached(
                 "SELECT id FROM decision WHERE verdict = ?1 AND reason = ?2 AND layer = ?3 AND kind = ?4
-                 AND what = ?5 AND vendor_id = ?6 AND vendor = ?7 AND purpose = ?8 AND rule = ?9",
+                 AND what = ?5 AND vendor_id = ?6 AND vendor = ?7 AND purpose = ?8 AND rule = ?9
+                 AND via = ?10",
             )?
             .query_row(values, |row| row.get(0))
             .optional()?;
@@ -236,8 +248,8 @@ impl Batch<'_> {
         }
         self.tx
             .prepare_cached(
-                "INSERT INTO decision (verdict, reason, layer, kind, what, vendor_id, vendor, purpose, rule)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                "INSERT INTO decision (verdict, reason, layer, kind, what, vendor_id, vendor, purpose, rule, via)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
             )?
             .execute(values)?;
         Ok(self.tx.last_insert_rowid())

@@ -35,6 +35,7 @@ pub(crate) fn block(what: &str) -> Decision {
         what: what.to_owned(),
         vendor: Some(vendor("Acme Ads")),
         rule: Some(Place { file: "acme.toml".into(), line: 3 }),
+        via: None,
     }
 }
 
@@ -47,6 +48,7 @@ pub(crate) fn stranger(what: &str) -> Decision {
         what: what.to_owned(),
         vendor: None,
         rule: None,
+        via: None,
     }
 }
 
@@ -124,6 +126,7 @@ fn g1_a_line_says_what_whose_why_and_where_and_never_who() {
             vendor_id: text("acme-ads"),
             purpose: text("marketing"),
             rule: text("acme.toml:3"),
+            via: None,
             mode: "enforce".into(),
             policy_revision: "0123456789".into(),
         }
@@ -139,7 +142,7 @@ fn g1_a_line_says_what_whose_why_and_where_and_never_who() {
     assert_eq!(columns("entry"), "id time_ms site page class undecided signal policy mode set_id");
     assert_eq!(
         columns("decision"),
-        "id verdict reason layer kind what vendor_id vendor purpose rule"
+        "id verdict reason layer kind what vendor_id vendor purpose rule via"
     );
     assert_eq!(columns("set_member"), "set_id decision_id");
     assert_eq!(columns("decision_set"), "id hash dropped");

@@ -152,6 +152,26 @@ impl Event for ChoiceMade<'_> {
     }
 }
 
+/// A browser refused a host that the site's policy allows: from now on the
+/// site's pages name it.
+#[derive(Debug)]
+pub struct HostLearned<'a> {
+    /// Where.
+    pub site: &'a str,
+    /// The host.
+    pub host: &'a str,
+}
+
+impl Event for HostLearned<'_> {
+    fn log(&self) {
+        tracing::info!(site = self.site, host = self.host, "host learned from a browser's report");
+    }
+
+    fn count(&self, metrics: &Metrics) {
+        metrics.hosts_learned.inc();
+    }
+}
+
 /// One visitor made too many requests.
 #[derive(Debug)]
 pub struct VisitorLimited;

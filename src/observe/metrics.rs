@@ -76,6 +76,7 @@ pub struct Metrics {
     pub(super) exchanges: Family<ExchangeLabels, Counter>,
     pub(super) failures: Family<FailureLabels, Counter>,
     pub(super) choices: Family<ChoiceLabels, Counter>,
+    pub(super) hosts_learned: Counter,
     pub(super) reloads: Family<ResultLabels, Counter>,
     pub(super) pages_cut: Counter,
     pub(super) visitors_limited: Counter,
@@ -103,6 +104,7 @@ impl Metrics {
             exchanges: Family::default(),
             failures: Family::default(),
             choices: Family::default(),
+            hosts_learned: Counter::default(),
             reloads: Family::default(),
             pages_cut: Counter::default(),
             visitors_limited: Counter::default(),
@@ -127,6 +129,11 @@ impl Metrics {
             "consentry_exchange_failures",
             "Exchanges that failed, by whose fault it was",
             self.failures.clone(),
+        );
+        registry.register(
+            "consentry_hosts_learned",
+            "Hosts learned from browsers' reports",
+            self.hosts_learned.clone(),
         );
         registry.register("consentry_choices", "Choices visitors made", self.choices.clone());
         registry.register(

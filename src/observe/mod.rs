@@ -9,8 +9,8 @@ mod events;
 mod metrics;
 
 pub use events::{
-    ChoiceMade, ConfigReloaded, ConnectionRefused, Event, ExchangeEnded, ExchangeFailed, PageCut,
-    VisitorLimited,
+    ChoiceMade, ConfigReloaded, ConnectionRefused, Event, ExchangeEnded, ExchangeFailed,
+    HostLearned, PageCut, VisitorLimited,
 };
 pub use metrics::{Fault, Metrics};
 

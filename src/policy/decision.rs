@@ -56,6 +56,9 @@ pub struct Decision {
     pub vendor: Option<Arc<Vendor>>,
     /// The rule that says so.
     pub rule: Option<Place>,
+    /// The script that asked for it, where a browser said so: host and path,
+    /// or `inline`.
+    pub via: Option<String>,
 }
 
 // Two vendors are the same when their ids are: the rest follows from it.
@@ -103,7 +106,18 @@ impl Decision {
             what,
             vendor: ruling.identity.as_ref().map(|identity| Arc::clone(identity.vendor)),
             rule: ruling.identity.as_ref().map(|identity| identity.place.clone().into_owned()),
+            via: None,
         }
+    }
+
+    /// The same decision, with the script that asked: `host/path`.
+    #[must_use]
+    pub fn asked_by(mut self, script: &str) -> Self {
+        let (host, path) = script.split_at(script.find('/').unwrap_or(script.len()));
+        let via: String =
+            format!("{host}{}", redact_path(path)).chars().take(MAX_WHAT_CHARS).collect();
+        self.via = (!script.is_empty()).then_some(via);
+        self
     }
 }
 

@@ -9,7 +9,7 @@ mod redact;
 pub use decision::{Decision, Decisions, Layer, MAX_DECISIONS};
 pub use redact::{redact_name, redact_path};
 
-use crate::catalogue::{Catalogue, Identity, Kind, Subject};
+use crate::catalogue::{Catalogue, Identity, Kind, KindSet, Subject};
 use crate::consent::Consent;
 use crate::purpose::Purpose;
 
@@ -223,6 +223,17 @@ impl Policy {
         } else {
             Verdict::Block(Grounds::NotGranted(purpose))
         }
+    }
+
+    /// The paths on a host that are denied whatever is said about the host
+    /// itself: kinds of load and `host/path`.
+    #[must_use]
+    pub fn denied_paths(&self, host: &str, consent: &Consent) -> Vec<(KindSet, String)> {
+        self.catalogue
+            .paths_on(host)
+            .filter(|(_, _, identity)| verdict_on(identity, consent).blocks())
+            .map(|(kinds, place, _)| (kinds, place))
+            .collect()
     }
 
     /// The catalogue behind the policy.

@@ -6,6 +6,7 @@
 //! nothing of ours.
 
 mod body;
+mod browser;
 mod error;
 mod exchange;
 mod forward;
@@ -36,6 +37,7 @@ use crate::purpose::PurposeSet;
 use crate::site::{Site, Sites};
 use crate::visitor::{self, Page, Visit};
 use body::{Body, PassedBody, RequestBody};
+use browser::Browser;
 use error::Error;
 use exchange::{Exchange, now_ms};
 use head::{Head, Peer};
@@ -120,7 +122,7 @@ impl Proxy {
             now_s,
         };
         if let Some(page) = visitor::own_page(site, parts.uri.path()) {
-            return self.own_page(page, parts, body, &visit, &head).await;
+            return self.own_page(page, parts, body, &visit, &head, site).await;
         }
 
         let url = page_url(&parts, &head)?;
@@ -128,6 +130,11 @@ impl Proxy {
         let variant = Variant::of(&consent, &site.policy);
         let shown = shown_on_page(&parts, &visit, destination, &url);
         let enforcing = site.mode == Mode::Enforce;
+        // Then nothing on a page can be blocked.
+        let granted_all =
+            consent.granted() == PurposeSet::ALL && site.policy.unlisted() != Unlisted::Block;
+        let browser = (enforcing && !granted_all).then(|| Browser::of(site, &parts, destination));
+        let is_worker = browser::is_worker(&parts);
         let mut exchange = Exchange::new(
             Arc::clone(site),
             consent.clone(),
@@ -194,12 +201,22 @@ impl Proxy {
             exchange.file();
             return Ok(self.ended(&exchange, started, Response::from_parts(parts, body::empty())));
         }
-        // Then nothing on a page can be blocked.
-        let granted_all =
-            consent.granted() == PurposeSet::ALL && site.policy.unlisted() != Unlisted::Block;
         let untouched = enforcing && granted_all && shown.is_empty();
         let patience = self.settings.timeouts.response_body;
+        let context = Arc::new(PageContext {
+            policy: site.policy.clone(),
+            consent: consent.clone(),
+            host: head.host.clone(),
+            choices_url: visitor::choices_url(&visit, path_and_query(&url)),
+            appended: shown,
+            memory_bytes: self.settings.limits.page_memory_bytes,
+            enforcing,
+            url,
+        });
         if !is_page {
+            if let Some(browser) = browser.filter(|_| is_worker) {
+                browser.add_policy(&browser::worker_policy(&context, site), &mut parts.headers);
+            }
             if parts.status == StatusCode::NOT_MODIFIED && asks_again {
                 variant::mark_page(&mut parts.headers, &variant, true);
             }
@@ -209,20 +226,7 @@ impl Proxy {
             return Ok(self.ended(&exchange, started, response));
         }
 
-        let plan = Plan {
-            context: Arc::new(PageContext {
-                policy: site.policy.clone(),
-                consent: consent.clone(),
-                host: head.host.clone(),
-                choices_url: visitor::choices_url(&visit, path_and_query(&url)),
-                appended: shown,
-                memory_bytes: self.settings.limits.page_memory_bytes,
-                enforcing,
-                url,
-            }),
-            append_only: granted_all,
-            variant,
-        };
+        let plan = Plan { context, append_only: granted_all, variant, browser };
         if untouched {
             variant::mark_page(&mut parts.headers, &plan.variant, false);
             variant::mark_variant(&mut parts.headers, &plan.variant);
@@ -315,14 +319,19 @@ impl Proxy {
         body: Incoming,
         visit: &Visit<'_>,
         head: &Head,
+        site: &Arc<Site>,
     ) -> Result<Response<Body>, Error> {
-        let read = Limited::new(body, visitor::FORM_BYTES).collect();
+        let most = if page == Page::Reports { visitor::REPORT_BYTES } else { visitor::FORM_BYTES };
+        let read = Limited::new(body, most).collect();
         let body = match tokio::time::timeout(self.settings.timeouts.request_body, read).await {
             Ok(Ok(collected)) => collected.to_bytes(),
             Ok(Err(_)) => return Err(Error::BodyTooLarge),
             Err(_) => return Err(Error::BodyTimeout),
         };
         let mut answer = visitor::answer(page, &parts, &body, visit);
+        if page == Page::Reports && parts.method == Method::POST {
+            self.take_reports(&parts, &body, visit, head, site);
+        }
         if let Some(record) = &answer.chosen {
             let event = ChoiceMade {
                 site: &visit.site.name,
@@ -348,6 +357,25 @@ impl Proxy {
             }
         }
         Ok(answer.response.map(body::full))
+    }
+
+    /// Puts what a browser did not load on the record of its page.
+    fn take_reports(
+        &self,
+        parts: &Parts,
+        body: &[u8],
+        visit: &Visit<'_>,
+        head: &Head,
+        site: &Arc<Site>,
+    ) {
+        let mut exchange = Exchange::new(
+            Arc::clone(site),
+            visit.consent.clone(),
+            &browser::reported_page(parts, body, head),
+            Arc::clone(&self.spool),
+            Arc::clone(&self.observe),
+        );
+        browser::take_reports(parts, body, head, &mut exchange, &self.observe);
     }
 
     fn ended(

@@ -1,10 +1,12 @@
 //! Sends a page through the rewriter, on its way from origin to visitor.
 
+use crate::enforce::browser::Guard;
 use crate::enforce::codec::Coding;
 use crate::enforce::html::PageContext;
 use crate::enforce::{Pipeline, PipelineError, Start};
 use crate::observe::PageCut;
 use crate::proxy::body::{self, Body, BoxError, Patience};
+use crate::proxy::browser::{self, Browser};
 use crate::proxy::error::Error;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::variant::{Variant, mark_page};
@@ -28,6 +30,10 @@ use tokio::time::{Instant, timeout_at};
 /// within it and holds nothing to block leaves exactly as it came.
 const FIRST_LOOK_BYTES: usize = 16 * 1024;
 
+/// How much of a page that gets a policy of its own: the policy names what the
+/// page loads, and its head leaves first.
+const WHOLE_BYTES: usize = 2 * 1024 * 1024;
+
 /// How long a page's head waits for that. A slow origin's first bytes must not.
 const FIRST_LOOK: Duration = Duration::from_millis(25);
 
@@ -46,6 +52,8 @@ pub(super) struct Plan {
     pub(super) variant: Variant,
     /// Nothing can be blocked: only `context.appended` is added.
     pub(super) append_only: bool,
+    /// What goes along to hold in the browser.
+    pub(super) browser: Option<Browser>,
 }
 
 /// Whether a response is a document that can load or run something. What does
@@ -133,12 +141,13 @@ pub(super) async fn rewrite(
     let mut pipeline = Pipeline::new(start).map_err(|error| unfilterable(&error))?;
     let feed = feed_bytes(&codings);
     let mut first = FirstLook::default();
+    let most = if plan.browser.is_some() { WHOLE_BYTES } else { FIRST_LOOK_BYTES };
+    if plan.browser.is_some() {
+        pipeline.wait();
+    }
     let deadline = Instant::now() + FIRST_LOOK;
     let ended = loop {
-        if first.taken >= FIRST_LOOK_BYTES
-            || !first.queue.is_empty()
-            || first.out.len() >= FIRST_LOOK_BYTES
-        {
+        if first.taken >= most || !first.queue.is_empty() || first.out.len() >= most {
             break false;
         }
         match timeout_at(deadline, source.frame()).await {
@@ -152,11 +161,21 @@ pub(super) async fn rewrite(
             }
             Ok(Some(Ok(frame))) => {
                 if let Ok(data) = frame.into_data() {
-                    first.take(data, feed, &mut pipeline).map_err(|error| unfilterable(&error))?;
+                    first
+                        .take(data, feed, most, &mut pipeline)
+                        .map_err(|error| unfilterable(&error))?;
                 }
             }
         }
     };
+    if let Some(browser) = &plan.browser {
+        let tag = guard(browser, &mut parts.headers, &mut pipeline, ended, &exchange);
+        if ended && !pipeline.changed() && tag.is_empty() {
+            // It leaves as it came.
+        } else {
+            first.out = pipeline.release(&tag).map_err(|error| unfilterable(&error))?;
+        }
+    }
     let changed = !ended || pipeline.changed();
     exchange.decisions.extend(pipeline.take_decisions().iter().cloned());
     if ended && !changed {
@@ -188,6 +207,30 @@ pub(super) async fn rewrite(
         dirty: true,
     };
     Ok(Response::from_parts(parts, rewritten.boxed_unsync()))
+}
+
+/// Gives a page its policy and its guard: what is known of a page that has not
+/// ended would be too little for a policy, and enough for the guard.
+fn guard(
+    browser: &Browser,
+    headers: &mut HeaderMap,
+    pipeline: &mut Pipeline,
+    ended: bool,
+    exchange: &Exchange,
+) -> String {
+    let policy = pipeline.browser_policy(&browser.memory);
+    let nonce = browser::script_nonce(headers);
+    if ended {
+        browser.add_policy(&policy, headers);
+    }
+    match &browser.guard {
+        Some(guard) if pipeline.runs_scripts() || !ended => {
+            let choices_url = pipeline.choices_url().to_owned();
+            let guard = Guard { nonce, choices_url, ..guard.clone() };
+            guard.tag(&policy, exchange.consent.granted(), &[])
+        }
+        Some(_) | None => String::new(),
+    }
 }
 
 /// Judges a page without changing a byte of it.
@@ -260,12 +303,13 @@ impl FirstLook {
         &mut self,
         data: Bytes,
         feed: usize,
+        most: usize,
         pipeline: &mut Pipeline,
     ) -> Result<(), PipelineError> {
         self.originals.push(data.clone());
         let mut rest = data;
         while !rest.is_empty() {
-            if self.out.len() >= FIRST_LOOK_BYTES * 4 {
+            if self.out.len() + pipeline.waiting_bytes() >= most * 4 {
                 self.queue = rest;
                 return Ok(());
             }

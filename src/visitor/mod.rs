@@ -36,6 +36,9 @@ use http::{HeaderValue, Method, Response, StatusCode, header, request};
 /// return address at most two thousand, tripled when all of it is encoded.
 pub const FORM_BYTES: usize = 8 * 1024;
 
+/// The longest report that is read: a browser puts the whole policy in it.
+pub const REPORT_BYTES: usize = 64 * 1024;
+
 /// One visitor on one site, as far as our own pages need to know.
 #[derive(Clone, Copy, Debug)]
 pub struct Visit<'a> {
@@ -101,6 +104,8 @@ pub enum Page {
     Reports,
     /// The visitor's receipt.
     Me,
+    /// The script that keeps holding in the browser.
+    Guard,
     /// A path of ours with nothing behind it.
     Unknown,
 }
@@ -115,6 +120,7 @@ pub fn own_page(site: &Site, path: &str) -> Option<Page> {
         "/state" => Some(Page::State),
         "/reports" => Some(Page::Reports),
         "/me" => Some(Page::Me),
+        _ if rest.starts_with("/guard-") && rest.ends_with(".js") => Some(Page::Guard),
         _ if rest.is_empty() || rest.starts_with('/') => Some(Page::Unknown),
         _ => None,
     }
@@ -140,13 +146,17 @@ pub fn answer(page: Page, request: &request::Parts, body: &[u8], visit: &Visit<'
         }
         (Page::State, &Method::GET | &Method::HEAD) => state::page(visit),
         (Page::Me, &Method::GET | &Method::HEAD) => me::page(visit),
+        (Page::Guard, &Method::GET | &Method::HEAD) => page::script(
+            visit.site.guard.body(),
+            request.uri.path().ends_with(visit.site.guard.name()),
+        ),
         (Page::Reports, &Method::POST) => page::empty(StatusCode::NO_CONTENT),
         (Page::Choices, &Method::POST) => match choose::choose(&request.headers, body, visit) {
             Ok((response, record)) => return Answer { response, chosen: Some(record) },
             Err(refusal) => refusal.page(&ReturnTo::from_form(body, visit), visit),
         },
         (Page::Choices, _) => wrong_method("GET, HEAD, POST", visit),
-        (Page::State | Page::Me, _) => wrong_method("GET, HEAD", visit),
+        (Page::State | Page::Me | Page::Guard, _) => wrong_method("GET, HEAD", visit),
         (Page::Reports, _) => wrong_method("POST", visit),
         (Page::Unknown, _) => Refusal::Unknown.page(&ReturnTo::home(), visit),
     };

@@ -72,6 +72,21 @@ pub(super) fn filled(
     response
 }
 
+/// A script of ours. Under its own name it can be kept for ever; under an
+/// older one, which an old copy of a page asks for, it is good for once.
+pub(super) fn script(body: &Bytes, is_current: bool) -> Response<Bytes> {
+    let mut response = empty(StatusCode::OK);
+    let fields = response.headers_mut();
+    fields.insert(CONTENT_TYPE, HeaderValue::from_static("text/javascript; charset=utf-8"));
+    fields.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    if is_current {
+        let kept = HeaderValue::from_static("public, max-age=31536000, immutable");
+        fields.insert(CACHE_CONTROL, kept);
+    }
+    *response.body_mut() = body.clone();
+    response
+}
+
 /// An answer without a body.
 pub(super) fn empty(status: StatusCode) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());

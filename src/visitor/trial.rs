@@ -2,6 +2,7 @@
 
 use crate::catalogue::{Catalogue, SourceFile};
 use crate::consent::{self, Consent, Keys};
+use crate::enforce::browser::GuardFile;
 use crate::policy::{Mode, Policy, Unlisted};
 use crate::site::{Notice, Origin, Site};
 use crate::visitor::{Answer, Visit, answer, own_page};
@@ -126,7 +127,7 @@ pub(super) fn site() -> Site {
         cookies = ['cart']
     ";
     let file = SourceFile { name: "test".into(), text: text.into() };
-    let catalogue = Catalogue::compile(&[file]).unwrap();
+    let catalogue = Arc::new(Catalogue::compile(&[file]).unwrap());
     Site {
         name: "shop".into(),
         hosts: vec!["shop.example".into()],
@@ -135,7 +136,7 @@ pub(super) fn site() -> Site {
             authority: "127.0.0.1:1".parse().unwrap(),
             host: None,
         },
-        policy: Policy::new(Arc::new(catalogue), Unlisted::Observe, &[]),
+        policy: Policy::new(Arc::clone(&catalogue), Unlisted::Observe, &[]),
         mode: Mode::Enforce,
         consent: consent::Settings {
             keys: Keys::from_secret([1; 32]),
@@ -145,6 +146,9 @@ pub(super) fn site() -> Site {
         notice: Notice { operator: "The Shop".into(), policy_url: "/privacy".into() },
         own_prefix: "/.consentry".into(),
         address_truncated: true,
+        browser_policy: true,
+        guard: Arc::new(GuardFile::of(&catalogue)),
+        memory: Arc::default(),
     }
 }
 

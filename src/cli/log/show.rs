@@ -19,7 +19,7 @@ pub(super) enum Shape {
 const TABLE: [&str; 9] =
     ["time", "site", "page", "verdict", "purpose", "vendor", "kind", "what", "reason"];
 
-const CSV: [&str; 17] = [
+const CSV: [&str; 18] = [
     "time",
     "site",
     "page",
@@ -35,6 +35,7 @@ const CSV: [&str; 17] = [
     "undecided",
     "signal",
     "rule",
+    "via",
     "mode",
     "policy_revision",
 ];
@@ -153,7 +154,10 @@ fn row(line: &Line) -> [String; TABLE.len()] {
         known(&line.vendor),
         text(&line.kind),
         text(&line.what),
-        text(&line.reason),
+        match &line.via {
+            Some(via) => format!("{}, asked by {}", text(&line.reason), text(via)),
+            None => text(&line.reason),
+        },
     ]
 }
 
@@ -175,6 +179,7 @@ fn record(line: &Line) -> [String; CSV.len()] {
         line.undecided.to_string(),
         line.signal.clone(),
         known(&line.rule),
+        known(&line.via),
         line.mode.clone(),
         line.policy_revision.clone(),
     ]

@@ -121,7 +121,7 @@ pub(super) fn placeholder(found: &Found, choices_url: &str) -> String {
 }
 
 /// An attribute's value in double quotes, in any ASCII-compatible encoding.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 16);
     for c in text.chars() {
         match c {

@@ -14,8 +14,10 @@ mod page;
 
 pub(crate) use address::refresh_address;
 pub(crate) use elements::link;
+pub(crate) use held::escape;
 
 use crate::consent::Consent;
+use crate::enforce::browser::Reach;
 use crate::policy::{Decisions, Policy};
 
 use encoding_rs::{Encoding, WINDOWS_1252};
@@ -167,6 +169,11 @@ impl Rewriter {
     #[must_use]
     pub fn take_decisions(&mut self) -> Decisions {
         std::mem::take(&mut lock(&self.page).decisions)
+    }
+
+    /// Takes what the page was seen to load so far.
+    pub(crate) fn take_reach(&mut self) -> Reach {
+        std::mem::take(&mut lock(&self.page).reach)
     }
 
     fn feed(&mut self, passed: Passed) -> Result<(), RewriteError> {

@@ -3,6 +3,7 @@
 mod judge;
 
 use crate::catalogue::{Kind, Subject};
+use crate::enforce::browser::Reach;
 use crate::enforce::html::PageContext;
 use crate::enforce::html::address::attribute_text;
 use crate::enforce::html::elements::{ScriptType, script_type};
@@ -45,6 +46,8 @@ pub(super) struct Page {
     touched: Option<usize>,
     pub(super) changed: bool,
     pub(super) decisions: Decisions,
+    /// What the browser may load of it.
+    pub(super) reach: Reach,
 }
 
 impl Page {
@@ -65,6 +68,7 @@ impl Page {
             touched: None,
             changed: false,
             decisions: Decisions::default(),
+            reach: Reach::default(),
         }
     }
 
@@ -195,7 +199,7 @@ impl Page {
             }
         }
         if found.offending.is_empty() || !self.context.enforcing {
-            self.changed |= !found.offending.is_empty() && self.context.enforcing;
+            self.reach.runs |= kind == ScriptType::Code;
             return;
         }
         keep_shape(element);

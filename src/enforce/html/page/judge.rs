@@ -131,8 +131,12 @@ impl Page {
         if ruling.verdict != Verdict::Allow(Basis::FirstParty) {
             self.decisions.push(Decision::on_url(&ruling, Layer::Html, kind, &url));
         }
-        if ruling.verdict.blocks() {
-            found.note(attribute, &ruling);
+        match ruling.verdict {
+            Verdict::Block(_) => found.note(attribute, &ruling),
+            Verdict::Allow(_) => {
+                let vendor = ruling.identity.as_ref().map(|identity| identity.vendor);
+                self.reach.allow(kind, &url, vendor);
+            }
         }
     }
 
@@ -173,12 +177,14 @@ impl Page {
         inner.depth = self.depth + 1;
         inner.held = self.held;
         inner.decisions = std::mem::take(&mut self.decisions);
+        inner.reach = std::mem::take(&mut self.reach);
         let mut rewriter = Rewriter::with_page(inner, self.context.memory_bytes);
         let result = rewriter.write(content).and_then(|mut out| {
             out.extend(rewriter.finish()?);
             Ok(out)
         });
         self.decisions = rewriter.take_decisions();
+        self.reach = rewriter.take_reach();
         let (changed, held, purpose) = {
             let page = lock(&rewriter.page);
             (page.changed, page.held, page.withheld)

@@ -1,0 +1,5 @@
+"use strict";
+(function () {
+  var own = document.currentScript;
+  if (own) { own.remove(); }
+})();

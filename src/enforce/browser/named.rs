@@ -1,0 +1,183 @@
+//! Finds the hosts that a page's code and data name.
+//!
+//! What a script will load stands as a name somewhere in the page, mostly as
+//! an address, sometimes escaped, sometimes as a bare name that is put
+//! together later. Where a page merely links to says nothing about that.
+
+use memchr::{memchr2_iter, memrchr};
+use std::collections::HashSet;
+
+/// How many hosts of one page are looked at.
+const MAX_HOSTS: usize = 400;
+
+/// A host name is no longer than this (RFC 1035).
+const MAX_HOST_BYTES: usize = 253;
+
+/// How far a tag's name stands before an address in it at most.
+const MAX_TAG_BYTES: usize = 4096;
+
+/// The authorities (`host` or `host:port`, lower case) that `html` names
+/// anywhere but in a link to another page.
+pub(super) fn authorities(html: &[u8]) -> HashSet<String> {
+    let mut found = HashSet::new();
+    for at in memchr2_iter(b'/', b'\\', html) {
+        if found.len() >= MAX_HOSTS {
+            break;
+        }
+        let Some(start) = after_slashes(html, at) else { continue };
+        if let Some(name) = authority_at(html, start)
+            && !is_link(html, at)
+        {
+            found.insert(name);
+        }
+    }
+    for at in memchr2_iter(b'"', b'\'', html) {
+        if found.len() >= MAX_HOSTS {
+            break;
+        }
+        if let Some(name) = bare_name_at(html, at + 1) {
+            found.insert(name);
+        }
+    }
+    found
+}
+
+/// Where an authority starts when the second slash of `//` stands at `at`:
+/// `//`, `\/\/`, and both as code writes them in escapes.
+fn after_slashes(html: &[u8], at: usize) -> Option<usize> {
+    let rest = html.get(at..)?;
+    for slashes in
+        [&b"//"[..], b"\\/\\/", b"\\u002f\\u002f", b"\\u002F\\u002F", b"\\x2f\\x2f", b"\\x2F\\x2F"]
+    {
+        if rest.starts_with(slashes) {
+            return Some(at + slashes.len());
+        }
+    }
+    None
+}
+
+fn in_host(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')
+}
+
+/// The authority at `start`, if a host name of two labels or more stands there.
+fn authority_at(html: &[u8], start: usize) -> Option<String> {
+    let rest = html.get(start..)?;
+    let length = rest.iter().take(MAX_HOST_BYTES + 1).take_while(|byte| in_host(**byte)).count();
+    let name = std::str::from_utf8(rest.get(..length)?).ok()?;
+    let name = name.trim_end_matches('.');
+    if !is_host(name) {
+        return None;
+    }
+    let mut name = name.to_ascii_lowercase();
+    let port = rest.get(length..).and_then(|rest| rest.strip_prefix(b":")).unwrap_or_default();
+    let digits = port.iter().take(5).take_while(|byte| byte.is_ascii_digit()).count();
+    if let Some(port) = port.get(..digits).and_then(|port| std::str::from_utf8(port).ok())
+        && !matches!(port, "" | "80" | "443")
+    {
+        name.push(':');
+        name.push_str(port);
+    }
+    Some(name)
+}
+
+/// Whether it is an address or a name of two labels, or `localhost`.
+fn is_host(name: &str) -> bool {
+    name.len() <= MAX_HOST_BYTES
+        && !name.starts_with(['.', '-'])
+        && !name.contains("..")
+        && (name.contains('.') || name == "localhost")
+}
+
+/// A quoted host name without a scheme: `var cdn = "cdn.shop.example/js/"`.
+/// Its last label must be a public suffix, or every file name were a host.
+fn bare_name_at(html: &[u8], start: usize) -> Option<String> {
+    let rest = html.get(start..)?;
+    if !rest.first()?.is_ascii_alphanumeric() {
+        return None;
+    }
+    let length = rest.iter().take(MAX_HOST_BYTES + 1).take_while(|byte| in_host(**byte)).count();
+    if !matches!(rest.get(length)?, b'"' | b'\'' | b'/' | b':') {
+        return None;
+    }
+    let name = std::str::from_utf8(rest.get(..length)?).ok()?;
+    if !is_host(name) || name.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+        return None;
+    }
+    let name = name.to_ascii_lowercase();
+    let suffix = psl::suffix(name.as_bytes())?;
+    (suffix.is_known() && psl::domain_str(&name).is_some()).then_some(name)
+}
+
+/// Whether the address at `at` stands in a tag that only points somewhere.
+fn is_link(html: &[u8], at: usize) -> bool {
+    let from = at.saturating_sub(MAX_TAG_BYTES);
+    let Some(before) = html.get(from..at) else { return false };
+    let Some(open) = memrchr(b'<', before) else { return false };
+    let Some(tag) = before.get(open + 1..) else { return false };
+    if tag.contains(&b'>') {
+        return false;
+    }
+    let length = tag.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+    // `i<a.length` opens no tag.
+    if !tag.get(length).is_some_and(u8::is_ascii_whitespace) {
+        return false;
+    }
+    let name = tag.get(..length).unwrap_or_default().to_ascii_lowercase();
+    matches!(
+        name.as_slice(),
+        b"a" | b"area"
+            | b"meta"
+            | b"link"
+            | b"form"
+            | b"base"
+            | b"html"
+            | b"body"
+            | b"blockquote"
+            | b"q"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(html: &str, expected: &[&str]) {
+        let mut found: Vec<_> = authorities(html.as_bytes()).into_iter().collect();
+        found.sort();
+        assert_eq!(found, expected, "{html}");
+    }
+
+    #[test]
+    fn hosts_are_found_however_code_writes_them() {
+        check(
+            r#"<script>load("https://CDN.shop.example:8443/x.js")</script>"#,
+            &["cdn.shop.example:8443"],
+        );
+        check(r#"<script>x="https:\/\/a.example\/x"</script>"#, &["a.example"]);
+        check(r#"<script>x="https:\u002f\u002fa.example\u002fx"</script>"#, &["a.example"]);
+        check(
+            r#"<script>x="//a.example:443/x";y='http://b.example:80'</script>"#,
+            &["a.example", "b.example"],
+        );
+        check(r#"<script>h="cdn.shop.com";f="app.min.js";v="1.2.3"</script>"#, &["cdn.shop.com"]);
+        check(r#"<div data-api="https://api.shop.com/v1">"#, &["api.shop.com"]);
+        check("<script>for(i=0;i<a.length;i++)go('//c.example/')</script>", &["c.example"]);
+    }
+
+    #[test]
+    fn a_link_is_no_load() {
+        check(r#"<a class=x href="https://elsewhere.example/">//</a>"#, &[]);
+        check(r#"<link rel=canonical href="https://elsewhere.example/">"#, &[]);
+        check(r#"<meta property=og:url content="https://elsewhere.example/">"#, &[]);
+        check("<p>see https://words.example/ for more</p>", &["words.example"]);
+    }
+
+    #[test]
+    fn what_is_no_host_is_not_taken_for_one() {
+        check("<script>// comment\n//x\nhttp://\nhttps://..a.b/ \"//-x.y\"</script>", &[]);
+        check("//", &[]);
+        check("\\", &[]);
+        check(&format!("//{}.example/", "a".repeat(300)), &[]);
+    }
+}

@@ -29,6 +29,7 @@ mod readme;
 mod demo;
 mod driver;
 mod browser;
+mod browser_policy;
 mod pages;
 mod page_bytes;
 mod page_size;

@@ -9,6 +9,7 @@ pub mod codec;
 mod charset;
 mod fields;
 mod pipeline;
+mod report_uri;
 mod request;
 mod response;
 

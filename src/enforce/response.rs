@@ -4,10 +4,14 @@ use crate::catalogue::{Kind, Subject};
 use crate::consent::Consent;
 use crate::enforce::fields::{filter_query, list_members, member_parameter, set_cookie_name};
 use crate::enforce::html::{link, refresh_address};
+use crate::enforce::report_uri::without_blocked;
 use crate::policy::{Basis, Decision, Layer, Policy, Verdict, registrable};
-use crate::purpose::Purpose;
+use crate::purpose::{Purpose, PurposeSet};
 
-use http::header::{LINK, LOCATION, REFRESH, SET_COOKIE};
+use http::header::{
+    CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY_REPORT_ONLY, LINK, LOCATION, REFRESH,
+    SET_COOKIE,
+};
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
@@ -54,7 +58,12 @@ pub fn clear_response(response: &mut Parts, context: &ResponseContext<'_>) -> Re
     filter_links(headers, context, &mut outcome);
     filter_refresh(headers, context, &mut outcome);
     filter_location(headers, context, &mut outcome);
+    filter_report_addresses(headers, context, &mut outcome);
     if context.is_page && context.enforcing {
+        // Rules in a file load pages ahead without a policy being asked.
+        if context.consent.granted() != PurposeSet::ALL {
+            headers.remove("speculation-rules");
+        }
         if !context.consent.grants(Purpose::Marketing) {
             forbid_ad_apis(headers);
         }
@@ -206,6 +215,44 @@ fn filter_refresh(
             .is_some_and(|address| judge(address, Kind::Refresh, context, outcome));
         !(goes && context.enforcing)
     });
+}
+
+/// What a site's own policies report goes to nobody whom a page may not tell.
+fn filter_report_addresses(
+    headers: &mut HeaderMap,
+    context: &ResponseContext<'_>,
+    outcome: &mut ResponseOutcome,
+) {
+    for name in [CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY_REPORT_ONLY] {
+        if !headers.contains_key(&name) {
+            continue;
+        }
+        let fields: Vec<HeaderValue> = headers.get_all(&name).iter().cloned().collect();
+        let mut changed = false;
+        let cleared: Vec<HeaderValue> = fields
+            .into_iter()
+            .filter_map(|field| {
+                let fewer = field.to_str().ok().and_then(|policy| {
+                    without_blocked(policy, |address| {
+                        judge(address, Kind::Connect, context, outcome)
+                    })
+                });
+                match fewer {
+                    None => Some(field),
+                    Some(policy) => {
+                        changed = true;
+                        HeaderValue::from_str(&policy).ok().filter(|policy| !policy.is_empty())
+                    }
+                }
+            })
+            .collect();
+        if changed && context.enforcing {
+            headers.remove(&name);
+            for field in cleared {
+                headers.append(&name, field);
+            }
+        }
+    }
 }
 
 fn filter_location(

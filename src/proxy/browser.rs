@@ -111,7 +111,7 @@ pub(super) fn take_reports(
             Verdict::Allow(Basis::FirstParty) => continue,
             Verdict::Allow(basis) => {
                 if let Some(authority) = authority(&held.url)
-                    && site.memory.learn(&authority)
+                    && site.memory.learn(&head.host, &authority)
                 {
                     observe.emit(&HostLearned { site: &site.name, host: &authority });
                 }

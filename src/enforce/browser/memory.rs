@@ -15,57 +15,73 @@ const MAX_NAMED: usize = 128;
 /// How many verdicts are remembered.
 const MAX_VERDICTS: usize = 8192;
 
+/// How many hosts' pages are remembered, where one site serves any host.
+const MAX_PLACES: usize = 1024;
+
 /// One site's memory. It holds nothing about a visitor, is bounded, and is
 /// lost on restart: then the next report teaches it again.
 #[derive(Debug, Default)]
 pub struct Memory {
-    learned: Mutex<VecDeque<String>>,
-    named: Mutex<VecDeque<String>>,
-    verdicts: Mutex<HashMap<(String, u8), Uses>>,
+    /// By the host of the pages: one tenant teaches another nothing.
+    places: Mutex<HashMap<String, Place>>,
+    verdicts: Mutex<HashMap<(String, String, u8), Uses>>,
+}
+
+#[derive(Debug, Default)]
+struct Place {
+    learned: VecDeque<String>,
+    named: VecDeque<String>,
 }
 
 impl Memory {
-    /// Remembers an authority that a page's script may load from, because the
-    /// verdict on it allows it and a browser had to refuse it. Says whether it
-    /// is new.
-    pub fn learn(&self, authority: &str) -> bool {
-        let mut learned = lock(&self.learned);
-        if learned.iter().any(|known| known == authority) {
-            return false;
-        }
-        if learned.len() >= MAX_LEARNED {
-            learned.pop_front();
-        }
-        learned.push_back(authority.to_owned());
-        true
+    /// Remembers an authority that scripts on pages of `host` may load from,
+    /// because the verdict on it allows it and a browser had to refuse it.
+    /// Says whether it is new.
+    pub fn learn(&self, host: &str, authority: &str) -> bool {
+        self.at(host, |place| keep(&mut place.learned, authority, MAX_LEARNED))
     }
 
     /// The authorities learned so far.
-    pub(super) fn learned(&self) -> Vec<String> {
-        lock(&self.learned).iter().cloned().collect()
+    pub(super) fn learned(&self, host: &str) -> Vec<String> {
+        self.at(host, |place| place.learned.iter().cloned().collect())
     }
 
-    /// Remembers the authorities that a page names.
-    pub(super) fn note_named<'n>(&self, authorities: impl IntoIterator<Item = &'n String>) {
-        let mut named = lock(&self.named);
-        for authority in authorities {
-            if !named.contains(authority) {
-                if named.len() >= MAX_NAMED {
-                    named.pop_front();
-                }
-                named.push_back(authority.clone());
+    /// Remembers the authorities that a page of `host` names.
+    pub(super) fn note_named<'n>(
+        &self,
+        host: &str,
+        authorities: impl IntoIterator<Item = &'n String>,
+    ) {
+        self.at(host, |place| {
+            for authority in authorities {
+                keep(&mut place.named, authority, MAX_NAMED);
             }
+        });
+    }
+
+    /// The authorities that pages of `host` named lately.
+    pub(super) fn named_lately(&self, host: &str) -> Vec<String> {
+        self.at(host, |place| place.named.iter().cloned().collect())
+    }
+
+    fn at<T>(&self, host: &str, act: impl FnOnce(&mut Place) -> T) -> T {
+        let mut places = lock(&self.places);
+        if places.len() >= MAX_PLACES && !places.contains_key(host) {
+            places.clear();
         }
+        act(places.entry(host.to_owned()).or_default())
     }
 
-    /// The authorities that pages named lately.
-    pub(super) fn named_lately(&self) -> Vec<String> {
-        lock(&self.named).iter().cloned().collect()
-    }
-
-    /// The uses that `authority` may have in a consent class, asked once.
-    pub(super) fn uses(&self, authority: &str, class: u8, ask: impl FnOnce() -> Uses) -> Uses {
-        let key = (authority.to_owned(), class);
+    /// The uses that `authority` may have on pages of `host` in a consent
+    /// class, asked once.
+    pub(super) fn uses(
+        &self,
+        host: &str,
+        authority: &str,
+        class: u8,
+        ask: impl FnOnce() -> Uses,
+    ) -> Uses {
+        let key = (host.to_owned(), authority.to_owned(), class);
         if let Some(known) = lock(&self.verdicts).get(&key) {
             return *known;
         }
@@ -77,6 +93,17 @@ impl Memory {
         verdicts.insert(key, uses);
         uses
     }
+}
+
+fn keep(known: &mut VecDeque<String>, authority: &str, most: usize) -> bool {
+    if known.iter().any(|known| known == authority) {
+        return false;
+    }
+    if known.len() >= most {
+        known.pop_front();
+    }
+    known.push_back(authority.to_owned());
+    true
 }
 
 /// Nothing that holds these locks can panic halfway through a change.
@@ -91,12 +118,13 @@ mod tests {
     #[test]
     fn what_was_learned_stays_until_too_much_was() {
         let memory = Memory::default();
-        assert!(memory.learn("a.example"));
-        assert!(!memory.learn("a.example"));
+        assert!(memory.learn("shop.example", "a.example"));
+        assert!(!memory.learn("shop.example", "a.example"));
+        assert!(memory.learned("other.example").is_empty(), "one tenant teaches another nothing");
         for number in 0..MAX_LEARNED {
-            memory.learn(&format!("h{number}.example"));
+            memory.learn("shop.example", &format!("h{number}.example"));
         }
-        let learned = memory.learned();
+        let learned = memory.learned("shop.example");
         assert_eq!(learned.len(), MAX_LEARNED);
         assert!(!learned.contains(&"a.example".to_owned()));
     }

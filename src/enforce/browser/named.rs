@@ -5,10 +5,13 @@
 //! together later. Where a page merely links to says nothing about that.
 
 use memchr::{memchr2_iter, memrchr};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// How many hosts of one page are looked at.
 const MAX_HOSTS: usize = 400;
+
+/// How many paths of one host.
+const MAX_PATHS: usize = 8;
 
 /// A host name is no longer than this (RFC 1035).
 const MAX_HOST_BYTES: usize = 253;
@@ -16,19 +19,25 @@ const MAX_HOST_BYTES: usize = 253;
 /// How far a tag's name stands before an address in it at most.
 const MAX_TAG_BYTES: usize = 4096;
 
+/// Authorities, and the paths that are named with each.
+pub(super) type Named = HashMap<String, HashSet<String>>;
+
 /// The authorities (`host` or `host:port`, lower case) that `html` names
 /// anywhere but in a link to another page.
-pub(super) fn authorities(html: &[u8]) -> HashSet<String> {
-    let mut found = HashSet::new();
+pub(super) fn authorities(html: &[u8]) -> Named {
+    let mut found = Named::new();
     for at in memchr2_iter(b'/', b'\\', html) {
         if found.len() >= MAX_HOSTS {
             break;
         }
         let Some(start) = after_slashes(html, at) else { continue };
-        if let Some(name) = authority_at(html, start)
+        if let Some((name, end)) = authority_at(html, start)
             && !is_link(html, at)
         {
-            found.insert(name);
+            let paths = found.entry(name).or_default();
+            if paths.len() < MAX_PATHS {
+                paths.insert(path_at(html, end));
+            }
         }
     }
     for at in memchr2_iter(b'"', b'\'', html) {
@@ -36,7 +45,7 @@ pub(super) fn authorities(html: &[u8]) -> HashSet<String> {
             break;
         }
         if let Some(name) = bare_name_at(html, at + 1) {
-            found.insert(name);
+            found.entry(name).or_default();
         }
     }
     found
@@ -60,8 +69,9 @@ fn in_host(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')
 }
 
-/// The authority at `start`, if a host name of two labels or more stands there.
-fn authority_at(html: &[u8], start: usize) -> Option<String> {
+/// The authority at `start`, if a host name of two labels or more stands
+/// there, and where it ends.
+fn authority_at(html: &[u8], start: usize) -> Option<(String, usize)> {
     let rest = html.get(start..)?;
     let length = rest.iter().take(MAX_HOST_BYTES + 1).take_while(|byte| in_host(**byte)).count();
     let name = std::str::from_utf8(rest.get(..length)?).ok()?;
@@ -78,7 +88,25 @@ fn authority_at(html: &[u8], start: usize) -> Option<String> {
         name.push(':');
         name.push_str(port);
     }
-    Some(name)
+    let end = start + length + if digits > 0 { digits + 1 } else { 0 };
+    Some((name, end))
+}
+
+/// The path that follows an authority, as far as it is plain to read.
+fn path_at(html: &[u8], start: usize) -> String {
+    let rest = html.get(start..).unwrap_or_default();
+    let in_path = |byte: &&u8| {
+        byte.is_ascii_alphanumeric()
+            || matches!(byte, b'/' | b'\\' | b'-' | b'_' | b'.' | b'~' | b'@')
+    };
+    let path: String = rest
+        .iter()
+        .take(200)
+        .take_while(in_path)
+        .filter(|byte| **byte != b'\\')
+        .map(|byte| char::from(*byte))
+        .collect();
+    if path.starts_with('/') { path } else { "/".to_owned() }
 }
 
 /// Whether it is an address or a name of two labels, or `localhost`.
@@ -143,7 +171,7 @@ mod tests {
     use super::*;
 
     fn check(html: &str, expected: &[&str]) {
-        let mut found: Vec<_> = authorities(html.as_bytes()).into_iter().collect();
+        let mut found: Vec<_> = authorities(html.as_bytes()).into_keys().collect();
         found.sort();
         assert_eq!(found, expected, "{html}");
     }
@@ -163,6 +191,15 @@ mod tests {
         check(r#"<script>h="cdn.shop.com";f="app.min.js";v="1.2.3"</script>"#, &["cdn.shop.com"]);
         check(r#"<div data-api="https://api.shop.com/v1">"#, &["api.shop.com"]);
         check("<script>for(i=0;i<a.length;i++)go('//c.example/')</script>", &["c.example"]);
+    }
+
+    #[test]
+    fn the_paths_come_along() {
+        let named = authorities(
+            br#"<script>a="//a.example/x/y.js?q";b="https:\/\/a.example:81\/z\/w"</script>"#,
+        );
+        assert!(named["a.example"].contains("/x/y.js"), "{named:?}");
+        assert!(named["a.example:81"].contains("/z/w"), "{named:?}");
     }
 
     #[test]

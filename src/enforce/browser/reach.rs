@@ -63,6 +63,10 @@ impl Uses {
         Self(self.0 | other.0)
     }
 
+    const fn both(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     const fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
@@ -126,23 +130,35 @@ impl BrowserPolicy {
     /// visitor gets of it, as far as it is known.
     pub(crate) fn of(context: &PageContext, memory: &Memory, reach: &Reach, html: &[u8]) -> Self {
         let mut named = authorities(html);
-        named.extend(memory.learned());
+        for authority in memory.learned(&context.host) {
+            named.entry(authority).or_default();
+        }
         for vendor in reach.vendors.values() {
             let hosts = context.policy.catalogue().hosts_of_family(vendor);
-            named.extend(hosts.take(MAX_VENDOR_HOSTS).map(str::to_owned));
+            for host in hosts.take(MAX_VENDOR_HOSTS) {
+                named.entry(host.to_owned()).or_default();
+            }
         }
-        named.extend(reach.loads.keys().map(|(authority, _)| authority.clone()));
-        memory.note_named(&named);
+        for ((authority, directory), _) in &reach.loads {
+            named.entry(authority.clone()).or_default().insert(directory.clone());
+        }
+        memory.note_named(&context.host, named.keys());
         let mut sources = Sources::default();
         let mut own_is_whole = true;
-        for authority in &named {
-            let uses = uses_of(authority, context, memory);
+        for (authority, paths) in &named {
+            let uses = uses_of(authority, "/", context, memory);
             let is_own = is_own(authority, context);
             own_is_whole &= !is_own || uses == Uses::ALL;
-            sources.allow(authority.clone(), uses);
+            // A host that the page names for denied paths alone is not named.
+            let asked = paths
+                .iter()
+                .map(|path| uses_of(authority, path, context, memory))
+                .reduce(Uses::with)
+                .unwrap_or(Uses::ALL);
+            sources.allow(authority.clone(), uses.both(asked));
         }
         for ((authority, directory), uses) in &reach.loads {
-            let whole = uses_of(authority, context, memory);
+            let whole = uses_of(authority, "/", context, memory);
             if !whole.has(*uses) {
                 sources.allow(format!("{authority}{}", as_source_path(directory)), *uses);
             }
@@ -159,7 +175,7 @@ impl BrowserPolicy {
     /// name hosts: what the site's pages named lately.
     #[must_use]
     pub fn of_worker(context: &PageContext, memory: &Memory) -> Self {
-        let named = memory.named_lately();
+        let named = memory.named_lately(&context.host);
         let mut reach = Reach::default();
         for authority in &named {
             if let Ok(url) = Url::parse(&format!("https://{authority}/")) {
@@ -228,10 +244,11 @@ impl Sources {
     }
 }
 
-/// What may be loaded from anywhere on a host.
-fn uses_of(authority: &str, context: &PageContext, memory: &Memory) -> Uses {
-    memory.uses(authority, context.consent.granted().bits(), || {
-        let Ok(url) = Url::parse(&format!("https://{authority}/")) else {
+/// What may be loaded from a path on a host; `/` stands for all of it.
+fn uses_of(authority: &str, path: &str, context: &PageContext, memory: &Memory) -> Uses {
+    let place = format!("{authority}{path}");
+    memory.uses(&context.host, &place, context.consent.granted().bits(), || {
+        let Ok(url) = Url::parse(&format!("https://{place}")) else {
             return Uses::default();
         };
         let allowed = |kind: Kind| {
@@ -412,6 +429,13 @@ mod tests {
         let policy = policy(Unlisted::Observe, &[(Kind::Script, "https://cdn.example/lib.js")], "");
         assert!(sources(&policy, "script-src").contains(&"cdn.example"));
         assert_eq!(policy.exclusions, ["* cdn.example/acme"]);
+    }
+
+    #[test]
+    fn a_host_that_is_named_for_a_denied_path_alone_is_not_allowed() {
+        let html = "<script>x='https://cdn.example/acme/p.gif'</script>";
+        let policy = self::policy(Unlisted::Observe, &[], html);
+        assert!(!policy.directives.contains("cdn.example"), "{}", policy.directives);
     }
 
     #[test]

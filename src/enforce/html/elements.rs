@@ -115,9 +115,10 @@ fn parked(tag: &str, attribute: &str) -> Option<(Kind, Shape)> {
 pub(super) enum ScriptType {
     /// It runs, now or when some loader gets to it.
     Code,
-    /// It holds addresses that will be loaded: an import map, speculation
-    /// rules.
+    /// It holds addresses that will be loaded ahead: speculation rules.
     Addresses,
+    /// It says which address a module's name stands for.
+    ImportMap,
     /// It is data.
     Data,
 }
@@ -130,7 +131,8 @@ pub(super) fn script_type(written: Option<&str>) -> ScriptType {
     let kind = written.trim().to_ascii_lowercase();
     match kind.as_str() {
         "" | "module" | "text/partytown" => ScriptType::Code,
-        "importmap" | "speculationrules" => ScriptType::Addresses,
+        "importmap" => ScriptType::ImportMap,
+        "speculationrules" => ScriptType::Addresses,
         _ if kind.contains("javascript")
             || kind.contains("ecmascript")
             || kind.contains("jscript")

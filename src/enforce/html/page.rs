@@ -24,6 +24,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use url::Url;
 
+/// What a withheld module's name stands for: nothing, but a module.
+const EMPTY_MODULE: &str = "data:text/javascript,export%20default%20undefined";
+
 /// One page, or one document inside it.
 #[derive(Debug)]
 pub(super) struct Page {
@@ -195,6 +198,7 @@ impl Page {
             match kind {
                 ScriptType::Code => self.judge_code(element, &mut found),
                 ScriptType::Addresses => self.judge_addresses(element, &mut found),
+                ScriptType::ImportMap => return self.import_map(element),
                 ScriptType::Data => {}
             }
         }
@@ -227,8 +231,42 @@ impl Page {
         }
     }
 
-    /// Import maps and speculation rules: every string in them that is an
-    /// address counts.
+    /// An import map without the addresses that may not load: their names
+    /// stand for an empty module then, and the other names keep theirs.
+    fn import_map(&mut self, element: &mut Element<'_, '_>) {
+        let Some(content) = self.content(element) else {
+            self.unreadable("import map");
+            element.set_inner_content("", ContentType::Html);
+            return;
+        };
+        let Ok(mut map) = serde_json::from_slice::<serde_json::Value>(&content) else { return };
+        let mut found = Found::default();
+        self.empty_modules(&mut map, &mut found, 0);
+        if !found.offending.is_empty() && self.context.enforcing {
+            // Inside a script element no text may look like its end.
+            let text = map.to_string().replace('<', "\\u003c");
+            element.set_inner_content(&as_latin(text.as_bytes()), ContentType::Html);
+            self.changed = true;
+        }
+    }
+
+    fn empty_modules(&mut self, map: &mut serde_json::Value, found: &mut Found, depth: u8) {
+        match map {
+            serde_json::Value::String(address) => {
+                let before = found.offending.len();
+                self.judge(address, Kind::Script, "", found);
+                if found.offending.len() > before {
+                    EMPTY_MODULE.clone_into(address);
+                }
+            }
+            serde_json::Value::Object(entries) if depth < 4 => entries
+                .iter_mut()
+                .for_each(|(_, entry)| self.empty_modules(entry, found, depth + 1)),
+            _ => {}
+        }
+    }
+
+    /// Speculation rules: every string in them that is an address counts.
     fn judge_addresses(&mut self, element: &Element<'_, '_>, found: &mut Found) {
         let Some(content) = self.content(element) else {
             self.decisions.push(Decision::on_inline(&UNREADABLE));

@@ -19,8 +19,17 @@ const MAX_HOST_BYTES: usize = 253;
 /// How far a tag's name stands before an address in it at most.
 const MAX_TAG_BYTES: usize = 4096;
 
-/// Authorities, and the paths that are named with each.
-pub(super) type Named = HashMap<String, HashSet<String>>;
+/// Authorities, and how each is named.
+pub(super) type Named = HashMap<String, Mentions>;
+
+/// How a page names one host.
+#[derive(Debug, Default)]
+pub(super) struct Mentions {
+    /// The paths.
+    pub(super) paths: HashSet<String>,
+    /// Whether once as `http:`, which a policy of an https page has to say.
+    pub(super) plain: bool,
+}
 
 /// The authorities (`host` or `host:port`, lower case) that `html` names
 /// anywhere but in a link to another page.
@@ -34,9 +43,10 @@ pub(super) fn authorities(html: &[u8]) -> Named {
         if let Some((name, end)) = authority_at(html, start)
             && !is_link(html, at)
         {
-            let paths = found.entry(name).or_default();
-            if paths.len() < MAX_PATHS {
-                paths.insert(path_at(html, end));
+            let mentions = found.entry(name).or_default();
+            mentions.plain |= html.get(..at).is_some_and(|before| before.ends_with(b"http:"));
+            if mentions.paths.len() < MAX_PATHS {
+                mentions.paths.insert(path_at(html, end));
             }
         }
     }
@@ -198,8 +208,8 @@ mod tests {
         let named = authorities(
             br#"<script>a="//a.example/x/y.js?q";b="https:\/\/a.example:81\/z\/w"</script>"#,
         );
-        assert!(named["a.example"].contains("/x/y.js"), "{named:?}");
-        assert!(named["a.example:81"].contains("/z/w"), "{named:?}");
+        assert!(named["a.example"].paths.contains("/x/y.js"), "{named:?}");
+        assert!(named["a.example:81"].paths.contains("/z/w"), "{named:?}");
     }
 
     #[test]

@@ -75,8 +75,8 @@ impl Uses {
 /// What a page was seen to load, while it was rewritten.
 #[derive(Debug, Default)]
 pub(crate) struct Reach {
-    /// By authority and directory.
-    loads: BTreeMap<(String, String), Uses>,
+    /// By authority and directory; whether once as `http:`.
+    loads: BTreeMap<(String, String), (Uses, bool)>,
     vendors: BTreeMap<String, Arc<Vendor>>,
     /// Whether a script is left that runs.
     pub(crate) runs: bool,
@@ -93,7 +93,7 @@ impl Reach {
         let path = url.path();
         let directory = path.rfind('/').and_then(|end| path.get(..=end)).unwrap_or("/");
         let known = self.loads.entry((authority, directory.to_owned())).or_default();
-        *known = known.with(uses);
+        *known = (known.0.with(uses), known.1 || matches!(url.scheme(), "http" | "ws"));
         if let Some(vendor) = vendor {
             self.vendors.entry(vendor.id.clone()).or_insert_with(|| Arc::clone(vendor));
         }
@@ -108,9 +108,9 @@ impl Reach {
 
     /// Takes over what another part of the page was seen to load.
     pub(crate) fn absorb(&mut self, other: Self) {
-        for (place, uses) in other.loads {
+        for (place, (uses, plain)) in other.loads {
             let known = self.loads.entry(place).or_default();
-            *known = known.with(uses);
+            *known = (known.0.with(uses), known.1 || plain);
         }
         self.vendors.extend(other.vendors);
         self.runs |= other.runs;
@@ -139,25 +139,32 @@ impl BrowserPolicy {
                 named.entry(host.to_owned()).or_default();
             }
         }
-        for ((authority, directory), _) in &reach.loads {
-            named.entry(authority.clone()).or_default().insert(directory.clone());
+        for ((authority, directory), (_, plain)) in &reach.loads {
+            let mentions = named.entry(authority.clone()).or_default();
+            mentions.paths.insert(directory.clone());
+            mentions.plain |= plain;
         }
         memory.note_named(&context.host, named.keys());
         let mut sources = Sources::default();
         let mut own_is_whole = true;
-        for (authority, paths) in &named {
+        for (authority, mentions) in &named {
             let uses = uses_of(authority, "/", context, memory);
             let is_own = is_own(authority, context);
             own_is_whole &= !is_own || uses == Uses::ALL;
             // A host that the page names for denied paths alone is not named.
-            let asked = paths
+            let asked = mentions
+                .paths
                 .iter()
                 .map(|path| uses_of(authority, path, context, memory))
                 .reduce(Uses::with)
                 .unwrap_or(Uses::ALL);
-            sources.allow(authority.clone(), uses.both(asked));
+            let source = match mentions.plain && context.url.scheme() == "https" {
+                true => format!("http://{authority}"),
+                false => authority.clone(),
+            };
+            sources.allow(source, uses.both(asked));
         }
-        for ((authority, directory), uses) in &reach.loads {
+        for ((authority, directory), (uses, _)) in &reach.loads {
             let whole = uses_of(authority, "/", context, memory);
             if !whole.has(*uses) {
                 sources.allow(format!("{authority}{}", as_source_path(directory)), *uses);
@@ -214,10 +221,11 @@ impl Sources {
     /// Drops what a wildcard covers anyway.
     fn without_covered(&self) -> impl Iterator<Item = (&String, Uses)> {
         self.0.iter().filter_map(|(source, uses)| {
-            let covered = source.match_indices('.').any(|(at, _)| {
-                let parent = source.get(at..).unwrap_or_default();
-                self.0.get(&format!("*{parent}")).is_some_and(|wild| wild.has(*uses))
-            });
+            let covered = !source.starts_with("http:")
+                && source.match_indices('.').any(|(at, _)| {
+                    let parent = source.get(at..).unwrap_or_default();
+                    self.0.get(&format!("*{parent}")).is_some_and(|wild| wild.has(*uses))
+                });
             (!covered || source.starts_with("*.")).then_some((source, *uses))
         })
     }
@@ -271,8 +279,9 @@ fn is_own(authority: &str, context: &PageContext) -> bool {
 /// it, the guard can.
 fn exclusions(sources: &Sources, context: &PageContext) -> Vec<String> {
     let mut found = BTreeSet::new();
-    for source in sources.0.keys().filter(|source| !source.contains('/')) {
-        let host = source.strip_prefix("*.").unwrap_or(source);
+    let whole = |source: &&String| !source.trim_start_matches("http://").contains('/');
+    for source in sources.0.keys().filter(whole) {
+        let host = source.trim_start_matches("http://").trim_start_matches("*.");
         let host = host.split(':').next().unwrap_or(host);
         for (kinds, place) in context.policy.denied_paths(host, &context.consent) {
             let words: Vec<&str> = DIRECTIVES
@@ -436,6 +445,19 @@ mod tests {
         let html = "<script>x='https://cdn.example/acme/p.gif'</script>";
         let policy = self::policy(Unlisted::Observe, &[], html);
         assert!(!policy.directives.contains("cdn.example"), "{}", policy.directives);
+    }
+
+    #[test]
+    fn an_address_without_tls_on_a_page_with_it_is_named_as_such() {
+        let policy = policy(
+            Unlisted::Observe,
+            &[(Kind::Image, "http://www.shop.example/old.gif")],
+            "<script>x='http://plain.example/a'; y='https://tls.example/'</script>",
+        );
+        let text = &policy.directives;
+        for source in [" http://www.shop.example", " http://plain.example", " tls.example"] {
+            assert!(text.contains(source), "{source}: {text}");
+        }
     }
 
     #[test]

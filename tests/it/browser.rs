@@ -12,8 +12,8 @@ use std::time::Duration;
 const PAGES: [&str; 6] =
     ["/", "/product/first-light-sencha", "/checkout", "/stores", "/thanks", "/nowhere"];
 
-const NOTICE: &str = "#consentry-ask";
-const LINK: &str = "#consentry-link a";
+const NOTICE: &str = "#csy-ask";
+const LINK: &str = "#csy-link a";
 const REFUSE: &str = "button[value=none]";
 const ACCEPT: &str = "button[value=all]";
 

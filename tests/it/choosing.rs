@@ -11,8 +11,8 @@ const PAGE: &str = "<p>Hello</p><script src=\"https://ads.acme.example/p.js\"></
                     <img src=\"https://stats.acme.example/i.gif\">";
 const ADS: &str = "ads.acme.example/p.js";
 const STATS: &str = "stats.acme.example/i.gif";
-const NOTICE: &str = "id=\"consentry-ask\"";
-const LINK: &str = "id=\"consentry-link\"";
+const NOTICE: &str = "id=\"csy-ask\"";
+const LINK: &str = "id=\"csy-link\"";
 
 async fn shop() -> Origin {
     origin().page("/", PAGE).page("/shoes", PAGE).page("/cart", PAGE).start().await

@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 const PAGE: &str = "<p>Hello</p><script src=\"https://ads.acme.example/p.js\"></script>";
 const PIXEL: &str = "ads.acme.example/p.js";
-const NOTICE: &str = "id=\"consentry-ask\"";
+const NOTICE: &str = "id=\"csy-ask\"";
 
 async fn shop() -> Origin {
     origin().page("/", PAGE).start().await

@@ -2,9 +2,10 @@
 
 use crate::consent;
 use crate::enforce::browser::{GuardFile, Memory};
-use crate::policy::{Mode, Policy};
+use crate::policy::{Mode, PathPattern, Policy, Unlisted};
 
 use http::uri::{Authority, Scheme};
+use jiff::civil::Date;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -56,6 +57,42 @@ pub struct Site {
     pub guard: Arc<GuardFile>,
     /// What the site's pages have taught us.
     pub memory: Arc<Memory>,
+    /// Whether markup that waits for another consent tool is made live here.
+    pub cmp_markup: bool,
+    /// Whether our notice stays away from pages with another consent tool.
+    pub beside_other_cmp: bool,
+    /// Pages for which something else holds; the first that fits counts.
+    pub routes: Vec<Route>,
+    /// Pages that are passed on unfiltered where they cannot be rewritten.
+    pub pass_unfilterable: Vec<PathPattern>,
+}
+
+/// Pages of a site for which something else holds than for the others.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Their paths.
+    pub path: PathPattern,
+    /// Whether verdicts are carried out, if the site's mode is not meant.
+    pub mode: Option<Mode>,
+    /// What happens to third parties that nobody claims, if it is not what the
+    /// site does.
+    pub unlisted: Option<Unlisted>,
+    /// For how many of a hundred visitors verdicts are carried out; nothing is
+    /// withheld from the others.
+    pub enforce_share: u8,
+}
+
+/// What holds for one page on one day.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// What may pass.
+    pub policy: Policy,
+    /// Whether verdicts are carried out.
+    pub mode: Mode,
+    /// Whether that depends on who asks, so that no cache may mix the answers.
+    pub by_lot: bool,
+    /// Whether a page that cannot be rewritten is passed on as it is.
+    pub pass_unfilterable: bool,
 }
 
 impl Site {
@@ -64,6 +101,24 @@ impl Site {
     #[must_use]
     pub fn consent_scope<'a>(&'a self, host: &'a str) -> &'a str {
         if self.hosts.is_empty() { host } else { &self.name }
+    }
+
+    /// What holds for the page at `path`, `today`. `lot` says where among a
+    /// hundred the visitor stands; it is asked only where that matters.
+    #[must_use]
+    pub fn rules(&self, path: &str, today: Date, lot: impl FnOnce() -> u8) -> Rules {
+        let route = self.routes.iter().find(|route| route.path.matches(path));
+        let mode = route.and_then(|route| route.mode).unwrap_or(self.mode);
+        let unlisted = route.and_then(|route| route.unlisted).unwrap_or(self.policy.unlisted());
+        let share = route.map_or(100, |route| route.enforce_share);
+        let by_lot = mode.enforces() && share < 100;
+        let mode = if by_lot && lot() >= share { Mode::Observe } else { mode };
+        Rules {
+            policy: self.policy.on_page(path, today).in_mode(mode, unlisted),
+            mode,
+            by_lot,
+            pass_unfilterable: self.pass_unfilterable.iter().any(|paths| paths.matches(path)),
+        }
     }
 }
 

@@ -57,5 +57,6 @@ pub(crate) fn context() -> Arc<PageContext> {
         choices_url: "/.consentry/choices".to_owned(),
         appended: String::new(),
         memory_bytes: 8 * 1024 * 1024,
+        others: consentry::enforce::html::OtherTools::default(),
     })
 }

@@ -5,6 +5,7 @@
 //! files, and is only read afterwards. It knows vendors; whether one of them
 //! may have something is decided in `policy`.
 
+mod consent_tools;
 mod file;
 mod hosts;
 mod inline;
@@ -156,7 +157,13 @@ impl Catalogue {
     /// nothing when there are none to ask.
     #[must_use]
     pub fn loaded_by_code(&self, code: &[u8]) -> Vec<Url> {
-        if self.lists.is_some() { self.inline.addresses(code) } else { Vec::new() }
+        if self.lists.is_some() { self.addresses_in(code) } else { Vec::new() }
+    }
+
+    /// The absolute addresses in code that loads something.
+    #[must_use]
+    pub fn addresses_in(&self, code: &[u8]) -> Vec<Url> {
+        self.inline.addresses(code)
     }
 
     /// The vendor behind `subject`, if anybody in the catalogue claims it.

@@ -5,7 +5,7 @@ use crate::cli::{CONFIGURATION, FINE};
 use crate::config::{self, KeyMode, Overrides};
 use crate::consent::Consent;
 use crate::enforce::html::{PageContext, Rewriter};
-use crate::policy::{Basis, Decision, Grounds, Policy, Ruling, Verdict};
+use crate::policy::{Basis, Decision, Exception, Grounds, Policy, Ruling, Verdict};
 use crate::purpose::{Purpose, PurposeSet};
 
 use std::io::{self, Write};
@@ -32,6 +32,9 @@ pub struct ExplainArgs {
     /// Purposes the visitor granted, separated by commas; none by default
     #[arg(long, value_name = "PURPOSES", value_delimiter = ',')]
     pub granted: Vec<String>,
+    /// The path of the page it is on, for routes and exceptions
+    #[arg(long, value_name = "PATH", default_value = "/")]
+    pub page: String,
     /// What an address would be loaded as
     #[arg(long, value_name = "KIND", default_value = "script")]
     pub kind: String,
@@ -93,7 +96,9 @@ pub fn run(args: &ExplainArgs, out: &mut dyn Write) -> io::Result<i32> {
     };
     let first = site.hosts.first().map_or("site.invalid", String::as_str);
     let host = args.host.as_deref().unwrap_or(first);
-    let explained = Explained { policy: &site.policy, consent: &Consent::chosen(granted), host };
+    let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+    let rules = site.rules(&args.page, today, || 0);
+    let explained = Explained { policy: &rules.policy, consent: &Consent::chosen(granted), host };
     let subject = args.subject.trim();
     if subject.starts_with('<') {
         explained.html(subject, out)?;
@@ -146,7 +151,7 @@ impl Explained<'_> {
         self.show(&format!("the address {url}, loaded as {}", kind.name()), &ruling, out)?;
         for (name, _) in url.query_pairs() {
             let ruling = self.ruling(Subject::Parameter(&name));
-            if ruling.identity.is_some() {
+            if ruling.is_known() {
                 writeln!(out)?;
                 self.show(&format!("the URL parameter {name}"), &ruling, out)?;
             }
@@ -158,7 +163,7 @@ impl Explained<'_> {
     /// as an address, too.
     fn is_name(&self, text: &str) -> bool {
         let lower = text.to_ascii_lowercase();
-        names(text, &lower).into_iter().any(|(_, subject)| self.ruling(subject).identity.is_some())
+        names(text, &lower).into_iter().any(|(_, subject)| self.ruling(subject).is_known())
     }
 
     fn ruling(&self, subject: Subject<'_>) -> Ruling<'_> {
@@ -172,7 +177,7 @@ impl Explained<'_> {
         let mut shown = false;
         for (what, subject) in names(name, &lower) {
             let ruling = self.ruling(subject);
-            if ruling.identity.is_some() {
+            if ruling.is_known() {
                 if shown {
                     writeln!(out)?;
                 }
@@ -181,7 +186,11 @@ impl Explained<'_> {
             }
         }
         if !shown {
-            let ruling = Ruling { verdict: Verdict::Allow(Basis::FirstParty), identity: None };
+            let ruling = Ruling {
+                verdict: Verdict::Allow(Basis::FirstParty),
+                identity: None,
+                exception: None,
+            };
             self.show(&format!("the cookie, header or parameter {name}"), &ruling, out)?;
         }
         Ok(())
@@ -198,6 +207,7 @@ impl Explained<'_> {
             choices_url: "/.consentry/choices".to_owned(),
             appended: String::new(),
             memory_bytes: 8 * 1024 * 1024,
+            others: crate::enforce::html::OtherTools::default(),
         };
         let mut rewriter = Rewriter::new(Arc::new(context), encoding_rs::UTF_8);
         let rewritten = rewriter.write(html.as_bytes()).and_then(|mut bytes| {
@@ -237,6 +247,9 @@ impl Explained<'_> {
         }
         writeln!(out, "verdict   {}", decision.verdict.word())?;
         writeln!(out, "why       {}", self.why(decision.verdict))?;
+        if let Some(exception) = &decision.exception {
+            Self::exception(exception, out)?;
+        }
         let place = decision.rule.as_ref().map(ToString::to_string).unwrap_or_default();
         match &decision.vendor {
             Some(vendor) => Self::vendor(vendor, &place, out),
@@ -250,6 +263,9 @@ impl Explained<'_> {
         writeln!(out, "subject   {what}")?;
         writeln!(out, "verdict   {}", ruling.verdict.word())?;
         writeln!(out, "why       {}", self.why(ruling.verdict))?;
+        if let Some(exception) = ruling.exception {
+            Self::exception(exception, out)?;
+        }
         match &ruling.identity {
             Some(Identity { vendor, place, rule }) => {
                 Self::vendor(vendor, &format!("{rule} at {place}"), out)
@@ -258,6 +274,12 @@ impl Explained<'_> {
                 writeln!(out, "change    describe it in a [[vendor]] of your own; {NAME_THE_FILE}")
             }
         }
+    }
+
+    fn exception(exception: &Exception, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "exception {} at {}", exception.reason, exception.place)?;
+        writeln!(out, "owner     {}", exception.owner)?;
+        writeln!(out, "expires   {}, at the end of the day (UTC)", exception.expires)
     }
 
     fn vendor(vendor: &Vendor, rule: &str, out: &mut dyn Write) -> io::Result<()> {
@@ -286,6 +308,9 @@ impl Explained<'_> {
             Verdict::Allow(Basis::Unlisted) => "nobody in the catalogue claims it, and the site lets unlisted third parties pass (site.unlisted)".to_owned(),
             Verdict::Block(Grounds::NotGranted(purpose)) => format!("the visitor did not grant {purpose} (granted class: {})", granted.class()),
             Verdict::Block(Grounds::Unlisted) => "nobody in the catalogue claims it, and the site withholds unlisted third parties (site.unlisted)".to_owned(),
+            Verdict::Allow(Basis::SafeMode) => "only a filter list knows it, and the page is in safe mode".to_owned(),
+            Verdict::Allow(Basis::Unfiltered) => "it could not be read, and danger.pass_unfilterable lets such pages pass".to_owned(),
+            Verdict::Allow(Basis::Exception) | Verdict::Block(Grounds::Exception) => "an exception says so".to_owned(),
             Verdict::Block(Grounds::Unreadable) => "it cannot be judged, so it is not let through".to_owned(),
         }
     }

@@ -4,17 +4,19 @@ use crate::cli::{CONFIGURATION, FINE, IO, UNAVAILABLE, logging};
 use crate::config::{self, Compiled, KeyMode, Overrides};
 use crate::dashboard::{Admin, AdminServer};
 use crate::ledger::{self, Ledger};
-use crate::observe::{ConfigReloaded, Observe};
+use crate::observe::{ConfigReloaded, ExceptionExpired, Observe};
 use crate::policy::Mode;
 use crate::proxy::{Server, Setup, StartError};
 use crate::site::Sites;
 
 use arc_swap::ArcSwap;
+use jiff::civil::Date;
+use std::collections::HashSet;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -55,10 +57,10 @@ pub struct ServeArgs {
 }
 
 fn read_mode(text: &str) -> Result<Mode, String> {
-    [Mode::Enforce, Mode::Observe]
+    [Mode::Enforce, Mode::Observe, Mode::Safe]
         .into_iter()
         .find(|mode| mode.name() == text)
-        .ok_or_else(|| "the modes are `enforce` and `observe`".to_owned())
+        .ok_or_else(|| "the modes are `enforce`, `observe` and `safe`".to_owned())
 }
 
 impl ServeArgs {
@@ -107,6 +109,8 @@ pub struct Running {
     pub observe: Arc<Observe>,
     sites: Arc<ArcSwap<Sites>>,
     draining: Arc<AtomicBool>,
+    /// Exceptions whose expiry was told.
+    told: Mutex<HashSet<String>>,
 }
 
 impl Running {
@@ -161,7 +165,26 @@ impl Running {
             };
             Failure::new(code, error)
         })?;
-        Ok(Self { server, admin, ledger, observe, sites, draining })
+        let running =
+            Self { server, admin, ledger, observe, sites, draining, told: Mutex::default() };
+        running.tell_expired(today());
+        Ok(running)
+    }
+
+    /// Says which exceptions have expired by `today`, each once.
+    pub fn tell_expired(&self, today: Date) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let sites = self.sites.load();
+        for exception in sites.iter().flat_map(|site| site.policy.exceptions()) {
+            let (exception, place) = match exception.holds_on(today) {
+                false => (exception.to_string(), exception.place.to_string()),
+                true => continue,
+            };
+            if told.insert(format!("{place} {exception}")) {
+                let event = ExceptionExpired { exception: &exception, place: &place };
+                self.observe.emit(&event);
+            }
+        }
     }
 
     /// Serves other sites from the next exchange on.
@@ -248,13 +271,16 @@ async fn serve(
     let mut hangup = listen_for(SignalKind::hangup())?;
     let running = Running::start(compiled).await?;
     tracing::info!(listen = %running.server.address(), admin = %running.admin.address(), "serving");
+    let mut minute = tokio::time::interval(Duration::from_secs(60));
     loop {
         tokio::select! {
+            _ = minute.tick() => running.tell_expired(today()),
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = hangup.recv() => match load() {
                 Ok(fresh) => {
                     running.replace_sites(fresh.sites);
+                    running.tell_expired(today());
                     running.observe.emit(&ConfigReloaded { failure: None });
                 }
                 Err(mistakes) => {
@@ -275,6 +301,11 @@ async fn serve(
         _ = interrupt.recv() => tracing::warn!("told twice: stopped at once"),
     }
     Ok(FINE)
+}
+
+/// The day it is in UTC.
+fn today() -> Date {
+    jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date()
 }
 
 fn listen_for(kind: SignalKind) -> Result<tokio::signal::unix::Signal, Failure> {

@@ -35,8 +35,13 @@ pub struct File {
     pub log: Log,
     /// What holds for every origin.
     pub origin: Origin,
+    /// What is dangerous to the visitor.
+    pub danger: Danger,
     /// The sites in our care.
     pub site: Vec<Spanned<Site>>,
+    /// Verdicts that are not the policy's own.
+    #[serde(skip_serializing)]
+    pub exception: Vec<Spanned<Exception>>,
 }
 
 /// Where visitors connect.
@@ -278,6 +283,88 @@ impl Default for Origin {
     }
 }
 
+/// What weakens the protection of visitors.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section, written `[danger]`")]
+pub struct Danger {
+    /// Paths of pages that are passed on unfiltered where they cannot be
+    /// rewritten.
+    pub pass_unfilterable: Vec<Spanned<String>>,
+}
+
+/// A verdict that is not the policy's own.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "an exception, written `[[exception]]`")]
+pub struct Exception {
+    /// The name of the site it is for; empty for all.
+    pub site: Spanned<String>,
+    /// The host that is loaded from, and what is under it.
+    pub host: Spanned<String>,
+    /// The path of what is loaded.
+    pub path: Spanned<String>,
+    /// The vendor's id.
+    pub vendor: Spanned<String>,
+    /// A cookie's name.
+    pub cookie: Spanned<String>,
+    /// What kind of thing it is.
+    pub kind: Spanned<String>,
+    /// The path of the page.
+    pub on_path: Spanned<String>,
+    /// `allow` or `block`.
+    pub verdict: Spanned<String>,
+    /// Who answers for it.
+    pub owner: Spanned<String>,
+    /// Why it is there.
+    pub reason: Spanned<String>,
+    /// The last day on which it holds.
+    pub expires: Spanned<toml::Value>,
+}
+
+impl Default for Exception {
+    fn default() -> Self {
+        let empty = || default(String::new());
+        Self {
+            site: empty(),
+            host: empty(),
+            path: empty(),
+            vendor: empty(),
+            cookie: empty(),
+            kind: empty(),
+            on_path: empty(),
+            verdict: empty(),
+            owner: empty(),
+            reason: empty(),
+            expires: default(toml::Value::String(String::new())),
+        }
+    }
+}
+
+/// Pages of a site for which something else holds.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a route, written `[[site.route]]`")]
+pub struct Route {
+    /// Their paths.
+    pub path: Spanned<String>,
+    /// Whether verdicts are carried out; empty for what holds for the site.
+    pub mode: Spanned<String>,
+    /// What happens to third parties that nobody claims; empty for what holds
+    /// for the site.
+    pub unlisted: Spanned<String>,
+    /// For how many of a hundred visitors verdicts are carried out.
+    pub enforce_share: Spanned<u8>,
+}
+
+impl Default for Route {
+    fn default() -> Self {
+        Self {
+            path: default(String::new()),
+            mode: default(String::new()),
+            unlisted: default(String::new()),
+            enforce_share: default(100),
+        }
+    }
+}
+
 /// A site in our care.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "a site, written `[[site]]`")]
@@ -307,6 +394,13 @@ pub struct Site {
     pub operator: String,
     /// The privacy policy; empty for no link.
     pub policy_url: Spanned<String>,
+    /// Whether markup that waits for another consent tool is made live here.
+    pub cmp_markup: bool,
+    /// What our notice does on pages with another consent tool.
+    pub other_cmp: Spanned<String>,
+    /// Pages for which something else holds; the first that fits counts.
+    #[serde(skip_serializing)]
+    pub route: Vec<Spanned<Route>>,
 }
 
 impl Default for Site {
@@ -323,6 +417,9 @@ impl Default for Site {
             browser_policy: true,
             operator: String::new(),
             policy_url: default(String::new()),
+            cmp_markup: false,
+            other_cmp: default("auto".into()),
+            route: Vec::new(),
         }
     }
 }
@@ -332,6 +429,7 @@ impl Default for Site {
 enum ModeName {
     Enforce,
     Observe,
+    Safe,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -358,4 +456,15 @@ pub fn defaults() -> toml::Table {
     let site = toml::Table::try_from(Site::default()).unwrap_or_default();
     sections.insert("site".to_owned(), toml::Value::Table(site));
     sections
+}
+
+/// The keys of what there may be several of, with their defaults.
+#[must_use]
+pub fn list_defaults() -> toml::Table {
+    let exception = toml::Table::try_from(Exception::default()).unwrap_or_default();
+    let route = toml::Table::try_from(Route::default()).unwrap_or_default();
+    [("exception", exception), ("route", route)]
+        .map(|(name, keys)| (name.to_owned(), toml::Value::Table(keys)))
+        .into_iter()
+        .collect()
 }

@@ -1,5 +1,6 @@
 //! What checking the operator's file finds.
 
+use crate::catalogue::Place;
 use crate::config::layers::Sources;
 use crate::mistake::Mistake;
 
@@ -34,6 +35,12 @@ impl<'s> Findings<'s> {
         advice: impl Into<String>,
     ) {
         self.mistakes.push(self.sources.at(value, message).advise(advice));
+    }
+
+    /// Where a value is set.
+    pub(super) fn place<T>(&self, value: &Spanned<T>) -> Place {
+        let found = self.sources.at(value, "");
+        Place { file: found.file.into(), line: u32::try_from(found.line).unwrap_or(0) }
     }
 
     /// Whether a value stands in the file.

@@ -12,10 +12,12 @@ mod keys;
 mod listening;
 mod lists;
 mod sites;
+mod exceptions;
 
 pub use file::{
-    Admin, Catalogue as CatalogueFiles, Consent, File, Ledger, Limits, Listener, Lists, Log,
-    LogFormat, LogLevel, Origin, Site as WrittenSite, Timeouts, defaults,
+    Admin, Catalogue as CatalogueFiles, Consent, Danger, Exception as WrittenException, File,
+    Ledger, Limits, Listener, Lists, Log, LogFormat, LogLevel, Origin, Route as WrittenRoute,
+    Site as WrittenSite, Timeouts, defaults, list_defaults,
 };
 pub use outside::{Overrides, environment};
 
@@ -121,6 +123,12 @@ fn compile(
     };
     let lists = listed.iter().map(|list| PathBuf::from(&list.name)).collect();
     let sources = sources.into_iter().chain(listed).collect::<Vec<_>>();
+    let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+    let exceptions =
+        exceptions::compile(&file.exception, &file.site, &catalogue, today, &mut findings);
+    let pass_unfilterable = file.danger.pass_unfilterable.iter();
+    let pass_unfilterable =
+        pass_unfilterable.filter_map(|path| exceptions::path(path, &mut findings)).collect();
     let sites = sites::compile(
         &file.site,
         &sites::Shared {
@@ -128,6 +136,8 @@ fn compile(
             sources: &sources,
             consent,
             guard: Arc::new(GuardFile::of(&catalogue)),
+            exceptions: &exceptions,
+            pass_unfilterable,
         },
         &mut findings,
     );

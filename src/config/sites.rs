@@ -1,12 +1,13 @@
 //! Checks the sites and compiles them.
 
 use crate::catalogue::{Catalogue, SourceFile};
+use crate::config::exceptions::{self, OfSite};
 use crate::config::file;
 use crate::config::findings::Findings;
 use crate::consent;
 use crate::enforce::browser::GuardFile;
-use crate::policy::Policy;
-use crate::site::{Notice, Origin, Site, Sites};
+use crate::policy::{Mode, PathPattern, Policy, Unlisted};
+use crate::site::{Notice, Origin, Route, Site, Sites};
 
 use http::uri::{Authority, Scheme};
 use std::collections::HashSet;
@@ -21,6 +22,8 @@ pub(super) struct Shared<'s> {
     pub(super) sources: &'s [SourceFile],
     pub(super) consent: consent::Settings,
     pub(super) guard: Arc<GuardFile>,
+    pub(super) exceptions: &'s [OfSite],
+    pub(super) pass_unfilterable: Vec<PathPattern>,
 }
 
 pub(super) fn compile(
@@ -90,12 +93,23 @@ fn site(
     let name = name(written, hosts.as_deref(), findings);
     let own_prefix = own_prefix(&written.own_prefix, findings);
     policy_url(&written.policy_url, findings);
-    let inputs: Vec<&str> = shared.sources.iter().map(|source| source.text.as_str()).collect();
+    let routes = routes(&written.route, findings);
+    let exceptions: Vec<_> = shared
+        .exceptions
+        .iter()
+        .filter(|(site, _)| site.is_empty() || **site == *name)
+        .map(|(_, exception)| Arc::clone(exception))
+        .collect();
+    let rules = format!("{exceptions:?}{routes:?}{:?}", written.mode);
+    let sources = shared.sources.iter().map(|source| source.text.as_str());
+    let inputs: Vec<&str> = sources.chain([rules.as_str()]).collect();
+    let policy = Policy::new(Arc::clone(shared.catalogue), written.unlisted, &inputs)
+        .with_exceptions(exceptions);
     Some(Site {
         name,
         hosts: hosts?,
         origin: origin?,
-        policy: Policy::new(Arc::clone(shared.catalogue), written.unlisted, &inputs),
+        policy,
         mode: written.mode,
         consent: shared.consent.clone(),
         notice: Notice {
@@ -107,7 +121,57 @@ fn site(
         browser_policy: written.browser_policy,
         guard: Arc::clone(&shared.guard),
         memory: Arc::default(),
+        cmp_markup: written.cmp_markup,
+        beside_other_cmp: match written.other_cmp.get_ref().as_str() {
+            "auto" => true,
+            "ignore" => false,
+            other => {
+                let message = format!("`{other}`: other_cmp is `auto` or `ignore`");
+                findings.wrong(&written.other_cmp, message);
+                true
+            }
+        },
+        routes,
+        pass_unfilterable: shared.pass_unfilterable.clone(),
     })
+}
+
+fn routes(written: &[Spanned<file::Route>], findings: &mut Findings<'_>) -> Vec<Route> {
+    let mut routes = Vec::new();
+    for entry in written {
+        let route = entry.get_ref();
+        if route.path.get_ref().is_empty() {
+            let advice = "write the paths it is for: path = \"/checkout\"";
+            findings.wrong_with_advice(entry, "a route without `path`", advice);
+        }
+        let mode = match route.mode.get_ref().as_str() {
+            "" => None,
+            "enforce" => Some(Mode::Enforce),
+            "observe" => Some(Mode::Observe),
+            "safe" => Some(Mode::Safe),
+            other => {
+                let message = format!("`{other}`: a mode is `enforce`, `observe` or `safe`");
+                findings.wrong(&route.mode, message);
+                None
+            }
+        };
+        let unlisted = match route.unlisted.get_ref().as_str() {
+            "" => None,
+            "allow" => Some(Unlisted::Allow),
+            "observe" => Some(Unlisted::Observe),
+            "block" => Some(Unlisted::Block),
+            other => {
+                let message = format!("`{other}`: unlisted is `allow`, `observe` or `block`");
+                findings.wrong(&route.unlisted, message);
+                None
+            }
+        };
+        let enforce_share = findings.number(&route.enforce_share, 0..=100);
+        if let Some(path) = exceptions::path(&route.path, findings) {
+            routes.push(Route { path, mode, unlisted, enforce_share });
+        }
+    }
+    routes
 }
 
 /// Says what to write, for somebody who has written nothing yet and for
@@ -151,7 +215,7 @@ fn hosts(written: &[Spanned<String>], findings: &mut Findings<'_>) -> Option<Vec
     (findings.mistakes.len() == before).then_some(hosts)
 }
 
-fn read_host(text: &str) -> Result<String, (String, &'static str)> {
+pub(super) fn read_host(text: &str) -> Result<String, (String, &'static str)> {
     if text.contains('*') {
         let advice = "list every host, or leave `hosts` out for a site that answers to any";
         return Err((format!("`{text}`: a host has no `*`"), advice));

@@ -127,6 +127,17 @@ impl Keys {
         format!("v1.{}.{}", URL_SAFE_NO_PAD.encode(&payload), URL_SAFE_NO_PAD.encode(mac))
     }
 
+    /// A number below a hundred that is the same for the same `text` on every
+    /// machine that has these keys, and that tells nothing about the text.
+    #[must_use]
+    pub fn lot(&self, text: &[u8]) -> u8 {
+        let Some(key) = self.0.first() else { return 0 };
+        // No site's name holds a NUL, so this signs no choice.
+        let mac = key.mac("\0lot", text).finalize().into_bytes();
+        let number = mac.iter().take(4).fold(0_u32, |number, byte| number << 8 | u32::from(*byte));
+        u8::try_from(number % 100).unwrap_or(0)
+    }
+
     /// The choice in a cookie value, if one of our keys signed it for `scope`.
     #[must_use]
     pub fn verify(&self, scope: &str, value: &[u8]) -> Option<Record> {

@@ -12,6 +12,7 @@ mod pipeline;
 mod report_uri;
 mod request;
 mod response;
+mod referrer;
 
 pub use charset::charset_of;
 pub use pipeline::{Pipeline, PipelineError, Start};

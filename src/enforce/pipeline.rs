@@ -31,6 +31,8 @@ pub struct Start {
     /// Whether only `context.appended` is added, because nothing can be
     /// blocked: a copy is judged, for the record.
     pub append_only: bool,
+    /// Whether the rest is passed on as it is where it cannot be rewritten.
+    pub pass_unfilterable: bool,
 }
 
 /// Why a page cannot be passed on.
@@ -70,6 +72,8 @@ pub struct Pipeline {
     context: Arc<PageContext>,
     content_type: Option<String>,
     append_only: bool,
+    pass_unfilterable: bool,
+    failure: Option<String>,
     inflation: u64,
     bytes_in: u64,
     bytes_decoded: u64,
@@ -88,6 +92,10 @@ enum Stage {
     /// The witness sees what passes and changes nothing.
     Append {
         witness: Option<Box<Rewriter>>,
+    },
+    /// It could not be rewritten further, and passes as it is.
+    Pass {
+        transcoder: Option<Box<encoding_rs::Decoder>>,
     },
     Ended,
 }
@@ -114,6 +122,8 @@ impl Pipeline {
             context: start.context,
             content_type: start.content_type,
             append_only: start.append_only,
+            pass_unfilterable: start.pass_unfilterable,
+            failure: None,
             inflation: start.inflation,
             bytes_in: 0,
             bytes_decoded: 0,
@@ -240,11 +250,17 @@ impl Pipeline {
         self.take_in(&decoded, true)?;
         let (rest, appends) = match std::mem::replace(&mut self.stage, Stage::Ended) {
             Stage::Rewrite { transcoder, mut rewriter } => {
+                let rest = transcoder.map(|mut decoder| transcode(&mut decoder, &[], true));
                 let mut out = Vec::new();
-                if let Some(mut transcoder) = transcoder {
-                    out.extend(rewriter.write(transcode(&mut transcoder, &[], true).as_bytes())?);
+                let mut ended = rewriter.write(rest.unwrap_or_default().as_bytes());
+                if let Ok(written) = &mut ended {
+                    out.append(written);
+                    ended = rewriter.finish();
                 }
-                out.extend(rewriter.finish()?);
+                match ended {
+                    Ok(written) => out.extend(written),
+                    Err(error) => out.extend(self.unless_passed(&mut rewriter, error)?),
+                }
                 self.reach.absorb(rewriter.take_reach());
                 self.changed |= rewriter.changed();
                 self.decisions.extend(rewriter.take_decisions().iter().cloned());
@@ -257,7 +273,12 @@ impl Pipeline {
                 }
                 (Vec::new(), true)
             }
-            Stage::Charset(_) | Stage::Ended => (Vec::new(), false),
+            Stage::Pass { transcoder: Some(mut transcoder) } => {
+                (transcode(&mut transcoder, &[], true).into_bytes(), false)
+            }
+            Stage::Pass { transcoder: None } | Stage::Charset(_) | Stage::Ended => {
+                (Vec::new(), false)
+            }
         };
         self.give(&rest)?;
         if appends {
@@ -278,6 +299,12 @@ impl Pipeline {
         self.changed
             || self.transcoded
             || matches!(&self.stage, Stage::Rewrite { rewriter, .. } if rewriter.changed())
+    }
+
+    /// Why the rest passes as it is, once.
+    #[must_use]
+    pub fn take_failure(&mut self) -> Option<String> {
+        self.failure.take()
     }
 
     /// Whether the page is now UTF-8 and was not before.
@@ -352,15 +379,21 @@ impl Pipeline {
 
     fn rewrite(&mut self, input: &[u8]) -> Result<(), PipelineError> {
         match &mut self.stage {
-            Stage::Rewrite { transcoder: Some(transcoder), rewriter } => {
-                let text = transcode(transcoder, input, false);
-                let out = rewriter.write(text.as_bytes())?;
-                self.give(&out)?;
+            Stage::Rewrite { transcoder, rewriter } => {
+                let written = match transcoder {
+                    Some(decoder) => rewriter.write(transcode(decoder, input, false).as_bytes()),
+                    None => rewriter.write(input),
+                };
+                match written {
+                    Ok(written) => self.give(&written)?,
+                    Err(error) => return self.pass_rest(error),
+                }
             }
-            Stage::Rewrite { transcoder: None, rewriter } => {
-                let out = rewriter.write(input)?;
-                self.give(&out)?;
+            Stage::Pass { transcoder: Some(decoder) } => {
+                let text = transcode(decoder, input, false);
+                self.give(text.as_bytes())?;
             }
+            Stage::Pass { transcoder: None } => self.give(input)?,
             Stage::Append { witness } => {
                 if let Some(seeing) = witness
                     && seeing.write(input).is_err()
@@ -374,6 +407,35 @@ impl Pipeline {
             Stage::Charset(_) | Stage::Ended => {}
         }
         Ok(())
+    }
+
+    /// From here on the page passes as it is, where that is wanted.
+    fn pass_rest(&mut self, error: RewriteError) -> Result<(), PipelineError> {
+        let (transcoder, mut rewriter) = match std::mem::replace(&mut self.stage, Stage::Ended) {
+            Stage::Rewrite { transcoder, rewriter } => (transcoder, rewriter),
+            Stage::Charset(_) | Stage::Append { .. } | Stage::Pass { .. } | Stage::Ended => {
+                return Err(error.into());
+            }
+        };
+        let unread = self.unless_passed(&mut rewriter, error)?;
+        self.changed |= rewriter.changed();
+        self.decisions.extend(rewriter.take_decisions().iter().cloned());
+        self.stage = Stage::Pass { transcoder };
+        self.reach.absorb(rewriter.take_reach());
+        self.give(&unread)
+    }
+
+    /// What the rewriter has read and not given back, if it may pass.
+    fn unless_passed(
+        &mut self,
+        rewriter: &mut Rewriter,
+        error: RewriteError,
+    ) -> Result<Vec<u8>, RewriteError> {
+        if !self.pass_unfilterable {
+            return Err(error);
+        }
+        self.failure = Some(error.to_string());
+        Ok(rewriter.take_unread())
     }
 }
 

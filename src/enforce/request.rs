@@ -80,7 +80,7 @@ pub fn clear_request(
 fn own_path(request: &Parts, context: &RequestContext<'_>, outcome: &mut RequestOutcome) {
     let path = request.uri.path();
     let ruling = context.policy.decide(Subject::OwnPath(path), context.host, context.consent);
-    if ruling.identity.is_none() {
+    if !ruling.is_known() {
         return;
     }
     outcome.decisions.push(Decision::on_name(&ruling, Layer::Request, Kind::OwnPath, path));
@@ -129,7 +129,7 @@ fn filter_cookies(
 fn cookie_goes(name: &[u8], context: &RequestContext<'_>, outcome: &mut RequestOutcome) -> bool {
     let Ok(name) = std::str::from_utf8(name) else { return false };
     let ruling = context.policy.decide(Subject::Cookie(name), context.host, context.consent);
-    if ruling.identity.is_some() {
+    if ruling.is_known() {
         outcome.decisions.push(Decision::on_name(&ruling, Layer::Request, Kind::Cookie, name));
     }
     if ruling.verdict.blocks() {

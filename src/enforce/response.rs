@@ -4,13 +4,14 @@ use crate::catalogue::{Kind, Subject};
 use crate::consent::Consent;
 use crate::enforce::fields::{filter_query, list_members, member_parameter, set_cookie_name};
 use crate::enforce::html::{link, refresh_address};
+use crate::enforce::referrer::tightened;
 use crate::enforce::report_uri::without_blocked;
-use crate::policy::{Basis, Decision, Layer, Policy, Verdict, registrable};
+use crate::policy::{Basis, Decision, Layer, Policy, Ruling, Verdict, registrable};
 use crate::purpose::{Purpose, PurposeSet};
 
 use http::header::{
-    CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY_REPORT_ONLY, LINK, LOCATION, REFRESH,
-    SET_COOKIE,
+    CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY_REPORT_ONLY, LINK, LOCATION, REFERRER_POLICY,
+    REFRESH, SET_COOKIE,
 };
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -67,6 +68,7 @@ pub fn clear_response(response: &mut Parts, context: &ResponseContext<'_>) -> Re
         if !context.consent.grants(Purpose::Marketing) {
             forbid_ad_apis(headers);
         }
+        tighten_referrer(headers, context, &mut outcome);
         for field in expiring_cookies(context.denied_cookies, context.host, context.secure) {
             headers.append(SET_COOKIE, field);
         }
@@ -319,6 +321,30 @@ fn forbid_ad_apis(headers: &mut HeaderMap) {
     );
 }
 
+/// Keeps the addresses of pages from other sites until the visitor agreed to
+/// being measured and to being advertised to.
+fn tighten_referrer(
+    headers: &mut HeaderMap,
+    context: &ResponseContext<'_>,
+    outcome: &mut ResponseOutcome,
+) {
+    let blocked = [Purpose::Marketing, Purpose::Analytics]
+        .map(|purpose| context.policy.decide_purpose(purpose, context.consent))
+        .into_iter()
+        .find(|verdict| verdict.blocks());
+    let Some(verdict) = blocked else { return };
+    let fields = headers.get_all(REFERRER_POLICY).iter();
+    let said: Vec<&str> = fields.filter_map(|field| field.to_str().ok()).collect();
+    let Some(tight) = tightened(&said.join(",")) else { return };
+    if !said.is_empty() {
+        let ruling = Ruling { verdict, identity: None, exception: None };
+        let name = REFERRER_POLICY.as_str();
+        let kind = Kind::ResponseHeader;
+        outcome.decisions.push(Decision::on_name(&ruling, Layer::Response, kind, name));
+    }
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static(tight));
+}
+
 fn retain(headers: &mut HeaderMap, name: &HeaderName, mut keep: impl FnMut(&[u8]) -> bool) {
     if !headers.contains_key(name) {
         return;
@@ -422,12 +448,28 @@ mod tests {
             ("vary", "x"),
         ];
         let headers = clear(&fields, PurposeSet::EMPTY, &[]);
-        assert_eq!(headers.len(), 2);
+        assert_eq!(headers.len(), 3);
         assert_eq!(
             values(&headers, "permissions-policy"),
             ["browsing-topics=(), attribution-reporting=()"]
         );
         assert_eq!(clear(&fields, PurposeSet::ALL, &[]).len(), 3);
+    }
+
+    #[test]
+    fn c8_a_page_tells_other_sites_no_more_than_its_origin_until_the_visitor_agrees() {
+        let policy = |said: &[(&'static str, &str)], granted| {
+            values(&clear(said, granted, &[]), "referrer-policy").join(" + ")
+        };
+        let name = "referrer-policy";
+        let tight = "strict-origin-when-cross-origin";
+        let some = PurposeSet::NECESSARY.with(Purpose::Analytics);
+        assert_eq!(policy(&[], PurposeSet::EMPTY), tight);
+        assert_eq!(policy(&[(name, "unsafe-url")], some), tight);
+        assert_eq!(policy(&[(name, "no-referrer"), (name, "unsafe-url")], some), tight);
+        assert_eq!(policy(&[(name, "same-origin")], PurposeSet::EMPTY), "same-origin");
+        assert_eq!(policy(&[(name, "unsafe-url")], PurposeSet::ALL), "unsafe-url");
+        assert_eq!(policy(&[], PurposeSet::ALL), "");
     }
 
     #[test]

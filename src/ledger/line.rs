@@ -185,7 +185,11 @@ impl<'a> DecisionLine<'a> {
         let vendor = decision.vendor.as_deref();
         Self {
             verdict: Cow::Borrowed(decision.verdict.word()),
-            reason: Cow::Borrowed(decision.verdict.reason()),
+            reason: match &decision.exception {
+                // Whoever reads the record can ask somebody.
+                Some(exception) => exception.to_string().into(),
+                None => Cow::Borrowed(decision.verdict.reason()),
+            },
             layer: Cow::Borrowed(decision.layer.name()),
             kind: Cow::Borrowed(decision.kind.name()),
             what: Cow::Borrowed(&decision.what),
@@ -204,8 +208,15 @@ fn purpose(decision: &Decision) -> Option<Purpose> {
         Verdict::Allow(Basis::Granted(purpose)) | Verdict::Block(Grounds::NotGranted(purpose)) => {
             Some(purpose)
         }
-        Verdict::Allow(Basis::Necessary | Basis::FirstParty | Basis::Unlisted)
-        | Verdict::Block(Grounds::Unlisted | Grounds::Unreadable) => {
+        Verdict::Allow(
+            Basis::Necessary
+            | Basis::FirstParty
+            | Basis::Unlisted
+            | Basis::SafeMode
+            | Basis::Unfiltered
+            | Basis::Exception,
+        )
+        | Verdict::Block(Grounds::Unlisted | Grounds::Unreadable | Grounds::Exception) => {
             decision.vendor.as_ref().map(|vendor| vendor.purpose)
         }
     }

@@ -36,6 +36,7 @@ pub(crate) fn block(what: &str) -> Decision {
         vendor: Some(vendor("Acme Ads")),
         rule: Some(Place { file: "acme.toml".into(), line: 3 }),
         via: None,
+        exception: None,
     }
 }
 
@@ -49,6 +50,7 @@ pub(crate) fn stranger(what: &str) -> Decision {
         vendor: None,
         rule: None,
         via: None,
+        exception: None,
     }
 }
 

@@ -172,6 +172,83 @@ impl Event for HostLearned<'_> {
     }
 }
 
+/// A page could not be rewritten and was passed on as it is, because the
+/// operator wants that for its path.
+#[derive(Debug)]
+pub struct PagePassedUnfiltered<'a> {
+    /// Whose.
+    pub site: &'a str,
+    /// The path, without query and ids.
+    pub path: &'a str,
+    /// Why.
+    pub detail: &'a str,
+}
+
+impl Event for PagePassedUnfiltered<'_> {
+    fn log(&self) {
+        tracing::error!(
+            site = self.site,
+            path = self.path,
+            detail = self.detail,
+            "page passed on unfiltered, as danger.pass_unfilterable says: its trackers ran"
+        );
+    }
+
+    fn count(&self, metrics: &Metrics) {
+        metrics.pages_unfiltered.inc();
+    }
+}
+
+/// A third party that nobody in the catalogue claims was seen for the first
+/// time since the start.
+#[derive(Debug)]
+pub struct UnlistedSeen<'a> {
+    /// Where.
+    pub site: &'a str,
+    /// Its host.
+    pub host: &'a str,
+    /// Whether it was withheld.
+    pub withheld: bool,
+}
+
+impl Event for UnlistedSeen<'_> {
+    fn log(&self) {
+        tracing::warn!(
+            site = self.site,
+            host = self.host,
+            withheld = self.withheld,
+            "a third party that nobody in the catalogue claims; describe it in a [[vendor]]"
+        );
+    }
+
+    fn count(&self, metrics: &Metrics) {
+        metrics.unlisted_hosts.inc();
+    }
+}
+
+/// An exception has expired: what it was about is decided by the policy again.
+#[derive(Debug)]
+pub struct ExceptionExpired<'a> {
+    /// The exception: who answers for it, and until when it held.
+    pub exception: &'a str,
+    /// Where it is written.
+    pub place: &'a str,
+}
+
+impl Event for ExceptionExpired<'_> {
+    fn log(&self) {
+        tracing::warn!(
+            exception = self.exception,
+            place = self.place,
+            "an exception has expired and does not hold any more; renew it or take it out"
+        );
+    }
+
+    fn count(&self, metrics: &Metrics) {
+        metrics.exceptions_expired.inc();
+    }
+}
+
 /// One visitor made too many requests.
 #[derive(Debug)]
 pub struct VisitorLimited;

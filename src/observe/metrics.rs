@@ -79,6 +79,9 @@ pub struct Metrics {
     pub(super) hosts_learned: Counter,
     pub(super) reloads: Family<ResultLabels, Counter>,
     pub(super) pages_cut: Counter,
+    pub(super) pages_unfiltered: Counter,
+    pub(super) unlisted_hosts: Counter,
+    pub(super) exceptions_expired: Counter,
     pub(super) visitors_limited: Counter,
     pub(super) connections_refused: Counter,
     pub(super) duration: Histogram,
@@ -107,6 +110,9 @@ impl Metrics {
             hosts_learned: Counter::default(),
             reloads: Family::default(),
             pages_cut: Counter::default(),
+            pages_unfiltered: Counter::default(),
+            unlisted_hosts: Counter::default(),
+            exceptions_expired: Counter::default(),
             visitors_limited: Counter::default(),
             connections_refused: Counter::default(),
             duration: Histogram::new(DURATION_BUCKETS),
@@ -145,6 +151,21 @@ impl Metrics {
             "consentry_pages_cut",
             "Pages that could not be rewritten to their end and were cut",
             self.pages_cut.clone(),
+        );
+        registry.register(
+            "consentry_pages_unfiltered",
+            "Pages that could not be rewritten and were passed on as they are",
+            self.pages_unfiltered.clone(),
+        );
+        registry.register(
+            "consentry_unlisted_hosts",
+            "Third parties seen since the start that nobody in the catalogue claims",
+            self.unlisted_hosts.clone(),
+        );
+        registry.register(
+            "consentry_exceptions_expired",
+            "Exceptions that were found expired since the start",
+            self.exceptions_expired.clone(),
         );
         registry.register(
             "consentry_visitors_limited",

@@ -9,22 +9,30 @@ mod events;
 mod metrics;
 
 pub use events::{
-    ChoiceMade, ConfigReloaded, ConnectionRefused, Event, ExchangeEnded, ExchangeFailed,
-    HostLearned, PageCut, VisitorLimited,
+    ChoiceMade, ConfigReloaded, ConnectionRefused, Event, ExceptionExpired, ExchangeEnded,
+    ExchangeFailed, HostLearned, PageCut, PagePassedUnfiltered, UnlistedSeen, VisitorLimited,
 };
 pub use metrics::{Fault, Metrics};
 
-use crate::policy::Decisions;
+use crate::policy::{Basis, Decisions, Grounds, Verdict};
+
+use std::collections::HashSet;
+use std::sync::{PoisonError, RwLock};
 
 /// Where events go.
 #[derive(Debug)]
 pub struct Observe {
     metrics: Metrics,
+    /// Sites and hosts that nobody claims, as far as they were told.
+    unlisted: RwLock<HashSet<String>>,
 }
+
+/// How many unlisted hosts are told; a page can make up any number.
+const MAX_UNLISTED: usize = 10_000;
 
 impl Default for Observe {
     fn default() -> Self {
-        Self { metrics: Metrics::new() }
+        Self { metrics: Metrics::new(), unlisted: RwLock::default() }
     }
 }
 
@@ -39,6 +47,26 @@ impl Observe {
     pub fn count_decisions(&self, site: &str, decisions: &Decisions) {
         for decision in decisions.iter() {
             self.metrics.count_decision(site, decision);
+        }
+    }
+
+    /// Raises third parties that nobody in the catalogue claims, each once.
+    pub fn tell_unlisted(&self, site: &str, decisions: &Decisions) {
+        for decision in decisions.iter() {
+            let withheld = match decision.verdict {
+                Verdict::Allow(Basis::Unlisted) => false,
+                Verdict::Block(Grounds::Unlisted) => true,
+                Verdict::Allow(_) | Verdict::Block(_) => continue,
+            };
+            let host = decision.what.split('/').next().unwrap_or_default();
+            let name = format!("{site} {host}");
+            let known = |told: &HashSet<String>| told.contains(&name) || told.len() >= MAX_UNLISTED;
+            if known(&self.unlisted.read().unwrap_or_else(PoisonError::into_inner)) {
+                continue;
+            }
+            if self.unlisted.write().unwrap_or_else(PoisonError::into_inner).insert(name.clone()) {
+                self.emit(&UnlistedSeen { site, host, withheld });
+            }
         }
     }
 

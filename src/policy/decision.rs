@@ -1,7 +1,7 @@
 //! What gets recorded: subject, identity and verdict.
 
 use crate::catalogue::{Kind, Place, Vendor};
-use crate::policy::{Ruling, Verdict, redact_name, redact_path};
+use crate::policy::{Exception, Ruling, Verdict, redact_name, redact_path};
 
 use std::sync::Arc;
 use url::Url;
@@ -59,6 +59,8 @@ pub struct Decision {
     /// The script that asked for it, where a browser said so: host and path,
     /// or `inline`.
     pub via: Option<String>,
+    /// The exception that made it so, if one did.
+    pub exception: Option<Arc<Exception>>,
 }
 
 // Two vendors are the same when their ids are: the rest follows from it.
@@ -105,7 +107,11 @@ impl Decision {
             kind,
             what,
             vendor: ruling.identity.as_ref().map(|identity| Arc::clone(identity.vendor)),
-            rule: ruling.identity.as_ref().map(|identity| identity.place.clone().into_owned()),
+            rule: match ruling.exception {
+                Some(exception) => Some(exception.place.clone()),
+                None => ruling.identity.as_ref().map(|found| found.place.clone().into_owned()),
+            },
+            exception: ruling.exception.map(Arc::clone),
             via: None,
         }
     }

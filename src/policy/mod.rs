@@ -5,14 +5,19 @@
 
 mod decision;
 mod redact;
+mod path;
+mod exception;
 
 pub use decision::{Decision, Decisions, Layer, MAX_DECISIONS};
+pub use exception::{Effect, Exception, Scope};
+pub use path::PathPattern;
 pub use redact::{redact_name, redact_path};
 
 use crate::catalogue::{Catalogue, Identity, Kind, KindSet, Subject};
 use crate::consent::Consent;
-use crate::purpose::Purpose;
+use crate::purpose::{Purpose, PurposeSet};
 
+use jiff::civil::Date;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use url::Url;
@@ -37,6 +42,10 @@ pub enum Mode {
     Enforce,
     /// Not a byte is changed; the ledger says what would have been.
     Observe,
+    /// Only what the catalogue knows is withheld: what nobody claims and what
+    /// only a filter list knows passes, on record. For pages that must not
+    /// break, such as a checkout.
+    Safe,
 }
 
 impl Mode {
@@ -46,7 +55,14 @@ impl Mode {
         match self {
             Self::Enforce => "enforce",
             Self::Observe => "observe",
+            Self::Safe => "safe",
         }
+    }
+
+    /// Whether anything is withheld.
+    #[must_use]
+    pub const fn enforces(self) -> bool {
+        !matches!(self, Self::Observe)
     }
 }
 
@@ -70,6 +86,12 @@ pub enum Basis {
     FirstParty,
     /// Nobody in the catalogue claims it, and the site lets those pass.
     Unlisted,
+    /// Only a filter list knows it, and the page is one that must not break.
+    SafeMode,
+    /// It could not be read, and the operator lets that pass here.
+    Unfiltered,
+    /// An exception says so.
+    Exception,
 }
 
 /// Why something is withheld.
@@ -81,6 +103,8 @@ pub enum Grounds {
     Unlisted,
     /// It cannot be judged, so it is not let through.
     Unreadable,
+    /// An exception says so.
+    Exception,
 }
 
 impl Verdict {
@@ -109,6 +133,9 @@ impl Verdict {
             Self::Allow(Basis::Unlisted) | Self::Block(Grounds::Unlisted) => "unlisted",
             Self::Block(Grounds::NotGranted(_)) => "not granted",
             Self::Block(Grounds::Unreadable) => "cannot be judged",
+            Self::Allow(Basis::SafeMode) => "safe mode",
+            Self::Allow(Basis::Unfiltered) => "passed unfiltered",
+            Self::Allow(Basis::Exception) | Self::Block(Grounds::Exception) => "exception",
         }
     }
 }
@@ -120,6 +147,17 @@ pub struct Ruling<'p> {
     pub verdict: Verdict,
     /// The vendor and rule behind it, if anybody claims it.
     pub identity: Option<Identity<'p>>,
+    /// The exception that made it so, if one did.
+    pub exception: Option<&'p Arc<Exception>>,
+}
+
+impl Ruling<'_> {
+    /// Whether somebody decided on this very thing: the catalogue, a list or
+    /// an exception.
+    #[must_use]
+    pub const fn is_known(&self) -> bool {
+        self.identity.is_some() || self.exception.is_some()
+    }
 }
 
 /// What one site allows, compiled.
@@ -127,6 +165,11 @@ pub struct Ruling<'p> {
 pub struct Policy {
     catalogue: Arc<Catalogue>,
     unlisted: Unlisted,
+    mode: Mode,
+    /// What the operator wrote, and what of it holds: nothing before it is
+    /// known which page and which day it is.
+    exceptions: Arc<[Arc<Exception>]>,
+    live: Arc<[Arc<Exception>]>,
     revision: Arc<str>,
 }
 
@@ -143,7 +186,60 @@ impl Policy {
         hash.update([unlisted as u8]);
         let revision =
             hash.finalize().iter().take(5).map(|byte| format!("{byte:02x}")).collect::<String>();
-        Self { catalogue, unlisted, revision: Arc::from(revision) }
+        Self {
+            catalogue,
+            unlisted,
+            mode: Mode::default(),
+            exceptions: Arc::default(),
+            live: Arc::default(),
+            revision: Arc::from(revision),
+        }
+    }
+
+    /// The same policy with exceptions, which begin to hold in `on_page`. What
+    /// they say is to be among the inputs of its revision.
+    #[must_use]
+    pub fn with_exceptions(self, exceptions: impl IntoIterator<Item = Arc<Exception>>) -> Self {
+        Self { exceptions: exceptions.into_iter().collect(), ..self }
+    }
+
+    /// The same policy as it is in a mode, with what happens to third parties
+    /// that nobody claims.
+    #[must_use]
+    pub fn in_mode(&self, mode: Mode, unlisted: Unlisted) -> Self {
+        Self { mode, unlisted, ..self.clone() }
+    }
+
+    /// The policy for one page on one day: with the exceptions that are about
+    /// that page and have not expired.
+    #[must_use]
+    pub fn on_page(&self, path: &str, today: Date) -> Self {
+        if self.exceptions.is_empty() {
+            return self.clone();
+        }
+        let expired = self.exceptions.iter().filter(|each| !each.holds_on(today)).count();
+        let holds = |each: &&Arc<Exception>| each.holds_on(today) && each.is_about_page(path);
+        let live = self.exceptions.iter().filter(holds).cloned().collect();
+        let revision = match expired {
+            0 => Arc::clone(&self.revision),
+            // What expires changes verdicts, so it changes their name.
+            expired => Arc::from(format!("{}-{expired}", self.revision)),
+        };
+        Self { live, revision, ..self.clone() }
+    }
+
+    /// The exceptions, in the order they are written.
+    #[must_use]
+    pub fn exceptions(&self) -> &[Arc<Exception>] {
+        &self.exceptions
+    }
+
+    /// Whether something could be withheld from a visitor who gave `consent`.
+    #[must_use]
+    pub fn may_block(&self, consent: &Consent) -> bool {
+        consent.granted() != PurposeSet::ALL
+            || (self.unlisted == Unlisted::Block && self.mode != Mode::Safe)
+            || self.live.iter().any(|each| each.effect == Effect::Block)
     }
 
     /// Decides whether `subject` may reach, or come from, a visitor who gave
@@ -154,6 +250,7 @@ impl Policy {
     /// operators to switch it off.
     #[must_use]
     pub fn decide(&self, subject: Subject<'_>, host: &str, consent: &Consent) -> Ruling<'_> {
+        let mut only_listed = false;
         let (identity, third_party) = match subject {
             Subject::Load { kind, url } => {
                 let third_party = !is_first_party(url, host);
@@ -162,6 +259,7 @@ impl Policy {
                 } else {
                     self.catalogue.identify(Subject::OwnPath(url.path()))
                 };
+                only_listed = by_vendor.is_none();
                 (
                     by_vendor.or_else(|| self.catalogue.listed(kind, url, host, third_party)),
                     third_party,
@@ -170,14 +268,52 @@ impl Policy {
             other => (self.catalogue.identify(other), false),
         };
         let verdict = match &identity {
+            Some(identity) if only_listed => self.unless_safe(verdict_on(identity, consent)),
             Some(identity) => verdict_on(identity, consent),
             None if third_party => match self.unlisted {
                 Unlisted::Allow | Unlisted::Observe => Verdict::Allow(Basis::Unlisted),
+                Unlisted::Block if self.mode == Mode::Safe => Verdict::Allow(Basis::Unlisted),
                 Unlisted::Block => Verdict::Block(Grounds::Unlisted),
             },
             None => Verdict::Allow(Basis::FirstParty),
         };
-        Ruling { verdict, identity }
+        self.except(Ruling { verdict, identity, exception: None }, subject, host)
+    }
+
+    /// Exceptions have the last word, and among them those that withhold.
+    fn except<'p>(
+        &'p self,
+        mut ruling: Ruling<'p>,
+        subject: Subject<'_>,
+        host: &str,
+    ) -> Ruling<'p> {
+        if self.live.is_empty() {
+            return ruling;
+        }
+        let find =
+            |effect| exception::find(&self.live, effect, subject, ruling.identity.as_ref(), host);
+        let found = match (find(Effect::Block), ruling.verdict) {
+            (Some(exception), Verdict::Allow(_)) => {
+                Some((Verdict::Block(Grounds::Exception), exception))
+            }
+            (None, Verdict::Block(_)) => {
+                find(Effect::Allow).map(|exception| (Verdict::Allow(Basis::Exception), exception))
+            }
+            (Some(_), Verdict::Block(_)) | (None, Verdict::Allow(_)) => None,
+        };
+        if let Some((verdict, exception)) = found {
+            ruling.verdict = verdict;
+            ruling.exception = Some(exception);
+        }
+        ruling
+    }
+
+    /// The verdict on what only a filter list knows.
+    fn unless_safe(&self, verdict: Verdict) -> Verdict {
+        match (verdict, self.mode) {
+            (Verdict::Block(_), Mode::Safe) => Verdict::Allow(Basis::SafeMode),
+            (verdict, _) => verdict,
+        }
     }
 
     /// Decides on an inline script, which may be several vendors' at once: one
@@ -201,17 +337,43 @@ impl Policy {
                 }
             })
         };
-        for identity in
-            self.catalogue.identify_inline_all(code).chain(std::iter::once_with(by_list).flatten())
-        {
+        let known = self.catalogue.identify_inline_all(code).map(|identity| {
             let verdict = verdict_on(&identity, consent);
-            let ruling = Ruling { verdict, identity: Some(identity) };
-            if verdict.blocks() {
+            (verdict, identity)
+        });
+        let listed = std::iter::once_with(by_list).flatten().map(|identity| {
+            let verdict = self.unless_safe(verdict_on(&identity, consent));
+            (verdict, identity)
+        });
+        for (verdict, identity) in known.chain(listed) {
+            let ruling = Ruling { verdict, identity: Some(identity), exception: None };
+            let ruling = self.except(ruling, Subject::Inline(code), host);
+            if ruling.verdict.blocks() {
                 return ruling;
             }
             allowed.get_or_insert(ruling);
         }
-        allowed.unwrap_or(Ruling { verdict: Verdict::Allow(Basis::FirstParty), identity: None })
+        allowed.unwrap_or(Ruling {
+            verdict: Verdict::Allow(Basis::FirstParty),
+            identity: None,
+            exception: None,
+        })
+    }
+
+    /// Decides on the code of an event attribute, by what it loads: one that
+    /// only calls a vendor's function stays, since that function is missing, or
+    /// a stand-in, where the vendor is withheld.
+    #[must_use]
+    pub fn decide_handler(&self, code: &[u8], host: &str, consent: &Consent) -> Ruling<'_> {
+        let urls = self.catalogue.addresses_in(code);
+        let rulings = urls
+            .iter()
+            .map(|url| self.decide(Subject::Load { kind: Kind::Script, url }, host, consent));
+        rulings.into_iter().find(|ruling| ruling.verdict.blocks()).unwrap_or(Ruling {
+            verdict: Verdict::Allow(Basis::FirstParty),
+            identity: None,
+            exception: None,
+        })
     }
 
     /// Decides on something that has no rule of its own but a fixed purpose,

@@ -5,6 +5,7 @@ use http_body::{Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -58,6 +59,33 @@ impl Patience {
             self.waiting = true;
         }
         timer.as_mut().poll(cx)
+    }
+}
+
+/// A body whose beginning was read already.
+pub(super) struct Prefixed {
+    first: VecDeque<Bytes>,
+    rest: PassedBody,
+}
+
+impl Prefixed {
+    pub(super) fn new(first: Vec<Bytes>, rest: PassedBody) -> Self {
+        Self { first: first.into(), rest }
+    }
+}
+
+impl http_body::Body for Prefixed {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.first.pop_front() {
+            Some(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+            None => Pin::new(&mut self.rest).poll_frame(cx),
+        }
     }
 }
 

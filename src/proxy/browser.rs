@@ -100,12 +100,13 @@ pub(super) fn take_reports(
     observe: &Observe,
 ) {
     let (site, consent) = (Arc::clone(&exchange.site), exchange.consent.clone());
+    let policy = exchange.rules.policy.clone();
     if !is_from_our_page(request, head) {
         return;
     }
     for held in read_reports(body) {
         let subject = Subject::Load { kind: held.kind, url: &held.url };
-        let ruling = site.policy.decide(subject, &head.host, &consent);
+        let ruling = policy.decide(subject, &head.host, &consent);
         let ruling = match ruling.verdict {
             Verdict::Block(_) => ruling,
             Verdict::Allow(Basis::FirstParty) => continue,

@@ -1,11 +1,15 @@
 //! One exchange: what is known of it so far, and its record.
 
+use crate::catalogue::Kind;
 use crate::consent::Consent;
 use crate::ledger::{Entry, Spool};
-use crate::observe::Observe;
-use crate::policy::{Decisions, redact_path};
-use crate::site::Site;
+use crate::observe::{Observe, PagePassedUnfiltered};
+use crate::policy::{Basis, Decision, Decisions, Layer, Ruling, Unlisted, Verdict, redact_path};
+use crate::site::{Rules, Site};
 
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,6 +17,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// or when it is dropped, so a visitor who leaves halfway is still on record.
 pub(super) struct Exchange {
     pub(super) site: Arc<Site>,
+    pub(super) rules: Rules,
     pub(super) consent: Consent,
     pub(super) path: String,
     pub(super) decisions: Decisions,
@@ -24,6 +29,7 @@ pub(super) struct Exchange {
 impl Exchange {
     pub(super) fn new(
         site: Arc<Site>,
+        rules: Rules,
         consent: Consent,
         path: &str,
         spool: Arc<Mutex<Spool>>,
@@ -31,6 +37,7 @@ impl Exchange {
     ) -> Self {
         Self {
             site,
+            rules,
             consent,
             path: redact_path(path),
             decisions: Decisions::default(),
@@ -50,6 +57,9 @@ impl Exchange {
             return;
         }
         self.observe.count_decisions(&self.site.name, &self.decisions);
+        if self.rules.policy.unlisted() != Unlisted::Allow {
+            self.observe.tell_unlisted(&self.site.name, &self.decisions);
+        }
         let entry = Entry {
             time_ms: now_ms(),
             site: Arc::clone(&self.site.name),
@@ -57,11 +67,20 @@ impl Exchange {
             class: self.consent.granted(),
             undecided: self.consent.is_undecided(),
             signal: self.consent.source(),
-            policy_revision: Arc::clone(self.site.policy.revision()),
-            mode: self.site.mode,
+            policy_revision: Arc::clone(self.rules.policy.revision()),
+            mode: self.rules.mode,
             decisions: std::mem::take(&mut self.decisions),
         };
         self.spool.lock().unwrap_or_else(PoisonError::into_inner).append(&entry);
+    }
+
+    /// The page could not be rewritten, and passes as it is.
+    pub(super) fn passed_unfiltered(&mut self, why: &str) {
+        let event = PagePassedUnfiltered { site: &self.site.name, path: &self.path, detail: why };
+        self.observe.emit(&event);
+        let ruling =
+            Ruling { verdict: Verdict::Allow(Basis::Unfiltered), identity: None, exception: None };
+        self.decisions.push(Decision::on_name(&ruling, Layer::Html, Kind::Inline, "page"));
     }
 
     /// How many things were withheld so far.
@@ -78,6 +97,15 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         self.file();
     }
+}
+
+/// The day it is in UTC.
+pub(super) fn day_of(now_s: u64) -> Date {
+    i64::try_from(now_s)
+        .ok()
+        .and_then(|now| Timestamp::from_second(now).ok())
+        // A clock that cannot be read ends every exception.
+        .map_or(Date::MAX, |now| now.to_zoned(TimeZone::UTC).date())
 }
 
 /// Milliseconds since 1970.

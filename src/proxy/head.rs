@@ -1,5 +1,6 @@
 //! Reads a request's head: who asks, for which host, in which way.
 
+use crate::consent;
 use crate::proxy::error::Error;
 
 use http::header::HOST;
@@ -64,6 +65,15 @@ impl Head {
             Some(peer.address.ip().to_canonical())
         };
         Ok(Self { authority, host, secure: peer.tls || forwarded_https, client, from_trusted })
+    }
+
+    /// Where among a hundred this visitor stands today. Nothing is kept for
+    /// it: the same address has the same place all day, and another one
+    /// tomorrow. Who has no address is first, since those that come first are
+    /// protected.
+    pub(super) fn lot(&self, consent: &consent::Settings, now_s: u64) -> u8 {
+        let Some(client) = self.client else { return 0 };
+        consent.keys.lot(format!("{} {client}", now_s / 86_400).as_bytes())
     }
 
     /// `https` or `http`.

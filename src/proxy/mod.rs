@@ -26,20 +26,18 @@ pub use tls::TlsError;
 pub use upstream::UpstreamError;
 
 use crate::consent;
-use crate::enforce::html::PageContext;
+use crate::enforce::html::{OtherTools, PageContext};
 use crate::enforce::{
     Cleared, RequestContext, ResponseContext, clear_request, clear_response, expiring_cookies,
 };
 use crate::ledger::Spool;
 use crate::observe::{ChoiceMade, ExchangeEnded, ExchangeFailed, Observe, VisitorLimited};
-use crate::policy::{Mode, Unlisted};
-use crate::purpose::PurposeSet;
 use crate::site::{Site, Sites};
 use crate::visitor::{self, Page, Visit};
 use body::{Body, PassedBody, RequestBody};
 use browser::Browser;
 use error::Error;
-use exchange::{Exchange, now_ms};
+use exchange::{Exchange, day_of, now_ms};
 use head::{Head, Peer};
 use limiter::Limiter;
 use page::Plan;
@@ -127,16 +125,21 @@ impl Proxy {
 
         let url = page_url(&parts, &head)?;
         let destination = Destination::of(&parts);
-        let variant = Variant::of(&consent, &site.policy);
-        let shown = shown_on_page(&parts, &visit, destination, &url);
-        let enforcing = site.mode == Mode::Enforce;
+        let rules = site.rules(parts.uri.path(), day_of(now_s), || head.lot(&site.consent, now_s));
+        let variant = Variant::of(&consent, &rules.policy);
+        let enforcing = rules.mode.enforces();
+        let shown = match enforcing {
+            true => shown_on_page(&parts, &visit, destination, &url),
+            false => String::new(),
+        };
         // Then nothing on a page can be blocked.
-        let granted_all =
-            consent.granted() == PurposeSet::ALL && site.policy.unlisted() != Unlisted::Block;
+        let granted_all = !rules.policy.may_block(&consent);
+        let append_only = granted_all && !site.cmp_markup;
         let browser = (enforcing && !granted_all).then(|| Browser::of(site, &parts, destination));
         let is_worker = browser::is_worker(&parts);
         let mut exchange = Exchange::new(
             Arc::clone(site),
+            rules.clone(),
             consent.clone(),
             parts.uri.path(),
             Arc::clone(&self.spool),
@@ -157,7 +160,7 @@ impl Proxy {
         let (cleared, outcome) = clear_request(
             parts,
             &RequestContext {
-                policy: &site.policy,
+                policy: &rules.policy,
                 consent: &consent,
                 host: &head.host,
                 enforcing,
@@ -176,7 +179,7 @@ impl Proxy {
         }
 
         let is_head = cleared.get().method == Method::HEAD;
-        let response = self.fetch(cleared, body, site, visitor_upgrade).await?;
+        let response = self.fetch(cleared, body, site, enforcing, visitor_upgrade).await?;
         if is_gpc_support && !states_gpc_support(&response) {
             return Ok(self.ended(&exchange, started, gpc_support(now_s)));
         }
@@ -186,7 +189,7 @@ impl Proxy {
         let outcome = clear_response(
             &mut parts,
             &ResponseContext {
-                policy: &site.policy,
+                policy: &rules.policy,
                 consent: &consent,
                 host: &head.host,
                 url: &url,
@@ -201,13 +204,20 @@ impl Proxy {
             exchange.file();
             return Ok(self.ended(&exchange, started, Response::from_parts(parts, body::empty())));
         }
-        let untouched = enforcing && granted_all && shown.is_empty();
+        let untouched = enforcing && append_only && shown.is_empty();
         let patience = self.settings.timeouts.response_body;
         let context = Arc::new(PageContext {
-            policy: site.policy.clone(),
+            policy: rules.policy.clone(),
             consent: consent.clone(),
             host: head.host.clone(),
             choices_url: visitor::choices_url(&visit, path_and_query(&url)),
+            others: OtherTools {
+                makes_live: site.cmp_markup,
+                appended_beside: (site.beside_other_cmp
+                    && consent.is_undecided()
+                    && !shown.is_empty())
+                .then(|| visitor::link(&visit, path_and_query(&url))),
+            },
             appended: shown,
             memory_bytes: self.settings.limits.page_memory_bytes,
             enforcing,
@@ -226,7 +236,10 @@ impl Proxy {
             return Ok(self.ended(&exchange, started, response));
         }
 
-        let plan = Plan { context, append_only: granted_all, variant, browser };
+        let plan = Plan { context, append_only, variant, browser };
+        if rules.by_lot && !enforcing {
+            variant::mark_page(&mut parts.headers, &plan.variant, false);
+        }
         if untouched {
             variant::mark_page(&mut parts.headers, &plan.variant, false);
             variant::mark_variant(&mut parts.headers, &plan.variant);
@@ -277,6 +290,7 @@ impl Proxy {
         cleared: Cleared<Parts>,
         body: Incoming,
         site: &Site,
+        enforcing: bool,
         visitor_upgrade: Option<OnUpgrade>,
     ) -> Result<Response<Incoming>, Error> {
         let limits = &self.settings.limits;
@@ -286,8 +300,8 @@ impl Proxy {
         }
         let partial =
             cleared.get().method == Method::GET && cleared.get().headers.contains_key(RANGE);
-        let again = (partial && site.mode == Mode::Enforce)
-            .then(|| cleared.copy_without(&[RANGE, http::header::IF_RANGE]));
+        let again =
+            (partial && enforcing).then(|| cleared.copy_without(&[RANGE, http::header::IF_RANGE]));
         let body =
             RequestBody::new(body, limits.request_body_bytes, self.settings.timeouts.request_body);
         let mut response = self.upstream.send(cleared, body, &site.origin).await?;
@@ -341,8 +355,9 @@ impl Proxy {
             self.observe.emit(&event);
             // What was agreed to before and is not any more goes at once.
             let chosen = consent::Consent::chosen(record.granted);
+            let rules = visit.site.rules("", day_of(visit.now_s), || 0);
             let context = RequestContext {
-                policy: &visit.site.policy,
+                policy: &rules.policy,
                 consent: &chosen,
                 host: &head.host,
                 enforcing: true,
@@ -350,7 +365,7 @@ impl Proxy {
                 own_cookie: visit.cookie_name(),
             };
             let (_, outcome) = clear_request(parts, &context);
-            if visit.site.mode == Mode::Enforce {
+            if rules.mode.enforces() {
                 for field in expiring_cookies(&outcome.denied_cookies, &head.host, head.secure) {
                     answer.response.headers_mut().append(SET_COOKIE, field);
                 }
@@ -368,10 +383,13 @@ impl Proxy {
         head: &Head,
         site: &Arc<Site>,
     ) {
+        let page = browser::reported_page(parts, body, head);
+        let lot = || head.lot(&site.consent, visit.now_s);
         let mut exchange = Exchange::new(
             Arc::clone(site),
+            site.rules(&page, day_of(visit.now_s), lot),
             visit.consent.clone(),
-            &browser::reported_page(parts, body, head),
+            &page,
             Arc::clone(&self.spool),
             Arc::clone(&self.observe),
         );
@@ -415,9 +433,6 @@ fn path_and_query(url: &Url) -> &str {
 /// where a browser says that a person is looking, so that whoever fetches a
 /// page as data gets it byte for byte.
 fn shown_on_page(parts: &Parts, visit: &Visit<'_>, destination: Destination, url: &Url) -> String {
-    if visit.site.mode == Mode::Observe {
-        return String::new();
-    }
     let by_script = ["x-requested-with", "hx-request", "turbo-frame", "x-pjax"]
         .iter()
         .any(|name| parts.headers.contains_key(*name));

@@ -5,7 +5,7 @@ use crate::enforce::codec::Coding;
 use crate::enforce::html::PageContext;
 use crate::enforce::{Pipeline, PipelineError, Start};
 use crate::observe::PageCut;
-use crate::proxy::body::{self, Body, BoxError, Patience};
+use crate::proxy::body::{self, Body, BoxError, PassedBody, Patience, Prefixed};
 use crate::proxy::browser::{self, Browser};
 use crate::proxy::error::Error;
 use crate::proxy::exchange::Exchange;
@@ -126,54 +126,33 @@ pub(super) async fn rewrite(
     limits: &Limits,
     timeouts: &Timeouts,
 ) -> Result<Response<Body>, Error> {
-    let (codings, send) = codings(request, &parts)?;
-    let content_type =
-        parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let start = Start {
-        context: plan.context,
-        codings: codings.clone(),
-        send,
-        content_type,
-        inflation: limits.page_inflation,
-        append_only: plan.append_only,
-    };
-    let unfilterable = |error: &PipelineError| Error::Unfilterable(error.to_string());
-    let mut pipeline = Pipeline::new(start).map_err(|error| unfilterable(&error))?;
-    let feed = feed_bytes(&codings);
     let mut first = FirstLook::default();
-    let most = if plan.browser.is_some() { WHOLE_BYTES } else { FIRST_LOOK_BYTES };
-    if plan.browser.is_some() {
-        pipeline.wait();
-    }
-    let deadline = Instant::now() + FIRST_LOOK;
-    let ended = loop {
-        if first.taken >= most || !first.queue.is_empty() || first.out.len() >= most {
-            break false;
+    let looked = look(&parts, &mut source, request, &plan, &exchange, limits, &mut first).await;
+    let Looked { mut pipeline, ended, codings, send } = match looked {
+        Err(Error::Unfilterable(why)) if exchange.rules.pass_unfilterable => {
+            mark_page(&mut parts.headers, &plan.variant, false);
+            exchange.passed_unfiltered(&why);
+            exchange.file();
+            let rest = PassedBody::new(source, timeouts.response_body);
+            let body = Prefixed::new(first.originals, rest).boxed_unsync();
+            return Ok(Response::from_parts(parts, body));
         }
-        match timeout_at(deadline, source.frame()).await {
-            Err(_) => break false,
-            Ok(None) => {
-                first.out.extend(pipeline.finish().map_err(|error| unfilterable(&error))?);
-                break true;
-            }
-            Ok(Some(Err(error))) => {
-                return Err(Error::OriginBroken(format!("its body broke off: {error}")));
-            }
-            Ok(Some(Ok(frame))) => {
-                if let Ok(data) = frame.into_data() {
-                    first
-                        .take(data, feed, most, &mut pipeline)
-                        .map_err(|error| unfilterable(&error))?;
-                }
-            }
-        }
+        looked => looked?,
     };
+    let failure = pipeline.take_failure();
+    if let Some(why) = &failure {
+        exchange.passed_unfiltered(why);
+    }
+    let feed = feed_bytes(&codings);
     if let Some(browser) = &plan.browser {
-        let tag = guard(browser, &mut parts.headers, &mut pipeline, ended, &exchange);
+        // What was not read is no ground for a policy.
+        let known = ended && failure.is_none();
+        let tag = guard(browser, &mut parts.headers, &mut pipeline, known, &exchange);
         if ended && !pipeline.changed() && tag.is_empty() {
             // It leaves as it came.
         } else {
-            first.out = pipeline.release(&tag).map_err(|error| unfilterable(&error))?;
+            first.out =
+                pipeline.release(&tag).map_err(|error| Error::Unfilterable(error.to_string()))?;
         }
     }
     let changed = !ended || pipeline.changed();
@@ -233,6 +212,70 @@ fn guard(
     }
 }
 
+/// A page's beginning was judged.
+struct Looked {
+    pipeline: Pipeline,
+    /// Whether the beginning is all of it.
+    ended: bool,
+    codings: Vec<Coding>,
+    send: Coding,
+}
+
+/// Judges the beginning of a page.
+async fn look(
+    parts: &Parts,
+    source: &mut Incoming,
+    request: &HeaderMap,
+    plan: &Plan,
+    exchange: &Exchange,
+    limits: &Limits,
+    first: &mut FirstLook,
+) -> Result<Looked, Error> {
+    let (codings, send) = codings(request, parts)?;
+    let content_type =
+        parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let start = Start {
+        context: Arc::clone(&plan.context),
+        codings: codings.clone(),
+        send,
+        content_type,
+        inflation: limits.page_inflation,
+        append_only: plan.append_only,
+        pass_unfilterable: exchange.rules.pass_unfilterable,
+    };
+    let unfilterable = |error: &PipelineError| Error::Unfilterable(error.to_string());
+    let mut pipeline = Pipeline::new(start).map_err(|error| unfilterable(&error))?;
+    let feed = feed_bytes(&codings);
+    let most = if plan.browser.is_some() { WHOLE_BYTES } else { FIRST_LOOK_BYTES };
+    if plan.browser.is_some() {
+        pipeline.wait();
+    }
+    let deadline = Instant::now() + FIRST_LOOK;
+    let ended = loop {
+        if first.taken >= most || !first.queue.is_empty() || first.out.len() >= most {
+            break false;
+        }
+        match timeout_at(deadline, source.frame()).await {
+            Err(_) => break false,
+            Ok(None) => {
+                first.out.extend(pipeline.finish().map_err(|error| unfilterable(&error))?);
+                break true;
+            }
+            Ok(Some(Err(error))) => {
+                return Err(Error::OriginBroken(format!("its body broke off: {error}")));
+            }
+            Ok(Some(Ok(frame))) => {
+                if let Ok(data) = frame.into_data() {
+                    first
+                        .take(data, feed, most, &mut pipeline)
+                        .map_err(|error| unfilterable(&error))?;
+                }
+            }
+        }
+    };
+    Ok(Looked { pipeline, ended, codings, send })
+}
+
 /// Judges a page without changing a byte of it.
 pub(super) fn watch(
     parts: Parts,
@@ -258,6 +301,7 @@ pub(super) fn watch(
             content_type,
             inflation: limits.page_inflation,
             append_only: false,
+            pass_unfilterable: false,
         })
         .ok()
     });
@@ -394,7 +438,12 @@ impl http_body::Body for RewrittenBody {
                 let piece = this.queue.split_to(this.feed.min(this.queue.len()));
                 this.dirty = true;
                 match this.pipeline.write(&piece) {
-                    Ok(out) => this.out.extend(out),
+                    Ok(out) => {
+                        this.out.extend(out);
+                        if let Some(why) = this.pipeline.take_failure() {
+                            this.exchange.passed_unfiltered(&why);
+                        }
+                    }
                     Err(error) => return this.cut(&error.to_string()),
                 }
                 continue;
@@ -412,6 +461,9 @@ impl http_body::Body for RewrittenBody {
                 Poll::Ready(None) => match this.pipeline.finish() {
                     Ok(out) => {
                         this.out.extend(out);
+                        if let Some(why) = this.pipeline.take_failure() {
+                            this.exchange.passed_unfiltered(&why);
+                        }
                         this.exchange
                             .decisions
                             .extend(this.pipeline.take_decisions().iter().cloned());

@@ -138,6 +138,10 @@ pub(super) fn site() -> Site {
         },
         policy: Policy::new(Arc::clone(&catalogue), Unlisted::Observe, &[]),
         mode: Mode::Enforce,
+        cmp_markup: false,
+        beside_other_cmp: true,
+        routes: Vec::new(),
+        pass_unfilterable: Vec::new(),
         consent: consent::Settings {
             keys: Keys::from_secret([1; 32]),
             lifetime_s: 1000,

@@ -73,3 +73,34 @@ fn every_key_is_explained_in_the_sample() {
         }
     }
 }
+
+/// The sample with everything in use that is commented out in it.
+fn sample_in_full() -> String {
+    let uncomment = |line: &str| match line.strip_prefix('#') {
+        Some(rest) if rest.starts_with(|first: char| first != ' ') => rest.to_owned(),
+        _ => line.to_owned(),
+    };
+    SAMPLE.lines().map(uncomment).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn what_is_commented_out_in_the_sample_is_whole_and_loads() {
+    let text = sample_in_full();
+    let table: Table = text.parse().unwrap();
+    let shown = |name: &str| match name {
+        "route" => table["site"][0]["route"][0].as_table().unwrap().clone(),
+        name => table[name][0].as_table().unwrap().clone(),
+    };
+    for (name, keys) in &config::list_defaults() {
+        let keys: Vec<_> = keys.as_table().unwrap().keys().collect();
+        assert_eq!(keys, shown(name).keys().collect::<Vec<_>>(), "{name}");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("consentry.toml");
+    std::fs::write(&file, text).unwrap();
+    let compiled =
+        config::load(Some(&file), std::iter::empty(), &Overrides::default(), KeyMode::CheckOnly);
+    let compiled = compiled.unwrap_or_else(|mistakes| panic!("{}", mistakes[0]));
+    let site = compiled.sites.find("shop.example").unwrap();
+    assert_eq!((site.routes.len(), site.policy.exceptions().len()), (1, 1));
+}

@@ -67,6 +67,7 @@ pub(crate) fn context(url: &Url, consent: Consent, enforcing: bool) -> Arc<PageC
         choices_url: "/.consentry/choices".to_owned(),
         appended: String::new(),
         memory_bytes: 8 * 1024 * 1024,
+        others: consentry::enforce::html::OtherTools::default(),
     })
 }
 

@@ -356,6 +356,7 @@ mod tests {
             choices_url: String::new(),
             appended: String::new(),
             memory_bytes: 1 << 20,
+            others: crate::enforce::html::OtherTools::default(),
         }
     }
 

@@ -48,7 +48,10 @@ pub(super) fn loads(tag: &str, attribute: &str, rel: &str) -> Option<(Kind, Shap
         ("meta", "content") => Some((Kind::Refresh, Refresh)),
         ("amp-pixel" | "amp-img", "src") => Some((Kind::Image, One)),
         ("amp-iframe", "src") => Some((Kind::Frame, One)),
-        _ if attribute.starts_with("data-") => parked(tag, attribute),
+        // iubenda parks addresses without the prefix.
+        _ if attribute.starts_with("data-") || attribute == "suppressedsrc" => {
+            parked(tag, attribute)
+        }
         _ => None,
     }
 }
@@ -96,7 +99,7 @@ fn parked(tag: &str, attribute: &str) -> Option<(Kind, Shape)> {
         "link" => Kind::Style,
         _ => return None,
     };
-    let name = attribute.strip_prefix("data-")?;
+    let name = attribute.strip_prefix("data-").unwrap_or(attribute);
     if name.ends_with("srcset") {
         return Some((Kind::Image, Shape::Set));
     }

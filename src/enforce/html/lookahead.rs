@@ -212,8 +212,9 @@ impl Lookahead {
 
     /// Takes more input and gives back what can be judged now.
     pub(super) fn push(&mut self, input: &[u8]) -> Result<Passed, RewriteError> {
-        self.scout(input)?;
+        // First, so that nothing is lost when the scout fails.
         self.pending.extend_from_slice(input);
+        self.scout(input)?;
         self.total += input.len();
         let mut seen = lock(&self.seen);
         let passed = self.total - self.pending.len();
@@ -233,6 +234,11 @@ impl Lookahead {
         let bytes = self.pending.split_to(until - passed).freeze();
         seen.forget();
         Ok(seen.pass(bytes, until))
+    }
+
+    /// What is held back, judged or not.
+    pub(super) fn take_pending(&mut self) -> BytesMut {
+        std::mem::take(&mut self.pending)
     }
 
     /// Everything that is still held back: the input has ended.

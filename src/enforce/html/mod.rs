@@ -11,6 +11,8 @@ mod elements;
 mod held;
 mod lookahead;
 mod page;
+mod markup;
+mod events;
 
 pub(crate) use address::refresh_address;
 pub(crate) use elements::link;
@@ -51,6 +53,18 @@ pub struct PageContext {
     pub appended: String,
     /// Memory for one page, in bytes.
     pub memory_bytes: usize,
+    /// What consent tools of others mean on it.
+    pub others: OtherTools,
+}
+
+/// What somebody else's consent tool means on a page.
+#[derive(Clone, Debug, Default)]
+pub struct OtherTools {
+    /// Whether markup that such a tool would make live is made live here, where
+    /// the visitor agreed.
+    pub makes_live: bool,
+    /// What to add at the end of the page instead, where such a tool is on it.
+    pub appended_beside: Option<String>,
 }
 
 /// Why a page could not be rewritten. It is not passed on then.
@@ -159,6 +173,20 @@ impl Rewriter {
         Ok(std::mem::take(&mut *lock(&self.output)))
     }
 
+    /// After a failure: everything that was taken in and not given back, as it
+    /// came where it could not be rewritten.
+    #[must_use]
+    pub fn take_unread(&mut self) -> Vec<u8> {
+        lock(&self.page).give_up();
+        if let Some(inner) = self.inner.take() {
+            // It may hold the beginning of a tag.
+            let _ = inner.end();
+        }
+        let mut unread = std::mem::take(&mut *lock(&self.output));
+        unread.extend(self.lookahead.take_pending());
+        unread
+    }
+
     /// Whether anything was changed so far.
     #[must_use]
     pub fn changed(&self) -> bool {
@@ -200,7 +228,9 @@ fn parser_settings(memory: usize) -> Settings<'static, 'static> {
         .with_memory_settings(
             MemorySettings::new()
                 .with_preallocated_parsing_buffer_size(1024)
-                .with_max_allowed_memory_usage(memory),
+                .with_max_allowed_memory_usage(memory)
+                // See `take_unread`; without it, what is buffered would be lost.
+                .with_graceful_bail_out_on_memory_limit_exceeded(true),
         )
         .with_strict(false);
     match AsciiCompatibleEncoding::new(WINDOWS_1252) {
@@ -216,6 +246,16 @@ fn settings(page: &Arc<Mutex<Page>>, memory: usize) -> Settings<'static, 'static
         let handlers = ElementContentHandlers::default().element(
             move |element: &mut lol_html::send::Element<'_, '_>| {
                 lock(&page).element(element);
+                Ok(())
+            },
+        );
+        settings = settings.append_element_content_handler((Cow::Borrowed(selector), handlers));
+    }
+    if let Some(selector) = events::EVENTS.as_ref() {
+        let page = Arc::clone(page);
+        let handlers = ElementContentHandlers::default().element(
+            move |element: &mut lol_html::send::Element<'_, '_>| {
+                lock(&page).events(element);
                 Ok(())
             },
         );

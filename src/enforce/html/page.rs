@@ -30,8 +30,8 @@ const EMPTY_MODULE: &str = "data:text/javascript,export%20default%20undefined";
 /// One page, or one document inside it.
 #[derive(Debug)]
 pub(super) struct Page {
-    context: Arc<PageContext>,
-    encoding: &'static Encoding,
+    pub(super) context: Arc<PageContext>,
+    pub(super) encoding: &'static Encoding,
     base: Url,
     has_base: bool,
     depth: u8,
@@ -47,6 +47,9 @@ pub(super) struct Page {
     mended: HashMap<usize, Range<usize>>,
     /// The last element whose attributes were changed.
     touched: Option<usize>,
+    given_up: bool,
+    /// Whether the script of somebody else's consent tool was seen.
+    pub(super) beside_consent_tool: bool,
     pub(super) changed: bool,
     pub(super) decisions: Decisions,
     /// What the browser may load of it.
@@ -69,6 +72,8 @@ impl Page {
             contents: HashMap::new(),
             mended: HashMap::new(),
             touched: None,
+            given_up: false,
+            beside_consent_tool: false,
             changed: false,
             decisions: Decisions::default(),
             reach: Reach::default(),
@@ -103,11 +108,22 @@ impl Page {
 
     /// What to add at the end, once.
     pub(super) fn take_appended(&mut self) -> Option<String> {
-        if self.depth > 0 || self.context.appended.is_empty() {
+        let others = &self.context.others;
+        let appended = match &others.appended_beside {
+            // Two questions about the same thing are one too many.
+            Some(beside) if self.beside_consent_tool => beside,
+            Some(_) | None => &self.context.appended,
+        };
+        if self.depth > 0 || self.given_up || appended.is_empty() {
             return None;
         }
         self.changed = true;
-        Some(self.context.appended.clone())
+        Some(appended.clone())
+    }
+
+    /// The rest of the page passes as it is.
+    pub(super) fn give_up(&mut self) {
+        self.given_up = true;
     }
 
     pub(super) fn element(&mut self, element: &mut Element<'_, '_>) {
@@ -191,7 +207,8 @@ impl Page {
 
     fn script(&mut self, element: &mut Element<'_, '_>) {
         let kind = element.get_attribute("type").map(|raw| attribute_text(&raw, self.encoding));
-        let kind = script_type(kind.as_deref());
+        let parked = self.parked(element, "script", kind.as_deref());
+        let kind = if parked { ScriptType::Code } else { script_type(kind.as_deref()) };
         let mut found = self.judge_attributes(element, "script");
         let external = ["src", "href", "xlink:href"].iter().any(|name| element.has_attribute(name));
         if found.offending.is_empty() && !external {
@@ -201,6 +218,9 @@ impl Page {
                 ScriptType::ImportMap => return self.import_map(element),
                 ScriptType::Data => {}
             }
+        }
+        if found.offending.is_empty() && parked {
+            self.make_live(element);
         }
         if found.offending.is_empty() || !self.context.enforcing {
             self.reach.runs |= kind == ScriptType::Code;
@@ -223,6 +243,7 @@ impl Page {
             Some(code) => context.policy.decide_inline(&code, &context.host, &context.consent),
             None => UNREADABLE,
         };
+        self.notice_consent_tool(&ruling);
         if ruling.identity.is_some() || ruling.verdict.blocks() {
             self.decisions.push(Decision::on_inline(&ruling));
         }
@@ -281,7 +302,9 @@ impl Page {
     }
 
     fn meta(&mut self, element: &mut Element<'_, '_>) {
-        let Some(equivalent) = element.get_attribute("http-equiv") else { return };
+        let Some(equivalent) = element.get_attribute("http-equiv") else {
+            return self.referrer_meta(element);
+        };
         match equivalent.trim().to_ascii_lowercase().as_str() {
             "refresh" => self.loading_element(element, "meta"),
             name @ ("accept-ch" | "delegate-ch") => {
@@ -311,7 +334,11 @@ impl Page {
     }
 
     fn loading_element(&mut self, element: &mut Element<'_, '_>, tag: &str) {
+        let parked = self.parked(element, tag, None);
         let found = self.judge_attributes(element, tag);
+        if found.offending.is_empty() && parked {
+            self.make_live(element);
+        }
         if found.offending.is_empty() || !self.context.enforcing {
             return;
         }
@@ -329,6 +356,17 @@ impl Page {
             }
         }
         self.mark_held(element, &found);
+    }
+
+    /// Takes attributes off that may not stay.
+    pub(super) fn hold_attributes(&mut self, element: &mut Element<'_, '_>, found: &Found) {
+        if found.offending.is_empty() || !self.context.enforcing {
+            return;
+        }
+        for name in &found.offending {
+            element.remove_attribute(name);
+        }
+        self.mark_held(element, found);
     }
 
     /// What stands between an element's tags, or `None` when it is too long to
@@ -360,7 +398,7 @@ impl Page {
     }
 
     /// Sets an attribute; the names used here are valid, so it cannot fail.
-    fn set(&mut self, element: &mut Element<'_, '_>, name: &str, value: &str) {
+    pub(super) fn set(&mut self, element: &mut Element<'_, '_>, name: &str, value: &str) {
         self.changed |= element.set_attribute(name, value).is_ok();
         self.touched = Some(element.source_location().bytes().start);
     }

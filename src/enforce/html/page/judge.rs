@@ -22,7 +22,7 @@ const MAX_DEPTH: u8 = 4;
 
 /// The ruling on what cannot be judged.
 pub(super) const UNREADABLE: Ruling<'static> =
-    Ruling { verdict: Verdict::Block(Grounds::Unreadable), identity: None };
+    Ruling { verdict: Verdict::Block(Grounds::Unreadable), identity: None, exception: None };
 
 /// What takes the place of a document inside this one.
 #[derive(Default)]
@@ -128,6 +128,9 @@ impl Page {
             &context.host,
             &context.consent,
         );
+        if kind == Kind::Script {
+            self.notice_consent_tool(&ruling);
+        }
         if ruling.verdict != Verdict::Allow(Basis::FirstParty) {
             self.decisions.push(Decision::on_url(&ruling, Layer::Html, kind, &url));
         }

@@ -51,7 +51,7 @@ async fn j4_a_page_that_cannot_be_read_is_refused_unless_its_path_says_otherwise
 /// A page whose middle is one tag that is too long for anybody, after enough
 /// to begin with.
 fn poisoned() -> (String, String) {
-    let start = format!("{TRACKER}{}", "<p>some words</p>\n".repeat(4000));
+    let start = format!("{TRACKER}{}", "<p>some words</p>\n".repeat(150_000));
     let rest = format!("<b title='{}'>poison</b>{TRACKER}<p>end</p>", "x".repeat(300_000));
     (start, rest)
 }

@@ -444,7 +444,7 @@ mod tests {
     #[test]
     fn a_host_that_is_named_for_a_denied_path_alone_is_not_allowed() {
         let html = "<script>x='https://cdn.example/acme/p.gif'</script>";
-        let policy = self::policy(Unlisted::Observe, &[], html);
+        let policy = policy(Unlisted::Observe, &[], html);
         assert!(!policy.directives.contains("cdn.example"), "{}", policy.directives);
     }
 

@@ -152,11 +152,16 @@ impl Catalogue {
         })
     }
 
-    /// The addresses that inline code would load, for asking the filter lists;
-    /// nothing when there are none to ask.
+    /// Whether there are filter lists to ask.
+    #[must_use]
+    pub fn has_lists(&self) -> bool {
+        self.lists.is_some()
+    }
+
+    /// The addresses that inline code would load.
     #[must_use]
     pub fn loaded_by_code(&self, code: &[u8]) -> Vec<Url> {
-        if self.lists.is_some() { self.inline.addresses(code) } else { Vec::new() }
+        self.inline.addresses(code)
     }
 
     /// The vendor behind `subject`, if anybody in the catalogue claims it.

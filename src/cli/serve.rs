@@ -6,7 +6,7 @@ use crate::dashboard::{Admin, AdminServer};
 use crate::ledger::{self, Ledger};
 use crate::observe::{ConfigReloaded, Observe};
 use crate::policy::Mode;
-use crate::proxy::{Server, Setup, StartError};
+use crate::proxy::{Server, Setup, StartError, look_up_aliases};
 use crate::site::Sites;
 
 use arc_swap::ArcSwap;
@@ -106,6 +106,8 @@ pub struct Running {
     /// Events.
     pub observe: Arc<Observe>,
     sites: Arc<ArcSwap<Sites>>,
+    /// Which name server is asked about aliases.
+    name_server: Option<SocketAddr>,
     draining: Arc<AtomicBool>,
 }
 
@@ -144,6 +146,7 @@ impl Running {
             ledger: Arc::clone(&ledger),
             observe: Arc::clone(&observe),
         };
+        let name_server = setup.settings.name_server;
         let draining = Arc::new(AtomicBool::new(false));
         let admin = Admin {
             observe: Arc::clone(&observe),
@@ -161,11 +164,27 @@ impl Running {
             };
             Failure::new(code, error)
         })?;
-        Ok(Self { server, admin, ledger, observe, sites, draining })
+        if let Some(aliases) = sites.load().aliases() {
+            look_up_aliases(aliases, name_server);
+        }
+        Ok(Self { server, admin, ledger, observe, sites, name_server, draining })
     }
 
-    /// Serves other sites from the next exchange on.
+    /// The sites that are served now.
+    #[must_use]
+    pub fn sites(&self) -> Arc<Sites> {
+        self.sites.load_full()
+    }
+
+    /// Serves other sites from the next exchange on. What is known of own
+    /// names stays known.
     pub fn replace_sites(&self, sites: Sites) {
+        if let Some(aliases) = sites.aliases() {
+            if let Some(known) = self.sites.load().aliases() {
+                aliases.adopt(known);
+            }
+            look_up_aliases(aliases, self.name_server);
+        }
         self.sites.store(Arc::new(sites));
     }
 

@@ -14,7 +14,7 @@ mod lists;
 mod sites;
 
 pub use file::{
-    Admin, Catalogue as CatalogueFiles, Consent, File, Ledger, Limits, Listener, Lists, Log,
+    Admin, Catalogue as CatalogueFiles, Consent, Dns, File, Ledger, Limits, Listener, Lists, Log,
     LogFormat, LogLevel, Origin, Site as WrittenSite, Timeouts, defaults,
 };
 pub use outside::{Overrides, environment};
@@ -22,6 +22,7 @@ pub use outside::{Overrides, environment};
 use crate::catalogue::{self, Catalogue, SourceFile};
 use crate::enforce::browser::GuardFile;
 use crate::mistake::Mistake;
+use crate::policy::Aliases;
 use crate::proxy;
 use crate::site::Sites;
 use findings::Findings;
@@ -121,12 +122,15 @@ fn compile(
     };
     let lists = listed.iter().map(|list| PathBuf::from(&list.name)).collect();
     let sources = sources.into_iter().chain(listed).collect::<Vec<_>>();
+    let expected = sites::expected_aliases(&file.site, &mut findings);
+    let aliases = file.dns.aliases.then(|| Arc::new(Aliases::expecting(expected)));
     let sites = sites::compile(
         &file.site,
         &sites::Shared {
             catalogue: &catalogue,
             sources: &sources,
             consent,
+            aliases,
             guard: Arc::new(GuardFile::of(&catalogue)),
         },
         &mut findings,

@@ -5,7 +5,7 @@ use crate::config::file;
 use crate::config::findings::Findings;
 use crate::consent;
 use crate::enforce::browser::GuardFile;
-use crate::policy::Policy;
+use crate::policy::{Aliases, Policy};
 use crate::site::{Notice, Origin, Site, Sites};
 
 use http::uri::{Authority, Scheme};
@@ -21,6 +21,8 @@ pub(super) struct Shared<'s> {
     pub(super) sources: &'s [SourceFile],
     pub(super) consent: consent::Settings,
     pub(super) guard: Arc<GuardFile>,
+    /// What is known of own names, if they are looked up.
+    pub(super) aliases: Option<Arc<Aliases>>,
 }
 
 pub(super) fn compile(
@@ -90,12 +92,12 @@ fn site(
     let name = name(written, hosts.as_deref(), findings);
     let own_prefix = own_prefix(&written.own_prefix, findings);
     policy_url(&written.policy_url, findings);
-    let inputs: Vec<&str> = shared.sources.iter().map(|source| source.text.as_str()).collect();
+    let policy = policy(written, shared);
     Some(Site {
         name,
         hosts: hosts?,
         origin: origin?,
-        policy: Policy::new(Arc::clone(shared.catalogue), written.unlisted, &inputs),
+        policy,
         mode: written.mode,
         consent: shared.consent.clone(),
         notice: Notice {
@@ -108,6 +110,30 @@ fn site(
         guard: Arc::clone(&shared.guard),
         memory: Arc::default(),
     })
+}
+
+fn policy(written: &file::Site, shared: &Shared<'_>) -> Policy {
+    let inputs: Vec<&str> = shared.sources.iter().map(|source| source.text.as_str()).collect();
+    let policy = Policy::new(Arc::clone(shared.catalogue), written.unlisted, &inputs);
+    match &shared.aliases {
+        Some(aliases) => policy.with_aliases(Arc::clone(aliases)),
+        None => policy,
+    }
+}
+
+/// The names that all sites expect to be aliases.
+pub(super) fn expected_aliases(
+    written: &[Spanned<file::Site>],
+    findings: &mut Findings<'_>,
+) -> Vec<String> {
+    let mut names = Vec::new();
+    for name in written.iter().flat_map(|site| &site.get_ref().aliases) {
+        match read_host(name.get_ref()) {
+            Ok(host) => names.push(host),
+            Err((message, advice)) => findings.wrong_with_advice(name, message, advice),
+        }
+    }
+    names
 }
 
 /// Says what to write, for somebody who has written nothing yet and for

@@ -3,9 +3,11 @@
 //! Proxy, `explain`, `log` and everything later ask here; no other room has
 //! an opinion of its own. Deciding does no I/O and reads no clock.
 
+mod aliases;
 mod decision;
 mod redact;
 
+pub use aliases::Aliases;
 pub use decision::{Decision, Decisions, Layer, MAX_DECISIONS};
 pub use redact::{redact_name, redact_path};
 
@@ -14,6 +16,7 @@ use crate::consent::Consent;
 use crate::purpose::Purpose;
 
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::sync::Arc;
 use url::Url;
 
@@ -128,6 +131,7 @@ pub struct Policy {
     catalogue: Arc<Catalogue>,
     unlisted: Unlisted,
     revision: Arc<str>,
+    aliases: Option<Arc<Aliases>>,
 }
 
 impl Policy {
@@ -143,7 +147,14 @@ impl Policy {
         hash.update([unlisted as u8]);
         let revision =
             hash.finalize().iter().take(5).map(|byte| format!("{byte:02x}")).collect::<String>();
-        Self { catalogue, unlisted, revision: Arc::from(revision) }
+        Self { catalogue, unlisted, revision: Arc::from(revision), aliases: None }
+    }
+
+    /// The same policy, knowing what names of the own domain stand for.
+    #[must_use]
+    pub fn with_aliases(mut self, aliases: Arc<Aliases>) -> Self {
+        self.aliases = Some(aliases);
+        self
     }
 
     /// Decides whether `subject` may reach, or come from, a visitor who gave
@@ -160,7 +171,9 @@ impl Policy {
                 let by_vendor = if third_party {
                     self.catalogue.identify(subject)
                 } else {
-                    self.catalogue.identify(Subject::OwnPath(url.path()))
+                    self.catalogue
+                        .identify(Subject::OwnPath(url.path()))
+                        .or_else(|| self.behind_alias(kind, url, host))
                 };
                 (
                     by_vendor.or_else(|| self.catalogue.listed(kind, url, host, third_party)),
@@ -186,7 +199,10 @@ impl Policy {
     pub fn decide_inline(&self, code: &[u8], host: &str, consent: &Consent) -> Ruling<'_> {
         let mut allowed = None;
         let by_list = || {
-            let loaded = self.catalogue.loaded_by_code(code);
+            let loaded = match self.catalogue.has_lists() {
+                true => self.catalogue.loaded_by_code(code),
+                false => Vec::new(),
+            };
             loaded.into_iter().filter_map(|url| {
                 let third_party = !is_first_party(&url, host);
                 let claimed = third_party
@@ -201,8 +217,12 @@ impl Policy {
                 }
             })
         };
-        for identity in
-            self.catalogue.identify_inline_all(code).chain(std::iter::once_with(by_list).flatten())
+        let by_alias = || self.behind_aliases_in(code, host);
+        for identity in self
+            .catalogue
+            .identify_inline_all(code)
+            .chain(std::iter::once_with(by_list).flatten())
+            .chain(std::iter::once_with(by_alias).flatten())
         {
             let verdict = verdict_on(&identity, consent);
             let ruling = Ruling { verdict, identity: Some(identity) };
@@ -236,13 +256,59 @@ impl Policy {
             .collect()
     }
 
+    /// The vendor that a name of the own domain stands for. The page's own
+    /// host is no disguise, wherever it is served from.
+    fn behind_alias(&self, kind: Kind, url: &Url, host: &str) -> Option<Identity<'_>> {
+        let aliases = self.aliases.as_ref()?;
+        let name = url.host_str().map(|name| name.strip_suffix('.').unwrap_or(name))?;
+        if name == host || !matches!(url.scheme(), "http" | "https" | "ws" | "wss") {
+            return None;
+        }
+        aliases.behind(name).iter().find_map(|real| {
+            let mut url = url.clone();
+            url.set_host(Some(real)).ok()?;
+            if is_first_party(&url, host) {
+                return None;
+            }
+            let identity = self
+                .catalogue
+                .identify(Subject::Load { kind, url: &url })
+                .or_else(|| self.catalogue.listed(kind, &url, host, true))?;
+            let rule = Cow::Owned(format!("{} ({name} is {real})", identity.rule));
+            Some(Identity { rule, ..identity })
+        })
+    }
+
+    /// The vendors behind names of the own domain that inline code loads from.
+    fn behind_aliases_in(&self, code: &[u8], host: &str) -> Vec<Identity<'_>> {
+        let names_own = || {
+            registrable(host).is_some_and(|own| {
+                memchr::memmem::find_iter(code, own)
+                    .any(|at| at.checked_sub(1).and_then(|at| code.get(at)) == Some(&b'.'))
+            })
+        };
+        if self.aliases.is_none() || !names_own() {
+            return Vec::new();
+        }
+        let loaded = self.catalogue.loaded_by_code(code);
+        let own = loaded.iter().filter(|url| is_first_party(url, host));
+        own.filter_map(|url| self.behind_alias(Kind::Script, url, host)).collect()
+    }
+
+    /// What is known of the names of the own domain, if anybody looks them up.
+    #[must_use]
+    pub fn aliases(&self) -> Option<&Arc<Aliases>> {
+        self.aliases.as_ref()
+    }
+
     /// The catalogue behind the policy.
     #[must_use]
     pub fn catalogue(&self) -> &Catalogue {
         &self.catalogue
     }
 
-    /// A short name that changes whenever a verdict could.
+    /// A short name that changes whenever a verdict could, except for what is
+    /// learnt of names meanwhile: [`Aliases::mark`] tells that.
     #[must_use]
     pub fn revision(&self) -> &Arc<str> {
         &self.revision

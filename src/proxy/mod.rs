@@ -5,6 +5,7 @@
 //! it learns goes out as ledger entries; it waits for two sockets and for
 //! nothing of ours.
 
+mod aliases;
 mod body;
 mod browser;
 mod error;
@@ -20,6 +21,7 @@ mod upgrade;
 mod upstream;
 mod variant;
 
+pub use aliases::look_up_aliases;
 pub use listener::{Server, Setup, StartError};
 pub use settings::{Limits, Settings, Timeouts, TlsFiles};
 pub use tls::TlsError;

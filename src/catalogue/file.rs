@@ -3,6 +3,7 @@
 use crate::catalogue::hosts::{HostPattern, Hosts};
 use crate::catalogue::inline::{Signatures, normalise};
 use crate::catalogue::names::Names;
+use crate::catalogue::own_paths::OwnPaths;
 use crate::catalogue::{Catalogue, Kind, KindSet, Place, Rule, RuleIndex, Vendor};
 use crate::mistake::{Mistake, closest, parse};
 use crate::purpose::{Purpose, PurposeSet};
@@ -137,7 +138,7 @@ struct Compiler {
     vendors: Vec<Arc<Vendor>>,
     rules: Vec<Rule>,
     hosts: Hosts,
-    own_paths: Names,
+    own_paths: OwnPaths,
     signatures: Vec<(String, RuleIndex)>,
     cookies: Names,
     request_headers: HashMap<String, RuleIndex>,
@@ -213,12 +214,10 @@ impl Compiler {
             self.cookies.insert(cookie.get_ref(), necessary, rule);
         }
         for path in &written.own_paths {
-            if !path.get_ref().starts_with('/') || !is_pattern(path.get_ref()) {
-                mistakes.push(at(file, path, "a path begins with `/` and may end with `*`"));
-                continue;
-            }
             let rule = self.rule(vendor, &mut lines, path);
-            self.own_paths.insert(path.get_ref(), necessary, rule);
+            if let Err(why) = self.own_paths.insert(path.get_ref(), necessary, rule) {
+                mistakes.push(at(file, path, why));
+            }
         }
         for (list, headers) in
             [(&written.request_headers, true), (&written.response_headers, false)]

@@ -10,6 +10,7 @@ mod hosts;
 mod inline;
 mod lists;
 mod names;
+mod own_paths;
 mod subject;
 
 pub use file::{EMBEDDED, SourceFile};
@@ -22,6 +23,7 @@ use crate::purpose::{Purpose, PurposeSet};
 use hosts::Hosts;
 use inline::Signatures;
 use names::Names;
+use own_paths::OwnPaths;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -95,7 +97,7 @@ pub struct Catalogue {
     vendors: Vec<Arc<Vendor>>,
     rules: Vec<Rule>,
     hosts: Hosts,
-    own_paths: Names,
+    own_paths: OwnPaths,
     inline: Signatures,
     cookies: Names,
     request_headers: HashMap<String, RuleIndex>,
@@ -176,7 +178,7 @@ impl Catalogue {
                 let host = host.strip_suffix('.').unwrap_or(host);
                 self.hosts.find(host, url.path(), kind)?
             }
-            Subject::OwnPath(path) => self.own_paths.find(path)?,
+            Subject::OwnPath(target) => self.own_paths.find(target)?,
             Subject::Inline(code) => self.inline.find(code, &self.hosts)?,
             Subject::Cookie(name) => self.cookies.find(name)?,
             Subject::RequestHeader(name) => *self.request_headers.get(name)?,

@@ -18,7 +18,7 @@ use crate::purpose::Purpose;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::sync::Arc;
-use url::Url;
+use url::{Position, Url};
 
 /// What happens to third parties that nobody in the catalogue claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -172,7 +172,9 @@ impl Policy {
                     self.catalogue.identify(subject)
                 } else {
                     self.catalogue
-                        .identify(Subject::OwnPath(url.path()))
+                        .identify(Subject::OwnPath(
+                            &url[Position::BeforePath..Position::AfterQuery],
+                        ))
                         .or_else(|| self.behind_alias(kind, url, host))
                 };
                 (

@@ -20,6 +20,7 @@ mod tls;
 mod upgrade;
 mod upstream;
 mod variant;
+mod withheld;
 
 pub use aliases::look_up_aliases;
 pub use listener::{Server, Setup, StartError};
@@ -174,7 +175,8 @@ impl Proxy {
         }
         if outcome.withheld {
             exchange.file();
-            return Ok(self.ended(&exchange, started, withheld_answer()));
+            let answer = withheld::answer(&asked, cleared.get());
+            return Ok(self.ended(&exchange, started, answer));
         }
 
         let is_head = cleared.get().method == Method::HEAD;
@@ -438,16 +440,6 @@ fn shown_on_page(parts: &Parts, visit: &Visit<'_>, destination: Destination, url
             String::new()
         }
     }
-}
-
-/// What a browser gets in place of a withheld tracking endpoint.
-fn withheld_answer() -> Response<Body> {
-    let mut response = Response::new(body::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    response
-        .headers_mut()
-        .insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }
 
 /// Whether the origin makes a statement of its own about Global Privacy

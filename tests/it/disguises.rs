@@ -160,3 +160,111 @@ async fn b13_a_reload_forgets_no_alias() {
     proxy.running().replace_sites(compiled.sites);
     assert!(is_clean(&visitor.opens("/").await));
 }
+
+/// Requests that vendors' scripts make of the site's own host.
+const DISGUISED: [(&str, &str, &str); 26] = [
+    ("script", "/gtm.js?id=GTM-ABC123", "Google Tag Manager"),
+    ("script", "/metrics/gtm.js?id=GTM-ABC123", "Google Tag Manager"),
+    ("script", "/a7f/?l=dataLayer&id=GTM-ABC123", "Google Tag Manager"),
+    ("script", "/gtg/js?id=G-ABCDE12345", "Google Analytics"),
+    ("script", "/shop/gtag/js?id=G-ABCDE12345", "Google Analytics"),
+    ("script", "/gtg/?id=GT-ABCDE12", "Google tag gateway"),
+    ("script", "/gtg/?id=AW-123456789", "Google Ads"),
+    ("empty", "/gtg/g/collect?v=2&tid=G-ABCDE12345&en=page_view", "Google Analytics"),
+    ("empty", "/x9?v=2&en=page_view&tid=G-ABCDE12345", "Google Analytics"),
+    ("empty", "/gtg/ccm/collect?en=page_view", "Google Ads"),
+    ("empty", "/_/set_cookie?val=x", "Google tag gateway"),
+    ("image", "/b/ss/shop/1/JS-2.22/s1?AQB=1", "Adobe Analytics"),
+    ("image", "/m/s?AQB=1&ndh=1&pf=1", "Adobe Analytics"),
+    ("empty", "/ee/v1/interact?configId=a&requestId=b", "Adobe Experience Platform"),
+    ("empty", "/edge?configId=a&requestId=b", "Adobe Experience Platform"),
+    ("image", "/stat/matomo.php?idsite=1&rec=1", "Matomo"),
+    ("empty", "/hello?action_name=x&idsite=1&rec=1", "Matomo"),
+    ("empty", "/.well-known/shopify/monorail/v1/produce", "Shopify Analytics"),
+    ("script", "/cdn/wpm/b1a2.js", "Shopify Analytics"),
+    ("script", "/cdn-cgi/zaraz/s.js?z=1", "Cloudflare Zaraz"),
+    ("empty", "/ingest/e/?ip=1&_=2&ver=1.2", "PostHog"),
+    ("empty", "/ph/e/?ip=1&_=2&ver=1.2", "PostHog"),
+    ("empty", "/sp/com.snowplowanalytics.snowplow/tp2", "Snowplow"),
+    ("image", "/i?e=pv&tv=js-3.5&tna=sp", "Snowplow"),
+    ("image", "/fb/tr/?id=1234&ev=PageView", "Meta Pixel"),
+    ("empty", "/amp/2/httpapi", "Amplitude"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b13_vendors_on_paths_of_the_own_host_are_withheld_by_what_is_asked_of_them() {
+    let origin = origin().start().await;
+    let proxy = consentry(&origin).start().await;
+    let mut visitor = visitor(&proxy);
+    for (destination, target, vendor) in DISGUISED {
+        let page = visitor.asks("GET", target, &[("sec-fetch-dest", destination)], "").await;
+        let expected = match destination {
+            "script" => (200, "text/javascript"),
+            "image" => (200, "image/gif"),
+            _ => (204, ""),
+        };
+        let got = (page.status.as_u16(), page.field("content-type"));
+        assert_eq!(got, (expected.0, expected.1.to_owned()), "{target}");
+        let page = visitor.asks("POST", target, &[("sec-fetch-dest", "empty")], "hit").await;
+        assert_eq!((page.status.as_u16(), page.bytes.len()), (204, 0), "{target}");
+        let lines = proxy.lines().await;
+        let path = target.split('?').next().unwrap();
+        let known = lines.iter().any(|line| {
+            line.vendor.as_deref().is_some_and(|name| name.starts_with(vendor))
+                && line.kind == "own-path"
+                && line.layer == "request"
+        });
+        assert!(known, "{path} is {vendor}'s: {:?}", proxy.ledger().await);
+    }
+    assert!(origin.seen().is_empty(), "{:?}", origin.seen());
+    visitor.chooses("all", &[]).await;
+    for (destination, target, _) in DISGUISED {
+        visitor.asks("GET", target, &[("sec-fetch-dest", destination)], "").await;
+    }
+    let seen: Vec<_> = origin.seen().into_iter().map(|seen| seen.target).collect();
+    assert_eq!(seen.len(), DISGUISED.len(), "{seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b14_requests_that_only_look_alike_reach_the_origin() {
+    let origin = origin().page("/product", "<p>x</p>").start().await;
+    let proxy = consentry(&origin).start().await;
+    let mut visitor = visitor(&proxy);
+    let targets = [
+        ("empty", "/api/product?id=G-12"),
+        ("empty", "/api/product?id=GTM-x"),
+        ("empty", "/api/search?v=2&q=G-ABCDE12345"),
+        ("empty", "/api/collection?id=12"),
+        ("empty", "/contact?id=1&rec=1"),
+        ("image", "/trees?id=1&ev=2"),
+        ("empty", "/api/configuration?configId=a"),
+        // A visitor who goes there wants the page, whatever its address.
+        ("document", "/product?id=GTM-ABC123"),
+        ("document", "/gtag/js"),
+    ];
+    for (destination, target) in targets {
+        visitor.asks("GET", target, &[("sec-fetch-dest", destination)], "").await;
+    }
+    let seen: Vec<_> = origin.seen().into_iter().map(|seen| seen.target).collect();
+    assert_eq!(seen, targets.map(|(_, target)| target.to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b14_what_a_list_knows_of_the_own_host_is_withheld_from_scripts_too() {
+    let origin = origin().start().await;
+    let builder = consentry(&origin);
+    let file = builder.path("house.txt");
+    std::fs::write(&file, "/pixel-of-ours.gif?\n/beacon-of-ours$script\n").unwrap();
+    let proxy = builder.config(&format!("[lists]\nfiles = [{file:?}]")).start().await;
+    let mut visitor = visitor(&proxy);
+    for (destination, target, reaches) in [
+        ("image", "/pixel-of-ours.gif?1", false),
+        ("script", "/beacon-of-ours", false),
+        ("image", "/beacon-of-ours", true),
+        ("document", "/pixel-of-ours.gif?1", true),
+    ] {
+        let before = origin.seen().len();
+        visitor.asks("GET", target, &[("sec-fetch-dest", destination)], "").await;
+        assert_eq!(origin.seen().len() > before, reaches, "{destination} {target}");
+    }
+}

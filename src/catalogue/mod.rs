@@ -11,11 +11,13 @@ mod inline;
 mod lists;
 mod names;
 mod own_paths;
+mod scripts;
 mod subject;
 
 pub use file::{EMBEDDED, SourceFile};
 pub use inline::normalise;
 pub use lists::Lists;
+pub use scripts::SCRIPT_LOOK_BYTES;
 pub use subject::{Kind, KindSet, Subject};
 
 use crate::mistake::Mistake;
@@ -24,6 +26,7 @@ use hosts::Hosts;
 use inline::Signatures;
 use names::Names;
 use own_paths::OwnPaths;
+use scripts::Scripts;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -99,6 +102,7 @@ pub struct Catalogue {
     hosts: Hosts,
     own_paths: OwnPaths,
     inline: Signatures,
+    scripts: Scripts,
     cookies: Names,
     request_headers: HashMap<String, RuleIndex>,
     response_headers: HashMap<String, RuleIndex>,
@@ -193,6 +197,16 @@ impl Catalogue {
     /// page.
     pub fn identify_inline_all(&self, code: &[u8]) -> impl Iterator<Item = Identity<'_>> {
         self.inline.find_all(code, &self.hosts).into_iter().filter_map(|rule| self.identity(rule))
+    }
+
+    /// Every vendor whose own script begins with `code` and has `size` bytes,
+    /// if that is known.
+    pub fn identify_script(
+        &self,
+        code: &[u8],
+        size: Option<u64>,
+    ) -> impl Iterator<Item = Identity<'_>> {
+        self.scripts.find(code, size).into_iter().filter_map(|rule| self.identity(rule))
     }
 
     /// All vendors, in the order of the files.

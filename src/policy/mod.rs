@@ -236,6 +236,21 @@ impl Policy {
         allowed.unwrap_or(Ruling { verdict: Verdict::Allow(Basis::FirstParty), identity: None })
     }
 
+    /// Decides on a script of the own host by its content, of which the
+    /// beginning is enough; `size` is that of the whole, if it is known.
+    #[must_use]
+    pub fn decide_script(&self, code: &[u8], size: Option<u64>, consent: &Consent) -> Ruling<'_> {
+        let mut ruling = Ruling { verdict: Verdict::Allow(Basis::FirstParty), identity: None };
+        for identity in self.catalogue.identify_script(code, size) {
+            let verdict = verdict_on(&identity, consent);
+            ruling = Ruling { verdict, identity: Some(identity) };
+            if verdict.blocks() {
+                break;
+            }
+        }
+        ruling
+    }
+
     /// Decides on something that has no rule of its own but a fixed purpose,
     /// such as the visitor's address.
     #[must_use]

@@ -15,6 +15,7 @@ mod head;
 mod limiter;
 mod listener;
 mod page;
+mod script;
 mod settings;
 mod tls;
 mod upgrade;
@@ -28,6 +29,7 @@ pub use settings::{Limits, Settings, Timeouts, TlsFiles};
 pub use tls::TlsError;
 pub use upstream::UpstreamError;
 
+use crate::catalogue::Kind;
 use crate::consent;
 use crate::enforce::html::PageContext;
 use crate::enforce::{
@@ -35,7 +37,7 @@ use crate::enforce::{
 };
 use crate::ledger::Spool;
 use crate::observe::{ChoiceMade, ExchangeEnded, ExchangeFailed, Observe, VisitorLimited};
-use crate::policy::{Mode, Unlisted};
+use crate::policy::{Decision, Layer, Mode, Unlisted};
 use crate::purpose::PurposeSet;
 use crate::site::{Site, Sites};
 use crate::visitor::{self, Page, Visit};
@@ -179,7 +181,8 @@ impl Proxy {
             return Ok(self.ended(&exchange, started, answer));
         }
 
-        let is_head = cleared.get().method == Method::HEAD;
+        let method = cleared.get().method.clone();
+        let is_head = method == Method::HEAD;
         let response = self.fetch(cleared, body, site, visitor_upgrade).await?;
         if is_gpc_support && !states_gpc_support(&response) {
             return Ok(self.ended(&exchange, started, gpc_support(now_s)));
@@ -220,6 +223,26 @@ impl Proxy {
         if !is_page {
             if let Some(browser) = browser.filter(|_| is_worker) {
                 browser.add_policy(&browser::worker_policy(&context, site), &mut parts.headers);
+            }
+            if script::is_script(&method, &parts) {
+                let begun = script::Begun::read(&parts, body, patience).await?;
+                let ruling = site.policy.decide_script(&begun.text, begun.size, &consent);
+                let recognised = ruling.identity.is_some();
+                if recognised {
+                    let decision =
+                        Decision::on_url(&ruling, Layer::Response, Kind::Script, &context.url);
+                    exchange.decisions.push(decision);
+                }
+                exchange.file();
+                let response = if enforcing && ruling.verdict.blocks() {
+                    script::withheld(parts, &variant)
+                } else {
+                    if enforcing && recognised {
+                        script::mark_allowed(&mut parts, &variant);
+                    }
+                    Response::from_parts(parts, begun.pass(patience))
+                };
+                return Ok(self.ended(&exchange, started, response));
             }
             if parts.status == StatusCode::NOT_MODIFIED && asks_again {
                 variant::mark_page(&mut parts.headers, &variant, true);

@@ -21,6 +21,7 @@ mod reading;
 mod journey;
 mod lists;
 mod disguises;
+mod own_scripts;
 mod documents;
 mod name_server;
 mod consent;

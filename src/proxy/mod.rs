@@ -8,6 +8,7 @@
 mod aliases;
 mod body;
 mod browser;
+mod document;
 mod error;
 mod exchange;
 mod forward;
@@ -189,7 +190,13 @@ impl Proxy {
         }
         let (mut parts, body) = response.into_parts();
         forward::prepare_response(&mut parts);
-        let is_page = page::is_page(&parts);
+        let is_page = document::is_document(&parts, destination);
+        // Neither the notice nor the guard is markup that XML could take.
+        let (shown, browser) = if document::is_xml(&parts) {
+            (String::new(), browser.map(|browser| Browser { guard: None, ..browser }))
+        } else {
+            (shown, browser)
+        };
         let outcome = clear_response(
             &mut parts,
             &ResponseContext {

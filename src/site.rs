@@ -2,7 +2,7 @@
 
 use crate::consent;
 use crate::enforce::browser::{GuardFile, Memory};
-use crate::policy::{Mode, PathPattern, Policy, Unlisted};
+use crate::policy::{Aliases, Mode, PathPattern, Policy, Unlisted};
 
 use http::uri::{Authority, Scheme};
 use jiff::civil::Date;
@@ -174,6 +174,12 @@ impl Sites {
     #[must_use]
     pub fn find(&self, host: &str) -> Option<&Arc<Site>> {
         self.by_host.get(host).or(self.any.as_ref())
+    }
+
+    /// What is known of own names; all sites share it.
+    #[must_use]
+    pub fn aliases(&self) -> Option<&Arc<Aliases>> {
+        self.by_host.values().chain(&self.any).find_map(|site| site.policy.aliases())
     }
 
     /// Every site once.

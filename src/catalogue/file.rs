@@ -3,6 +3,8 @@
 use crate::catalogue::hosts::{HostPattern, Hosts};
 use crate::catalogue::inline::{Signatures, normalise};
 use crate::catalogue::names::Names;
+use crate::catalogue::own_paths::OwnPaths;
+use crate::catalogue::scripts::Scripts;
 use crate::catalogue::{Catalogue, Kind, KindSet, Place, Rule, RuleIndex, Vendor};
 use crate::mistake::{Mistake, closest, parse};
 use crate::purpose::{Purpose, PurposeSet};
@@ -73,6 +75,8 @@ struct WrittenVendor {
     #[serde(default)]
     inline: Vec<Spanned<String>>,
     #[serde(default)]
+    script: Vec<Spanned<String>>,
+    #[serde(default)]
     globals: Vec<Spanned<String>>,
     #[serde(default)]
     cookies: Vec<Spanned<String>>,
@@ -137,8 +141,9 @@ struct Compiler {
     vendors: Vec<Arc<Vendor>>,
     rules: Vec<Rule>,
     hosts: Hosts,
-    own_paths: Names,
+    own_paths: OwnPaths,
     signatures: Vec<(String, RuleIndex)>,
+    scripts: Vec<(String, RuleIndex)>,
     cookies: Names,
     request_headers: HashMap<String, RuleIndex>,
     response_headers: HashMap<String, RuleIndex>,
@@ -190,7 +195,9 @@ impl Compiler {
                 Err(message) => mistakes.push(at(file, host, message)),
             }
         }
-        for signature in &written.inline {
+        let inline = written.inline.iter().map(|signature| (signature, true));
+        let script = written.script.iter().map(|signature| (signature, false));
+        for (signature, is_inline) in inline.chain(script) {
             if signature
                 .get_ref()
                 .split(" && ")
@@ -202,7 +209,8 @@ impl Compiler {
                 continue;
             }
             let rule = self.rule(vendor, &mut lines, signature);
-            self.signatures.push((signature.get_ref().clone(), rule));
+            let list = if is_inline { &mut self.signatures } else { &mut self.scripts };
+            list.push((signature.get_ref().clone(), rule));
         }
         for cookie in &written.cookies {
             if !is_pattern(cookie.get_ref()) {
@@ -213,12 +221,10 @@ impl Compiler {
             self.cookies.insert(cookie.get_ref(), necessary, rule);
         }
         for path in &written.own_paths {
-            if !path.get_ref().starts_with('/') || !is_pattern(path.get_ref()) {
-                mistakes.push(at(file, path, "a path begins with `/` and may end with `*`"));
-                continue;
-            }
             let rule = self.rule(vendor, &mut lines, path);
-            self.own_paths.insert(path.get_ref(), necessary, rule);
+            if let Err(why) = self.own_paths.insert(path.get_ref(), necessary, rule) {
+                mistakes.push(at(file, path, why));
+            }
         }
         for (list, headers) in
             [(&written.request_headers, true), (&written.response_headers, false)]
@@ -269,6 +275,12 @@ impl Compiler {
                 "too many inline signatures to compile",
             )]);
         };
+        let Some(scripts) = Scripts::compile(&self.scripts) else {
+            return Err(vec![Mistake::in_file(
+                "catalogue",
+                "too many script signatures to compile",
+            )]);
+        };
         let mut vendor_hosts: HashMap<usize, Vec<String>> = HashMap::new();
         for (pattern, rule) in self.hosts.rules() {
             if let Some(rule) = self.rules.get(rule as usize) {
@@ -286,6 +298,7 @@ impl Compiler {
             hosts: self.hosts,
             own_paths: self.own_paths,
             inline,
+            scripts,
             cookies: self.cookies,
             request_headers: self.request_headers,
             response_headers: self.response_headers,

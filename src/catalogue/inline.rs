@@ -274,14 +274,14 @@ pub fn normalise(code: &[u8]) -> Vec<u8> {
 }
 
 /// Code in that form.
-struct Normal {
-    text: Vec<u8>,
+pub(super) struct Normal {
+    pub(super) text: Vec<u8>,
     /// Where white space stood between two names: `var fbq` is not `varfbq`.
     gaps: Vec<usize>,
 }
 
 impl Normal {
-    fn of(code: &[u8]) -> Self {
+    pub(super) fn of(code: &[u8]) -> Self {
         let mut out: Vec<u8> = Vec::with_capacity(code.len());
         let mut gaps = Vec::new();
         let mut gap = false;
@@ -328,7 +328,7 @@ impl Normal {
 
     /// Whether what stands at `at` is not the tail of a longer name, so that
     /// `hj('event'` is not found in `xhj('event'`.
-    fn begins_a_name(&self, at: usize) -> bool {
+    pub(super) fn begins_a_name(&self, at: usize) -> bool {
         let inside = |at: usize| self.text.get(at).is_some_and(|byte| in_name(*byte));
         !inside(at)
             || !at.checked_sub(1).is_some_and(inside)

@@ -11,11 +11,14 @@ mod hosts;
 mod inline;
 mod lists;
 mod names;
+mod own_paths;
+mod scripts;
 mod subject;
 
 pub use file::{EMBEDDED, SourceFile};
 pub use inline::normalise;
 pub use lists::Lists;
+pub use scripts::SCRIPT_LOOK_BYTES;
 pub use subject::{Kind, KindSet, Subject};
 
 use crate::mistake::Mistake;
@@ -23,6 +26,8 @@ use crate::purpose::{Purpose, PurposeSet};
 use hosts::Hosts;
 use inline::Signatures;
 use names::Names;
+use own_paths::OwnPaths;
+use scripts::Scripts;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -96,8 +101,9 @@ pub struct Catalogue {
     vendors: Vec<Arc<Vendor>>,
     rules: Vec<Rule>,
     hosts: Hosts,
-    own_paths: Names,
+    own_paths: OwnPaths,
     inline: Signatures,
+    scripts: Scripts,
     cookies: Names,
     request_headers: HashMap<String, RuleIndex>,
     response_headers: HashMap<String, RuleIndex>,
@@ -153,16 +159,15 @@ impl Catalogue {
         })
     }
 
-    /// The addresses that inline code would load, for asking the filter lists;
-    /// nothing when there are none to ask.
+    /// Whether there are filter lists to ask.
     #[must_use]
-    pub fn loaded_by_code(&self, code: &[u8]) -> Vec<Url> {
-        if self.lists.is_some() { self.addresses_in(code) } else { Vec::new() }
+    pub fn has_lists(&self) -> bool {
+        self.lists.is_some()
     }
 
-    /// The absolute addresses in code that loads something.
+    /// The addresses that inline code would load.
     #[must_use]
-    pub fn addresses_in(&self, code: &[u8]) -> Vec<Url> {
+    pub fn loaded_by_code(&self, code: &[u8]) -> Vec<Url> {
         self.inline.addresses(code)
     }
 
@@ -178,7 +183,7 @@ impl Catalogue {
                 let host = host.strip_suffix('.').unwrap_or(host);
                 self.hosts.find(host, url.path(), kind)?
             }
-            Subject::OwnPath(path) => self.own_paths.find(path)?,
+            Subject::OwnPath(target) => self.own_paths.find(target)?,
             Subject::Inline(code) => self.inline.find(code, &self.hosts)?,
             Subject::Cookie(name) => self.cookies.find(name)?,
             Subject::RequestHeader(name) => *self.request_headers.get(name)?,
@@ -193,6 +198,16 @@ impl Catalogue {
     /// page.
     pub fn identify_inline_all(&self, code: &[u8]) -> impl Iterator<Item = Identity<'_>> {
         self.inline.find_all(code, &self.hosts).into_iter().filter_map(|rule| self.identity(rule))
+    }
+
+    /// Every vendor whose own script begins with `code` and has `size` bytes,
+    /// if that is known.
+    pub fn identify_script(
+        &self,
+        code: &[u8],
+        size: Option<u64>,
+    ) -> impl Iterator<Item = Identity<'_>> {
+        self.scripts.find(code, size).into_iter().filter_map(|rule| self.identity(rule))
     }
 
     /// All vendors, in the order of the files.

@@ -124,7 +124,7 @@ pub enum Subject<'a> {
         /// The absolute address.
         url: &'a Url,
     },
-    /// A path on the site's own host.
+    /// A path on the site's own host, with its query.
     OwnPath(&'a str),
     /// The code of an inline script, as it stands in the page.
     Inline(&'a [u8]),

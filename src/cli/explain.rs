@@ -102,7 +102,9 @@ pub fn run(args: &ExplainArgs, out: &mut dyn Write) -> io::Result<i32> {
     let subject = args.subject.trim();
     if subject.starts_with('<') {
         explained.html(subject, out)?;
-    } else if let Some(url) = read_url(subject).filter(|_| !explained.is_name(subject)) {
+    } else if let Some(url) =
+        read_url(subject).filter(|_| subject.starts_with("//") || !explained.is_name(subject))
+    {
         explained.url(&url, kind, out)?;
     } else {
         explained.name(subject, out)?;

@@ -6,7 +6,7 @@ use crate::dashboard::{Admin, AdminServer};
 use crate::ledger::{self, Ledger};
 use crate::observe::{ConfigReloaded, ExceptionExpired, Observe};
 use crate::policy::Mode;
-use crate::proxy::{Server, Setup, StartError};
+use crate::proxy::{Server, Setup, StartError, look_up_aliases};
 use crate::site::Sites;
 
 use arc_swap::ArcSwap;
@@ -108,6 +108,8 @@ pub struct Running {
     /// Events.
     pub observe: Arc<Observe>,
     sites: Arc<ArcSwap<Sites>>,
+    /// Which name server is asked about aliases.
+    name_server: Option<SocketAddr>,
     draining: Arc<AtomicBool>,
     /// Exceptions whose expiry was told.
     told: Mutex<HashSet<String>>,
@@ -148,6 +150,7 @@ impl Running {
             ledger: Arc::clone(&ledger),
             observe: Arc::clone(&observe),
         };
+        let name_server = setup.settings.name_server;
         let draining = Arc::new(AtomicBool::new(false));
         let admin = Admin {
             observe: Arc::clone(&observe),
@@ -165,8 +168,11 @@ impl Running {
             };
             Failure::new(code, error)
         })?;
-        let running =
-            Self { server, admin, ledger, observe, sites, draining, told: Mutex::default() };
+        if let Some(aliases) = sites.load().aliases() {
+            look_up_aliases(aliases, name_server);
+        }
+        let told = Mutex::default();
+        let running = Self { server, admin, ledger, observe, sites, name_server, draining, told };
         running.tell_expired(today());
         Ok(running)
     }
@@ -187,8 +193,21 @@ impl Running {
         }
     }
 
-    /// Serves other sites from the next exchange on.
+    /// The sites that are served now.
+    #[must_use]
+    pub fn sites(&self) -> Arc<Sites> {
+        self.sites.load_full()
+    }
+
+    /// Serves other sites from the next exchange on. What is known of own
+    /// names stays known.
     pub fn replace_sites(&self, sites: Sites) {
+        if let Some(aliases) = sites.aliases() {
+            if let Some(known) = self.sites.load().aliases() {
+                aliases.adopt(known);
+            }
+            look_up_aliases(aliases, self.name_server);
+        }
         self.sites.store(Arc::new(sites));
     }
 

@@ -27,6 +27,8 @@ pub struct File {
     pub lists: Lists,
     /// How consent is taken.
     pub consent: Consent,
+    /// How aliases of own names are found.
+    pub dns: Dns,
     /// How much of anything is taken.
     pub limits: Limits,
     /// How long anything is waited for.
@@ -144,6 +146,22 @@ impl Default for Consent {
             lifetime_days: default(180),
             notice_revision: default(1),
         }
+    }
+}
+
+/// How aliases of own names are found.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section, written `[dns]`")]
+pub struct Dns {
+    /// Whether names of the own domain are looked up.
+    pub aliases: bool,
+    /// Which name server is asked; empty for the system's.
+    pub server: Spanned<String>,
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Self { aliases: true, server: default(String::new()) }
     }
 }
 
@@ -373,6 +391,8 @@ pub struct Site {
     pub name: Spanned<String>,
     /// The hosts it answers to; none for any.
     pub hosts: Vec<Spanned<String>>,
+    /// Names of the own domain to look up at the start.
+    pub aliases: Vec<Spanned<String>>,
     /// The server behind it; the only key a site cannot do without.
     pub origin: Spanned<String>,
     /// The `Host` that server is sent; empty for the visitor's.
@@ -408,6 +428,7 @@ impl Default for Site {
         Self {
             name: default(String::new()),
             hosts: Vec::new(),
+            aliases: Vec::new(),
             origin: default(String::new()),
             origin_host: default(String::new()),
             mode: Mode::default(),

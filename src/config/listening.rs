@@ -25,6 +25,7 @@ pub(super) fn proxy(file: &File, findings: &mut Findings<'_>) -> Settings {
         origin_via: file.origin.via,
         origin_ca_file: (!ca_file.get_ref().is_empty())
             .then(|| pem(ca_file, Pem::Certificate, findings)),
+        name_server: name_server(&file.dns.server, findings),
         limits: limits(&file.limits, findings),
         timeouts: timeouts(&file.timeouts, findings),
     }
@@ -81,6 +82,24 @@ fn address(written: &Spanned<String>, findings: &mut Findings<'_>) -> SocketAddr
         advice,
     );
     SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)
+}
+
+/// `None` for those of the system.
+fn name_server(written: &Spanned<String>, findings: &mut Findings<'_>) -> Option<SocketAddr> {
+    const PORT: u16 = 53;
+    let text = written.get_ref().as_str();
+    if text.is_empty() {
+        return None;
+    }
+    let server = text.parse().or_else(|_| text.parse().map(|ip: IpAddr| (ip, PORT).into()));
+    if server.is_err() {
+        findings.wrong_with_advice(
+            written,
+            format!("`{text}` is not a name server"),
+            "write its IP address like `192.0.2.53` or `192.0.2.53:5353`; empty for the system's",
+        );
+    }
+    server.ok()
 }
 
 fn trusted(written: &[Spanned<String>], findings: &mut Findings<'_>) -> Vec<IpNet> {

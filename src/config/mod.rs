@@ -15,7 +15,7 @@ mod sites;
 mod exceptions;
 
 pub use file::{
-    Admin, Catalogue as CatalogueFiles, Consent, Danger, Exception as WrittenException, File,
+    Admin, Catalogue as CatalogueFiles, Consent, Danger, Dns, Exception as WrittenException, File,
     Ledger, Limits, Listener, Lists, Log, LogFormat, LogLevel, Origin, Route as WrittenRoute,
     Site as WrittenSite, Timeouts, defaults, list_defaults,
 };
@@ -24,6 +24,7 @@ pub use outside::{Overrides, environment};
 use crate::catalogue::{self, Catalogue, SourceFile};
 use crate::enforce::browser::GuardFile;
 use crate::mistake::Mistake;
+use crate::policy::Aliases;
 use crate::proxy;
 use crate::site::Sites;
 use findings::Findings;
@@ -129,12 +130,15 @@ fn compile(
     let pass_unfilterable = file.danger.pass_unfilterable.iter();
     let pass_unfilterable =
         pass_unfilterable.filter_map(|path| exceptions::path(path, &mut findings)).collect();
+    let expected = sites::expected_aliases(&file.site, &mut findings);
+    let aliases = file.dns.aliases.then(|| Arc::new(Aliases::expecting(expected)));
     let sites = sites::compile(
         &file.site,
         &sites::Shared {
             catalogue: &catalogue,
             sources: &sources,
             consent,
+            aliases,
             guard: Arc::new(GuardFile::of(&catalogue)),
             exceptions: &exceptions,
             pass_unfilterable,

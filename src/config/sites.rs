@@ -6,7 +6,7 @@ use crate::config::file;
 use crate::config::findings::Findings;
 use crate::consent;
 use crate::enforce::browser::GuardFile;
-use crate::policy::{Mode, PathPattern, Policy, Unlisted};
+use crate::policy::{Aliases, Mode, PathPattern, Policy, Unlisted};
 use crate::site::{Notice, Origin, Route, Site, Sites};
 
 use http::uri::{Authority, Scheme};
@@ -24,6 +24,8 @@ pub(super) struct Shared<'s> {
     pub(super) guard: Arc<GuardFile>,
     pub(super) exceptions: &'s [OfSite],
     pub(super) pass_unfilterable: Vec<PathPattern>,
+    /// What is known of own names, if they are looked up.
+    pub(super) aliases: Option<Arc<Aliases>>,
 }
 
 pub(super) fn compile(
@@ -101,10 +103,7 @@ fn site(
         .map(|(_, exception)| Arc::clone(exception))
         .collect();
     let rules = format!("{exceptions:?}{routes:?}{:?}", written.mode);
-    let sources = shared.sources.iter().map(|source| source.text.as_str());
-    let inputs: Vec<&str> = sources.chain([rules.as_str()]).collect();
-    let policy = Policy::new(Arc::clone(shared.catalogue), written.unlisted, &inputs)
-        .with_exceptions(exceptions);
+    let policy = policy(written, shared, &rules).with_exceptions(exceptions);
     Some(Site {
         name,
         hosts: hosts?,
@@ -172,6 +171,33 @@ fn routes(written: &[Spanned<file::Route>], findings: &mut Findings<'_>) -> Vec<
         }
     }
     routes
+}
+
+/// The policy of a site; `rules` is everything its verdicts depend on beside
+/// the catalogue.
+fn policy(written: &file::Site, shared: &Shared<'_>, rules: &str) -> Policy {
+    let sources = shared.sources.iter().map(|source| source.text.as_str());
+    let inputs: Vec<&str> = sources.chain([rules]).collect();
+    let policy = Policy::new(Arc::clone(shared.catalogue), written.unlisted, &inputs);
+    match &shared.aliases {
+        Some(aliases) => policy.with_aliases(Arc::clone(aliases)),
+        None => policy,
+    }
+}
+
+/// The names that all sites expect to be aliases.
+pub(super) fn expected_aliases(
+    written: &[Spanned<file::Site>],
+    findings: &mut Findings<'_>,
+) -> Vec<String> {
+    let mut names = Vec::new();
+    for name in written.iter().flat_map(|site| &site.get_ref().aliases) {
+        match read_host(name.get_ref()) {
+            Ok(host) => names.push(host),
+            Err((message, advice)) => findings.wrong_with_advice(name, message, advice),
+        }
+    }
+    names
 }
 
 /// Says what to write, for somebody who has written nothing yet and for

@@ -10,8 +10,9 @@ use crate::purpose::Purpose;
 use http::header::{COOKIE, FORWARDED};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Uri};
+use http::{HeaderMap, HeaderValue, Method, Uri};
 use std::net::IpAddr;
+use url::Url;
 
 /// Header fields in which proxies pass a visitor's address on.
 const ADDRESS_FIELDS: [&str; 8] = [
@@ -78,13 +79,50 @@ pub fn clear_request(
 }
 
 fn own_path(request: &Parts, context: &RequestContext<'_>, outcome: &mut RequestOutcome) {
-    let path = request.uri.path();
-    let ruling = context.policy.decide(Subject::OwnPath(path), context.host, context.consent);
+    // What visitors open themselves is a page, whatever its address looks like.
+    if opens_page(request) {
+        return;
+    }
+    let target = request.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    let by_path = context.policy.decide(Subject::OwnPath(target), context.host, context.consent);
+    let own = || Url::parse(&format!("https://{}{target}", context.host)).ok();
+    let url = if !by_path.is_known() { kind_of(request).zip(own()) } else { None };
+    let ruling = match &url {
+        Some((kind, url)) => {
+            context.policy.decide(Subject::Load { kind: *kind, url }, context.host, context.consent)
+        }
+        None => by_path,
+    };
     if !ruling.is_known() {
         return;
     }
+    let path = request.uri.path();
     outcome.decisions.push(Decision::on_name(&ruling, Layer::Request, Kind::OwnPath, path));
     outcome.withheld = context.enforcing && ruling.verdict.blocks();
+}
+
+/// Whether a visitor goes somewhere with this request. Browsers that do not
+/// say so ask for HTML in so many words; no script, image or beacon does.
+fn opens_page(request: &Parts) -> bool {
+    let field = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok());
+    matches!(request.method, Method::GET | Method::HEAD)
+        && match field("sec-fetch-dest") {
+            Some(destination) => destination == "document",
+            None => field("accept").is_some_and(|accept| accept.contains("text/html")),
+        }
+}
+
+/// What a browser would use the answer as, for filter lists: their rules on
+/// the site's own addresses mean scripts as well as pages that load them.
+fn kind_of(request: &Parts) -> Option<Kind> {
+    let destination = request.headers.get("sec-fetch-dest")?.to_str().ok()?;
+    Some(match destination {
+        "script" => Kind::Script,
+        "image" => Kind::Image,
+        "empty" => Kind::Connect,
+        "iframe" | "frame" | "fencedframe" => Kind::Frame,
+        _ => return None,
+    })
 }
 
 fn filter_cookies(
@@ -370,6 +408,17 @@ mod tests {
     fn b14_a_tracking_path_on_the_own_host_is_withheld() {
         assert!(clear("/acme/collect?x", &[], PurposeSet::EMPTY, true).1.withheld);
         assert!(!clear("/acme/collect?x", &[], PurposeSet::ALL, true).1.withheld);
+        for (fields, withheld) in [
+            ([("sec-fetch-dest", "script"), ("accept", "*/*")], true),
+            ([("sec-fetch-dest", "iframe"), ("accept", "text/html,*/*")], true),
+            ([("sec-fetch-dest", "document"), ("accept", "text/html,*/*")], false),
+            ([("x", "an old browser"), ("accept", "text/html,*/*;q=0.8")], false),
+        ] {
+            let (_, outcome) = clear("/acme/collect", &fields, PurposeSet::EMPTY, true);
+            assert_eq!(outcome.withheld, withheld, "{fields:?}");
+            let recorded = outcome.decisions.iter().any(|d| d.verdict.blocks());
+            assert_eq!(recorded, withheld, "what is let through is not called withheld");
+        }
     }
 
     #[test]

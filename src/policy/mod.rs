@@ -3,11 +3,13 @@
 //! Proxy, `explain`, `log` and everything later ask here; no other room has
 //! an opinion of its own. Deciding does no I/O and reads no clock.
 
+mod aliases;
 mod decision;
 mod redact;
 mod path;
 mod exception;
 
+pub use aliases::Aliases;
 pub use decision::{Decision, Decisions, Layer, MAX_DECISIONS};
 pub use exception::{Effect, Exception, Scope};
 pub use path::PathPattern;
@@ -19,8 +21,9 @@ use crate::purpose::{Purpose, PurposeSet};
 
 use jiff::civil::Date;
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::sync::Arc;
-use url::Url;
+use url::{Position, Url};
 
 /// What happens to third parties that nobody in the catalogue claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -171,6 +174,7 @@ pub struct Policy {
     exceptions: Arc<[Arc<Exception>]>,
     live: Arc<[Arc<Exception>]>,
     revision: Arc<str>,
+    aliases: Option<Arc<Aliases>>,
 }
 
 impl Policy {
@@ -193,6 +197,7 @@ impl Policy {
             exceptions: Arc::default(),
             live: Arc::default(),
             revision: Arc::from(revision),
+            aliases: None,
         }
     }
 
@@ -242,6 +247,13 @@ impl Policy {
             || self.live.iter().any(|each| each.effect == Effect::Block)
     }
 
+    /// The same policy, knowing what names of the own domain stand for.
+    #[must_use]
+    pub fn with_aliases(mut self, aliases: Arc<Aliases>) -> Self {
+        self.aliases = Some(aliases);
+        self
+    }
+
     /// Decides whether `subject` may reach, or come from, a visitor who gave
     /// `consent`, on a page of `host`.
     ///
@@ -257,7 +269,11 @@ impl Policy {
                 let by_vendor = if third_party {
                     self.catalogue.identify(subject)
                 } else {
-                    self.catalogue.identify(Subject::OwnPath(url.path()))
+                    self.catalogue
+                        .identify(Subject::OwnPath(
+                            &url[Position::BeforePath..Position::AfterQuery],
+                        ))
+                        .or_else(|| self.behind_alias(kind, url, host))
                 };
                 only_listed = by_vendor.is_none();
                 (
@@ -322,7 +338,10 @@ impl Policy {
     pub fn decide_inline(&self, code: &[u8], host: &str, consent: &Consent) -> Ruling<'_> {
         let mut allowed = None;
         let by_list = || {
-            let loaded = self.catalogue.loaded_by_code(code);
+            let loaded = match self.catalogue.has_lists() {
+                true => self.catalogue.loaded_by_code(code),
+                false => Vec::new(),
+            };
             loaded.into_iter().filter_map(|url| {
                 let third_party = !is_first_party(&url, host);
                 let claimed = third_party
@@ -337,10 +356,15 @@ impl Policy {
                 }
             })
         };
-        let known = self.catalogue.identify_inline_all(code).map(|identity| {
-            let verdict = verdict_on(&identity, consent);
-            (verdict, identity)
-        });
+        let by_alias = || self.behind_aliases_in(code, host);
+        let known = self
+            .catalogue
+            .identify_inline_all(code)
+            .chain(std::iter::once_with(by_alias).flatten())
+            .map(|identity| {
+                let verdict = verdict_on(&identity, consent);
+                (verdict, identity)
+            });
         let listed = std::iter::once_with(by_list).flatten().map(|identity| {
             let verdict = self.unless_safe(verdict_on(&identity, consent));
             (verdict, identity)
@@ -365,7 +389,7 @@ impl Policy {
     /// a stand-in, where the vendor is withheld.
     #[must_use]
     pub fn decide_handler(&self, code: &[u8], host: &str, consent: &Consent) -> Ruling<'_> {
-        let urls = self.catalogue.addresses_in(code);
+        let urls = self.catalogue.loaded_by_code(code);
         let rulings = urls
             .iter()
             .map(|url| self.decide(Subject::Load { kind: Kind::Script, url }, host, consent));
@@ -374,6 +398,22 @@ impl Policy {
             identity: None,
             exception: None,
         })
+    }
+
+    /// Decides on a script of the own host by its content, of which the
+    /// beginning is enough; `size` is that of the whole, if it is known.
+    #[must_use]
+    pub fn decide_script(&self, code: &[u8], size: Option<u64>, consent: &Consent) -> Ruling<'_> {
+        let mut ruling =
+            Ruling { verdict: Verdict::Allow(Basis::FirstParty), identity: None, exception: None };
+        for identity in self.catalogue.identify_script(code, size) {
+            let verdict = verdict_on(&identity, consent);
+            ruling = Ruling { verdict, identity: Some(identity), exception: None };
+            if verdict.blocks() {
+                break;
+            }
+        }
+        ruling
     }
 
     /// Decides on something that has no rule of its own but a fixed purpose,
@@ -398,13 +438,59 @@ impl Policy {
             .collect()
     }
 
+    /// The vendor that a name of the own domain stands for. The page's own
+    /// host is no disguise, wherever it is served from.
+    fn behind_alias(&self, kind: Kind, url: &Url, host: &str) -> Option<Identity<'_>> {
+        let aliases = self.aliases.as_ref()?;
+        let name = url.host_str().map(|name| name.strip_suffix('.').unwrap_or(name))?;
+        if name == host || !matches!(url.scheme(), "http" | "https" | "ws" | "wss") {
+            return None;
+        }
+        aliases.behind(name).iter().find_map(|real| {
+            let mut url = url.clone();
+            url.set_host(Some(real)).ok()?;
+            if is_first_party(&url, host) {
+                return None;
+            }
+            let identity = self
+                .catalogue
+                .identify(Subject::Load { kind, url: &url })
+                .or_else(|| self.catalogue.listed(kind, &url, host, true))?;
+            let rule = Cow::Owned(format!("{} ({name} is {real})", identity.rule));
+            Some(Identity { rule, ..identity })
+        })
+    }
+
+    /// The vendors behind names of the own domain that inline code loads from.
+    fn behind_aliases_in(&self, code: &[u8], host: &str) -> Vec<Identity<'_>> {
+        let names_own = || {
+            registrable(host).is_some_and(|own| {
+                memchr::memmem::find_iter(code, own)
+                    .any(|at| at.checked_sub(1).and_then(|at| code.get(at)) == Some(&b'.'))
+            })
+        };
+        if self.aliases.is_none() || !names_own() {
+            return Vec::new();
+        }
+        let loaded = self.catalogue.loaded_by_code(code);
+        let own = loaded.iter().filter(|url| is_first_party(url, host));
+        own.filter_map(|url| self.behind_alias(Kind::Script, url, host)).collect()
+    }
+
+    /// What is known of the names of the own domain, if anybody looks them up.
+    #[must_use]
+    pub fn aliases(&self) -> Option<&Arc<Aliases>> {
+        self.aliases.as_ref()
+    }
+
     /// The catalogue behind the policy.
     #[must_use]
     pub fn catalogue(&self) -> &Catalogue {
         &self.catalogue
     }
 
-    /// A short name that changes whenever a verdict could.
+    /// A short name that changes whenever a verdict could, except for what is
+    /// learnt of names meanwhile: [`Aliases::mark`] tells that.
     #[must_use]
     pub fn revision(&self) -> &Arc<str> {
         &self.revision

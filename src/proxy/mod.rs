@@ -5,8 +5,10 @@
 //! it learns goes out as ledger entries; it waits for two sockets and for
 //! nothing of ours.
 
+mod aliases;
 mod body;
 mod browser;
+mod document;
 mod error;
 mod exchange;
 mod forward;
@@ -14,17 +16,21 @@ mod head;
 mod limiter;
 mod listener;
 mod page;
+mod script;
 mod settings;
 mod tls;
 mod upgrade;
 mod upstream;
 mod variant;
+mod withheld;
 
+pub use aliases::look_up_aliases;
 pub use listener::{Server, Setup, StartError};
 pub use settings::{Limits, Settings, Timeouts, TlsFiles};
 pub use tls::TlsError;
 pub use upstream::UpstreamError;
 
+use crate::catalogue::Kind;
 use crate::consent;
 use crate::enforce::html::{OtherTools, PageContext};
 use crate::enforce::{
@@ -32,6 +38,7 @@ use crate::enforce::{
 };
 use crate::ledger::Spool;
 use crate::observe::{ChoiceMade, ExchangeEnded, ExchangeFailed, Observe, VisitorLimited};
+use crate::policy::{Decision, Layer};
 use crate::site::{Site, Sites};
 use crate::visitor::{self, Page, Visit};
 use body::{Body, PassedBody, RequestBody};
@@ -175,17 +182,25 @@ impl Proxy {
         }
         if outcome.withheld {
             exchange.file();
-            return Ok(self.ended(&exchange, started, withheld_answer()));
+            let answer = withheld::answer(&asked, cleared.get());
+            return Ok(self.ended(&exchange, started, answer));
         }
 
-        let is_head = cleared.get().method == Method::HEAD;
+        let method = cleared.get().method.clone();
+        let is_head = method == Method::HEAD;
         let response = self.fetch(cleared, body, site, enforcing, visitor_upgrade).await?;
         if is_gpc_support && !states_gpc_support(&response) {
             return Ok(self.ended(&exchange, started, gpc_support(now_s)));
         }
         let (mut parts, body) = response.into_parts();
         forward::prepare_response(&mut parts);
-        let is_page = page::is_page(&parts);
+        let is_page = document::is_document(&parts, destination);
+        // Neither the notice nor the guard is markup that XML could take.
+        let (shown, browser) = if document::is_xml(&parts) {
+            (String::new(), browser.map(|browser| Browser { guard: None, ..browser }))
+        } else {
+            (shown, browser)
+        };
         let outcome = clear_response(
             &mut parts,
             &ResponseContext {
@@ -226,6 +241,26 @@ impl Proxy {
         if !is_page {
             if let Some(browser) = browser.filter(|_| is_worker) {
                 browser.add_policy(&browser::worker_policy(&context, site), &mut parts.headers);
+            }
+            if script::is_script(&method, &parts) {
+                let begun = script::Begun::read(&parts, body, patience).await?;
+                let ruling = site.policy.decide_script(&begun.text, begun.size, &consent);
+                let recognised = ruling.identity.is_some();
+                if recognised {
+                    let decision =
+                        Decision::on_url(&ruling, Layer::Response, Kind::Script, &context.url);
+                    exchange.decisions.push(decision);
+                }
+                exchange.file();
+                let response = if enforcing && ruling.verdict.blocks() {
+                    script::withheld(parts, &variant)
+                } else {
+                    if enforcing && recognised {
+                        script::mark_allowed(&mut parts, &variant);
+                    }
+                    Response::from_parts(parts, begun.pass(patience))
+                };
+                return Ok(self.ended(&exchange, started, response));
             }
             if parts.status == StatusCode::NOT_MODIFIED && asks_again {
                 variant::mark_page(&mut parts.headers, &variant, true);
@@ -451,16 +486,6 @@ fn shown_on_page(parts: &Parts, visit: &Visit<'_>, destination: Destination, url
             String::new()
         }
     }
-}
-
-/// What a browser gets in place of a withheld tracking endpoint.
-fn withheld_answer() -> Response<Body> {
-    let mut response = Response::new(body::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    response
-        .headers_mut()
-        .insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }
 
 /// Whether the origin makes a statement of its own about Global Privacy

@@ -20,6 +20,8 @@ pub struct Settings {
     pub origin_via: bool,
     /// More certificate authorities for origins over https, a PEM file.
     pub origin_ca_file: Option<PathBuf>,
+    /// Which name server is asked about aliases; `None` for the system's.
+    pub name_server: Option<SocketAddr>,
     /// How much of anything is taken.
     pub limits: Limits,
     /// How long anything is waited for.

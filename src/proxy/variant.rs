@@ -23,8 +23,12 @@ impl Variant {
     pub(super) fn of(consent: &Consent, policy: &Policy) -> Self {
         let undecided = if consent.is_undecided() { "-u" } else { "" };
         let gpc = if consent.gpc() { "-g" } else { "" };
+        let names = match policy.aliases().map_or(0, |aliases| aliases.mark()) {
+            0 => String::new(),
+            mark => format!("-{mark:x}"),
+        };
         Self(format!(
-            "{}{undecided}{gpc}.{}.{}",
+            "{}{undecided}{gpc}.{}{names}.{}",
             consent.granted().class(),
             policy.revision(),
             env!("CARGO_PKG_VERSION")

@@ -41,6 +41,7 @@ about = "Shows ads."
 source = "https://acme.example"
 hosts = ["ads.acme.example", "ads.acme.localhost"]
 inline = ["acme('init'"]
+script = ["acme.version= && acme._release"]
 cookies = ["_acme", "_acme_*"]
 request_headers = ["x-acme-id"]
 response_headers = ["x-acme-segment"]

@@ -34,6 +34,7 @@ mod demo;
 mod driver;
 mod browser;
 mod browser_policy;
+mod guard;
 mod pages;
 mod page_bytes;
 mod page_size;

@@ -38,6 +38,7 @@ mod demo;
 mod driver;
 mod browser;
 mod browser_policy;
+mod guard;
 mod pages;
 mod page_bytes;
 mod page_size;

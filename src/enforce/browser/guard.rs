@@ -23,9 +23,19 @@ impl GuardFile {
     /// The guard for sites that use this catalogue.
     #[must_use]
     pub fn of(_catalogue: &Catalogue) -> Self {
+        Self::with("{}", "")
+    }
+
+    /// The guard with what it needs to know: `names` is the table of cookie
+    /// and storage names in JSON, `stand_ins` a script that defines
+    /// `stubs(names)`.
+    #[must_use]
+    pub fn with(names: &str, stand_ins: &str) -> Self {
+        let source = SOURCE.replace("/*NAMES*/{}", names).replace("/*STUBS*/", stand_ins);
+        let script = served(&source);
         let hash: String =
-            Sha256::digest(SOURCE).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        Self { name: format!("guard-{hash}.js"), body: Bytes::from_static(SOURCE.as_bytes()) }
+            Sha256::digest(&script).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        Self { name: format!("guard-{hash}.js"), body: Bytes::from(script) }
     }
 
     /// The file's name below the site's own prefix.
@@ -39,6 +49,16 @@ impl GuardFile {
     pub const fn body(&self) -> &Bytes {
         &self.body
     }
+}
+
+/// A script of ours as it is served: without indentation and lines that are
+/// comments. None of ours has text over several lines, where that would matter.
+fn served(source: &str) -> String {
+    source
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with("//"))
+        .fold(String::with_capacity(source.len()), |text, line| text + line + "\n")
 }
 
 /// Where the guard of one page is, and what it needs besides the policy.
@@ -156,6 +176,36 @@ fn tag_length(html: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
+
+    fn gzipped(bytes: &[u8]) -> usize {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        gzip.write_all(bytes).unwrap();
+        gzip.finish().unwrap().len()
+    }
+
+    #[test]
+    fn b9_the_guard_is_small_and_takes_names_and_stand_ins() {
+        let bare = GuardFile::with("{}", "");
+        let size = gzipped(bare.body());
+        assert!(size <= 12 * 1024, "{size} bytes");
+        let full = GuardFile::with(r#"{"a":{"c":["_ga"]}}"#, "// Nothing.\nfunction stubs() {}");
+        let script = std::str::from_utf8(full.body()).unwrap();
+        assert!(script.contains(r#"const NAMES = {"a":{"c":["_ga"]}};"#));
+        assert!(script.contains("\nfunction stubs() {}\n"));
+        assert!(!script.lines().any(|line| line.starts_with("//") || line.starts_with(' ')));
+        assert!(!script.contains("/*"));
+        assert_ne!(full.name(), bare.name());
+        // Text over several lines would lose its indentation.
+        assert!(SOURCE.lines().all(|line| line.matches('`').count() % 2 == 0));
+    }
+
+    #[test]
+    fn b9_the_guard_asks_nobody_but_us() {
+        assert_eq!(SOURCE.matches("apply(nativeFetch").count(), 1);
+        assert!(SOURCE.contains(r#"[(config.prefix || "/.consentry") + "/reports", options]"#));
+        assert!(!SOURCE.contains("https://"));
+    }
 
     #[test]
     fn b9_the_guard_comes_before_everything_that_could_run() {

@@ -3,7 +3,7 @@
 
 use crate::catalogue::{Identity, Kind, Subject};
 use crate::consent::Consent;
-use crate::policy::{Basis, Policy, Ruling, Verdict, is_first_party, verdict_on};
+use crate::policy::{Basis, Policy, Ruling, Verdict, is_first_party, registrable, verdict_on};
 
 impl Policy {
     /// Decides on an inline script, which may be several vendors' at once: one

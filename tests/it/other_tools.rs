@@ -28,6 +28,8 @@ async fn a10_markup_parked_for_a_consent_tool_is_made_live_for_those_who_agreed(
     let page = PARKED.concat() + &STAYS.concat();
     let origin = origin().page("/", &page).start().await;
     let proxy = consentry(&origin).site("cmp_markup = true").start().await;
+    // In a frame there is no notice, and nobody may choose there.
+    let mut chooser = visitor(&proxy);
     let mut visitor = visitor(&proxy).sending("sec-fetch-dest", "iframe");
     let refused = visitor.opens("/").await;
     assert!(!refused.body.contains("acme.example"), "{}", refused.body);
@@ -35,7 +37,8 @@ async fn a10_markup_parked_for_a_consent_tool_is_made_live_for_those_who_agreed(
         assert!(refused.body.contains(inert), "{inert}: {}", refused.body);
     }
     assert!(!refused.body.contains("data-consentry-live"), "{}", refused.body);
-    visitor.chooses("some", &["analytics"]).await;
+    chooser.chooses("some", &["analytics"]).await;
+    visitor.cookies.clone_from(&chooser.cookies);
     let agreed = visitor.opens("/").await;
     for live in [
         " src=\"https://stats.acme.example/1.js\"",
@@ -56,7 +59,8 @@ async fn a10_markup_parked_for_a_consent_tool_is_made_live_for_those_who_agreed(
     for inert in STAYS {
         assert!(agreed.body.contains(inert), "{inert}: {}", agreed.body);
     }
-    visitor.chooses("all", &[]).await;
+    chooser.chooses("all", &[]).await;
+    visitor.cookies.clone_from(&chooser.cookies);
     let all = visitor.opens("/").await;
     assert!(!all.body.contains("/own/b.js\" type=") && all.body.contains(STAYS[0]), "{}", all.body);
 }

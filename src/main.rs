@@ -1,6 +1,6 @@
 //! The `consentry` command.
 
-use consentry::cli::{self, check, demo, explain, health, log, serve};
+use consentry::cli::{self, check, demo, explain, health, lists, log, serve};
 
 use clap::{Parser, Subcommand};
 use std::io::{self, Write};
@@ -30,6 +30,8 @@ enum Command {
     Log(log::LogArgs),
     /// Say what would happen to an address, cookie, header or piece of HTML, and why
     Explain(explain::ExplainArgs),
+    /// Show the filter lists: how old they are, and what of them is used
+    Lists(lists::ListsArgs),
     /// Check the configuration and the catalogue
     Check(check::CheckArgs),
     /// Ask a running proxy whether it is ready
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args, &mut out),
         Command::Log(args) => written(log::run(args, &mut out), &mut err),
         Command::Explain(args) => written(explain::run(args, &mut out), &mut err),
+        Command::Lists(args) => written(lists::run(args, &mut out), &mut err),
         Command::Check(args) => check::run(args, &mut out),
         Command::Health(args) => health::run(args, &mut out),
     };

@@ -1,5 +1,6 @@
 //! What one protected site is made of, and which site a host belongs to.
 
+use crate::catalogue::{Catalogue, Lists};
 use crate::consent;
 use crate::enforce::browser::{GuardFile, Memory};
 use crate::policy::{Aliases, Mode, PathPattern, Policy, Unlisted};
@@ -180,6 +181,35 @@ impl Sites {
     #[must_use]
     pub fn aliases(&self) -> Option<&Arc<Aliases>> {
         self.by_host.values().chain(&self.any).find_map(|site| site.policy.aliases())
+    }
+
+    /// The same sites, with other filter lists behind their catalogues.
+    #[must_use]
+    pub fn with_lists(&self, lists: &Arc<Lists>) -> Self {
+        // Sites share a catalogue; afterwards, they still do.
+        let mut catalogues: Vec<(Arc<Catalogue>, Arc<Catalogue>)> = Vec::new();
+        let mut changed: HashMap<Arc<str>, Arc<Site>> = HashMap::new();
+        for site in self.iter() {
+            let before = site.policy.shared_catalogue();
+            let known = catalogues.iter().find(|(old, _)| Arc::ptr_eq(old, before));
+            let after = match known {
+                Some((_, new)) => Arc::clone(new),
+                None => {
+                    let new = Catalogue::clone(before).with_lists(Arc::clone(lists));
+                    let new = Arc::new(new);
+                    catalogues.push((Arc::clone(before), Arc::clone(&new)));
+                    new
+                }
+            };
+            let policy = site.policy.with_catalogue(after);
+            let site = Site { policy, ..(**site).clone() };
+            changed.insert(Arc::clone(&site.name), Arc::new(site));
+        }
+        let fresh = |site: &Arc<Site>| Arc::clone(changed.get(&site.name).unwrap_or(site));
+        Self {
+            by_host: self.by_host.iter().map(|(host, site)| (host.clone(), fresh(site))).collect(),
+            any: self.any.as_ref().map(fresh),
+        }
     }
 
     /// Every site once.

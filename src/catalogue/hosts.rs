@@ -18,7 +18,7 @@ pub(super) struct HostPattern {
 }
 
 /// All host rules, found by walking up the labels of a host.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Hosts {
     by_host: HashMap<String, Vec<(HostPattern, bool, RuleIndex)>>,
 }

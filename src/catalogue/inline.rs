@@ -75,6 +75,7 @@ enum Part {
 }
 
 /// Everything inline code is searched for.
+#[derive(Clone)]
 pub(super) struct Signatures {
     automaton: Option<AhoCorasick>,
     parts: Vec<Part>,

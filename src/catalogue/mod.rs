@@ -17,7 +17,7 @@ mod subject;
 
 pub use file::{EMBEDDED, SourceFile};
 pub use inline::normalise;
-pub use lists::Lists;
+pub use lists::{List, Lists, Report as ListReport, Skipped};
 pub use scripts::SCRIPT_LOOK_BYTES;
 pub use subject::{Kind, KindSet, Subject};
 
@@ -85,7 +85,7 @@ pub struct Identity<'c> {
 }
 
 /// One rule: what a vendor is recognised by.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Rule {
     vendor: usize,
     place: Place,
@@ -96,7 +96,7 @@ struct Rule {
 type RuleIndex = u32;
 
 /// Everything we know of vendors.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Catalogue {
     vendors: Vec<Arc<Vendor>>,
     rules: Vec<Rule>,
@@ -109,7 +109,7 @@ pub struct Catalogue {
     response_headers: HashMap<String, RuleIndex>,
     parameters: HashMap<String, RuleIndex>,
     globals: Vec<(String, RuleIndex)>,
-    lists: Option<Lists>,
+    lists: Option<Arc<Lists>>,
     /// The hosts of each vendor, by its place in `vendors`.
     vendor_hosts: HashMap<usize, Vec<String>>,
 }
@@ -137,7 +137,7 @@ impl Catalogue {
     /// The same catalogue with filter lists behind it, for addresses that no
     /// vendor claims.
     #[must_use]
-    pub fn with_lists(mut self, lists: Lists) -> Self {
+    pub fn with_lists(mut self, lists: Arc<Lists>) -> Self {
         self.lists = Some(lists);
         self
     }
@@ -151,12 +151,37 @@ impl Catalogue {
         host: &str,
         third_party: bool,
     ) -> Option<Identity<'_>> {
-        let hit = self.lists.as_ref()?.find(kind, url, host, third_party)?;
-        Some(Identity {
-            vendor: hit.vendor,
-            place: Cow::Owned(hit.place),
-            rule: Cow::Owned(hit.rule),
-        })
+        self.lists.as_ref()?.find(kind, url, host, third_party)
+    }
+
+    /// What the filter lists say about a parameter of an address that is asked
+    /// for as `kind`.
+    #[must_use]
+    pub fn listed_parameter(
+        &self,
+        name: &str,
+        kind: Kind,
+        url: &Url,
+        host: &str,
+        third_party: bool,
+    ) -> Option<Identity<'_>> {
+        self.lists.as_ref()?.parameter(name, kind, url, host, third_party)
+    }
+
+    /// The policies that the filter lists add to a page, and the rule that
+    /// says so.
+    pub fn csp_for<'c>(
+        &'c self,
+        url: &'c Url,
+        host: &'c str,
+    ) -> impl Iterator<Item = (&'c str, Identity<'c>)> {
+        self.lists.iter().flat_map(move |lists| lists.csp_for(url, host))
+    }
+
+    /// The filter lists behind it, if there are any.
+    #[must_use]
+    pub fn lists(&self) -> Option<&Arc<Lists>> {
+        self.lists.as_ref()
     }
 
     /// Whether there are filter lists to ask.

@@ -5,7 +5,7 @@ use crate::catalogue::RuleIndex;
 use std::collections::HashMap;
 
 /// Names, exact or with one `*` in them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Names {
     exact: HashMap<String, RuleIndex>,
     /// What stands before and after the `*`, by how it begins; the most

@@ -18,7 +18,7 @@ use std::collections::HashMap;
 const MAX_PARAMETERS: usize = 200;
 
 /// All rules about paths on the own host.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct OwnPaths {
     paths: Names,
     /// By the name of the first parameter they need.
@@ -26,7 +26,7 @@ pub(super) struct OwnPaths {
 }
 
 /// A path together with what its query must hold.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Shape {
     /// What stands before and after the path's `*`; only before without one.
     path: (String, Option<String>),

@@ -45,13 +45,14 @@ enum Part {
 }
 
 /// All signs of vendors' scripts.
+#[derive(Clone)]
 pub(super) struct Scripts {
     automaton: Option<AhoCorasick>,
     parts: Vec<Part>,
     signatures: Vec<Signature>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Signature {
     literals: u8,
     /// Whether a bundler's mark is one of the vendor's own signs.

@@ -54,7 +54,7 @@ fn check(args: &CheckArgs, out: &mut dyn Write) -> io::Result<i32> {
 }
 
 /// `1 site`, `3,211 rules`.
-fn counted(count: usize, noun: &str) -> String {
+pub(super) fn counted(count: usize, noun: &str) -> String {
     let digits = count.to_string();
     let mut shown = String::new();
     for (index, digit) in digits.chars().enumerate() {

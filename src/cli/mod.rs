@@ -4,12 +4,15 @@ pub mod check;
 pub mod demo;
 pub mod explain;
 pub mod health;
+pub mod lists;
 pub mod log;
 mod logging;
 pub mod serve;
 
 /// Exit code: everything is fine.
 pub const FINE: i32 = 0;
+/// Exit code: there is something to look at.
+pub const FINDINGS: i32 = 1;
 /// Exit code: a service that is needed is not there (sysexits `EX_UNAVAILABLE`).
 pub const UNAVAILABLE: i32 = 69;
 /// Exit code: reading or writing failed (sysexits `EX_IOERR`).

@@ -1,7 +1,7 @@
 //! `consentry serve`: the main job.
 
 use crate::cli::{CONFIGURATION, FINE, IO, UNAVAILABLE, logging};
-use crate::config::{self, Compiled, KeyMode, Overrides};
+use crate::config::{self, Compiled, KeyMode, Overrides, Refresher};
 use crate::dashboard::{Admin, AdminServer};
 use crate::ledger::{self, Ledger};
 use crate::observe::{ConfigReloaded, ExceptionExpired, Observe};
@@ -40,7 +40,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "PATH")]
     pub ledger: Option<PathBuf>,
     /// A filter list in adblock syntax; may be given several times
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH|URL")]
     pub lists: Vec<PathBuf>,
     /// A catalogue file of your own; may be given several times
     #[arg(long, value_name = "PATH")]
@@ -110,10 +110,16 @@ pub struct Running {
     sites: Arc<ArcSwap<Sites>>,
     /// Which name server is asked about aliases.
     name_server: Option<SocketAddr>,
+    lists: Option<Refresher>,
     draining: Arc<AtomicBool>,
     /// Exceptions whose expiry was told.
     told: Mutex<HashSet<String>>,
 }
+
+/// How long a first start waits for lists that were never seen: the first
+/// visitors deserve them, too, and a network that is not there must not keep
+/// the site from starting.
+const FIRST_LISTS: Duration = Duration::from_secs(5);
 
 impl Running {
     /// Starts ledger, proxy and admin listener.
@@ -144,6 +150,11 @@ impl Running {
         let ledger = Arc::new(ledger);
         let observe = Arc::new(Observe::default());
         let sites = Arc::new(ArcSwap::from_pointee(compiled.sites));
+        let any_missing = compiled.lists.any_missing();
+        let lists = Refresher::start(compiled.lists, Arc::clone(&sites), Arc::clone(&observe));
+        if any_missing {
+            let _ = tokio::time::timeout(FIRST_LISTS, lists.settled()).await;
+        }
         let setup = Setup {
             settings: compiled.proxy,
             sites: Arc::clone(&sites),
@@ -172,9 +183,40 @@ impl Running {
             look_up_aliases(aliases, name_server);
         }
         let told = Mutex::default();
-        let running = Self { server, admin, ledger, observe, sites, name_server, draining, told };
+        let running = Self {
+            server,
+            admin,
+            ledger,
+            observe,
+            sites,
+            name_server,
+            lists: Some(lists),
+            draining,
+            told,
+        };
         running.tell_expired(today());
         Ok(running)
+    }
+
+    /// Serves what a new configuration says from the next exchange on, as far
+    /// as that can change while running: the sites and the lists. Lists with
+    /// an address are asked for at once.
+    pub fn reload(&mut self, fresh: Compiled) {
+        // First, so that no list of before is swapped in afterwards.
+        self.lists = None;
+        self.replace_sites(fresh.sites);
+        let (sites, observe) = (Arc::clone(&self.sites), Arc::clone(&self.observe));
+        let lists = Refresher::start(fresh.lists, sites, observe);
+        lists.refresh_soon();
+        self.lists = Some(lists);
+        self.tell_expired(today());
+    }
+
+    /// Asks for newer lists now, and returns when that is done.
+    pub async fn refresh_lists(&self) {
+        if let Some(lists) = &self.lists {
+            lists.refresh().await;
+        }
     }
 
     /// Says which exceptions have expired by `today`, each once.
@@ -288,7 +330,7 @@ async fn serve(
     let mut terminate = listen_for(SignalKind::terminate())?;
     let mut interrupt = listen_for(SignalKind::interrupt())?;
     let mut hangup = listen_for(SignalKind::hangup())?;
-    let running = Running::start(compiled).await?;
+    let mut running = Running::start(compiled).await?;
     tracing::info!(listen = %running.server.address(), admin = %running.admin.address(), "serving");
     let mut minute = tokio::time::interval(Duration::from_secs(60));
     loop {
@@ -298,8 +340,7 @@ async fn serve(
             _ = interrupt.recv() => break,
             _ = hangup.recv() => match load() {
                 Ok(fresh) => {
-                    running.replace_sites(fresh.sites);
-                    running.tell_expired(today());
+                    running.reload(fresh);
                     running.observe.emit(&ConfigReloaded { failure: None });
                 }
                 Err(mistakes) => {

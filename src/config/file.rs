@@ -115,15 +115,53 @@ pub struct Catalogue {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "a section, written `[lists]`")]
 pub struct Lists {
-    /// Files in adblock syntax, also gzipped.
+    /// Files in adblock syntax, also gzipped, and https addresses of such.
     pub files: Vec<Spanned<String>>,
     /// What counts as the purpose of that which only a list knows.
     pub purpose: Spanned<String>,
+    /// More certificate authorities for lists over https, PEM.
+    pub ca_file: Spanned<String>,
+    /// Lists with settings of their own.
+    #[serde(skip_serializing)]
+    pub source: Vec<Spanned<ListSource>>,
 }
 
 impl Default for Lists {
     fn default() -> Self {
-        Self { files: Vec::new(), purpose: Spanned::new(0..0, "marketing".to_owned()) }
+        Self {
+            files: Vec::new(),
+            purpose: default("marketing".to_owned()),
+            ca_file: default(String::new()),
+            source: Vec::new(),
+        }
+    }
+}
+
+/// A filter list with settings of its own.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a list, written `[[lists.source]]`")]
+pub struct ListSource {
+    /// A file, or an https address; the only key a list cannot do without.
+    pub location: Spanned<String>,
+    /// What it is called; empty for its file's name.
+    pub name: Spanned<String>,
+    /// The purpose of what only it knows; empty for that of all lists.
+    pub purpose: Spanned<String>,
+    /// How often an address is asked for a newer one.
+    pub refresh_hours: Spanned<u64>,
+    /// The only content that is taken; empty for any.
+    pub sha256: Spanned<String>,
+}
+
+impl Default for ListSource {
+    fn default() -> Self {
+        Self {
+            location: default(String::new()),
+            name: default(String::new()),
+            purpose: default(String::new()),
+            refresh_hours: default(24),
+            sha256: default(String::new()),
+        }
     }
 }
 
@@ -484,7 +522,8 @@ pub fn defaults() -> toml::Table {
 pub fn list_defaults() -> toml::Table {
     let exception = toml::Table::try_from(Exception::default()).unwrap_or_default();
     let route = toml::Table::try_from(Route::default()).unwrap_or_default();
-    [("exception", exception), ("route", route)]
+    let source = toml::Table::try_from(ListSource::default()).unwrap_or_default();
+    [("exception", exception), ("route", route), ("source", source)]
         .map(|(name, keys)| (name.to_owned(), toml::Value::Table(keys)))
         .into_iter()
         .collect()

@@ -160,6 +160,11 @@ impl Pem {
     }
 }
 
+/// A file of certificate authorities.
+pub(super) fn certificates(path: &Spanned<String>, findings: &mut Findings<'_>) -> PathBuf {
+    pem(path, Pem::Certificate, findings)
+}
+
 /// A PEM file that holds what it should. Whether key and certificate belong
 /// together is for the listener to find out, which has to read them anyway.
 fn pem(path: &Spanned<String>, wanted: Pem, findings: &mut Findings<'_>) -> PathBuf {

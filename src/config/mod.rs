@@ -16,12 +16,13 @@ mod exceptions;
 
 pub use file::{
     Admin, Catalogue as CatalogueFiles, Consent, Danger, Dns, Exception as WrittenException, File,
-    Ledger, Limits, Listener, Lists, Log, LogFormat, LogLevel, Origin, Route as WrittenRoute,
-    Site as WrittenSite, Timeouts, defaults, list_defaults,
+    Ledger, Limits, ListSource as WrittenList, Listener, Lists, Log, LogFormat, LogLevel, Origin,
+    Route as WrittenRoute, Site as WrittenSite, Timeouts, defaults, list_defaults,
 };
+pub use lists::{Cache, FilterLists, ListSource, Location, Record, Refresher};
 pub use outside::{Overrides, environment};
 
-use crate::catalogue::{self, Catalogue, SourceFile};
+use crate::catalogue::{Catalogue, SourceFile};
 use crate::enforce::browser::GuardFile;
 use crate::mistake::Mistake;
 use crate::policy::Aliases;
@@ -43,8 +44,8 @@ pub struct Compiled {
     pub sites: Sites,
     /// Where decisions are remembered.
     pub ledger_file: PathBuf,
-    /// Filter lists; each can be read.
-    pub lists: Vec<PathBuf>,
+    /// Filter lists, and what we have of them.
+    pub lists: FilterLists,
     /// Where the operator and the privacy officer connect.
     pub admin: SocketAddr,
     /// What is said on the way.
@@ -106,7 +107,12 @@ fn compile(
     let admin = listening::admin(file, &proxy, &mut findings);
     findings.not_empty(&file.ledger.file, "the ledger needs a file");
     let ledger_file = PathBuf::from(file.ledger.file.get_ref());
-    let listed = lists::read(file, &mut findings);
+    let threads = match (key_mode, proxy.workers) {
+        (KeyMode::CheckOnly, _) => 1,
+        (KeyMode::Create, 0) => std::thread::available_parallelism().map_or(1, usize::from),
+        (KeyMode::Create, workers) => workers,
+    };
+    let lists = lists::read(file, &ledger_file, threads, &mut findings);
     let keys_file = keys::path(&file.consent, &ledger_file);
     let keys = keys::find(&file.consent, keys_file, &mut findings);
     let consent = listening::consent(&file.consent, keys.keys(), &mut findings);
@@ -116,14 +122,12 @@ fn compile(
         // The sites are still to be checked, whatever their catalogue says.
         Catalogue::compile(&[])
     }) {
-        Ok(catalogue) if listed.is_empty() => Arc::new(catalogue),
-        Ok(catalogue) => {
-            Arc::new(catalogue.with_lists(catalogue::Lists::compile(&listed, lists::purpose(file))))
-        }
+        Ok(catalogue) => Arc::new(match lists.compile() {
+            Some(lists) => catalogue.with_lists(lists),
+            None => catalogue,
+        }),
         Err(_) => return Err(findings.mistakes),
     };
-    let lists = listed.iter().map(|list| PathBuf::from(&list.name)).collect();
-    let sources = sources.into_iter().chain(listed).collect::<Vec<_>>();
     let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
     let exceptions =
         exceptions::compile(&file.exception, &file.site, &catalogue, today, &mut findings);

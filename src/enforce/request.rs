@@ -64,10 +64,11 @@ pub fn clear_request(
     context: &RequestContext<'_>,
 ) -> (Cleared<Parts>, RequestOutcome) {
     let mut outcome = RequestOutcome::default();
-    own_path(&request, context, &mut outcome);
+    let asked = Asked::of(&request, context);
+    own_path(&request, asked.as_ref(), context, &mut outcome);
     filter_cookies(&mut request.headers, context, &mut outcome);
     filter_headers(&mut request.headers, context, &mut outcome);
-    filter_parameters(&mut request.uri, context, &mut outcome);
+    filter_parameters(&mut request.uri, asked.as_ref(), context, &mut outcome);
     if context.enforcing
         && context.address_truncated
         && !context.consent.grants(Purpose::Personalization)
@@ -78,20 +79,41 @@ pub fn clear_request(
     (Cleared(request), outcome)
 }
 
-fn own_path(request: &Parts, context: &RequestContext<'_>, outcome: &mut RequestOutcome) {
+/// What is asked for, as filter lists are asked about it.
+struct Asked {
+    /// Nothing where the browser does not say what for.
+    kind: Option<Kind>,
+    url: Url,
+}
+
+impl Asked {
+    /// Nothing where there are no lists to ask.
+    fn of(request: &Parts, context: &RequestContext<'_>) -> Option<Self> {
+        context.policy.catalogue().lists()?;
+        let target = request.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        // Who names a destination came over https, or from this machine.
+        let url = Url::parse(&format!("https://{}{target}", context.host)).ok()?;
+        Some(Self { kind: own_request_kind(request), url })
+    }
+}
+
+fn own_path(
+    request: &Parts,
+    asked: Option<&Asked>,
+    context: &RequestContext<'_>,
+    outcome: &mut RequestOutcome,
+) {
     // What visitors open themselves is a page, whatever its address looks like.
     if opens_page(request) {
         return;
     }
     let target = request.uri.path_and_query().map_or("/", PathAndQuery::as_str);
     let by_path = context.policy.decide(Subject::OwnPath(target), context.host, context.consent);
-    let own = || Url::parse(&format!("https://{}{target}", context.host)).ok();
-    let url = if !by_path.is_known() { kind_of(request).zip(own()) } else { None };
-    let ruling = match &url {
-        Some((kind, url)) => {
+    let ruling = match asked {
+        Some(Asked { kind: Some(kind), url }) if !by_path.is_known() => {
             context.policy.decide(Subject::Load { kind: *kind, url }, context.host, context.consent)
         }
-        None => by_path,
+        Some(_) | None => by_path,
     };
     if !ruling.is_known() {
         return;
@@ -113,13 +135,19 @@ fn opens_page(request: &Parts) -> bool {
 }
 
 /// What a browser would use the answer as, for filter lists: their rules on
-/// the site's own addresses mean scripts as well as pages that load them.
-fn kind_of(request: &Parts) -> Option<Kind> {
+/// the site's own addresses mean scripts as well as pages that load them. No
+/// list is asked about what a visitor opens.
+fn own_request_kind(request: &Parts) -> Option<Kind> {
     let destination = request.headers.get("sec-fetch-dest")?.to_str().ok()?;
     Some(match destination {
-        "script" => Kind::Script,
+        "script" | "worker" | "sharedworker" | "serviceworker" | "audioworklet"
+        | "paintworklet" => Kind::Script,
         "image" => Kind::Image,
-        "empty" => Kind::Connect,
+        "style" | "xslt" => Kind::Style,
+        "font" => Kind::Font,
+        "audio" | "video" | "track" => Kind::Media,
+        "object" | "embed" => Kind::Object,
+        "empty" | "websocket" | "report" | "json" => Kind::Connect,
         "iframe" | "frame" | "fencedframe" => Kind::Frame,
         _ => return None,
     })
@@ -206,11 +234,21 @@ fn filter_headers(
     }
 }
 
-fn filter_parameters(uri: &mut Uri, context: &RequestContext<'_>, outcome: &mut RequestOutcome) {
+fn filter_parameters(
+    uri: &mut Uri,
+    asked: Option<&Asked>,
+    context: &RequestContext<'_>,
+    outcome: &mut RequestOutcome,
+) {
     let Some(query) = uri.query() else { return };
     let filtered = filter_query(query, |name| {
-        let ruling: Ruling<'_> =
-            context.policy.decide(Subject::Parameter(name), context.host, context.consent);
+        let RequestContext { policy, host, consent, .. } = context;
+        let ruling: Ruling<'_> = match asked {
+            Some(Asked { kind, url }) => {
+                policy.decide_parameter(name, (kind.unwrap_or(Kind::Refresh), url), host, consent)
+            }
+            None => policy.decide(Subject::Parameter(name), host, consent),
+        };
         if ruling.verdict != Verdict::Allow(Basis::FirstParty) {
             outcome.decisions.push(Decision::on_name(
                 &ruling,

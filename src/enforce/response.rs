@@ -73,6 +73,9 @@ pub fn clear_response(response: &mut Parts, context: &ResponseContext<'_>) -> Re
             headers.append(SET_COOKIE, field);
         }
     }
+    if context.is_page {
+        add_listed_policies(headers, context, &mut outcome);
+    }
     outcome
 }
 
@@ -265,13 +268,15 @@ fn filter_location(
     let Some(location) = headers.get(LOCATION).and_then(|value| value.to_str().ok()) else {
         return;
     };
+    let target = context.url.join(location).unwrap_or_else(|_| context.url.clone());
     let Some((before, after)) = location.split_once('?') else { return };
     let (query, fragment) = match after.split_once('#') {
         Some((query, fragment)) => (query, Some(fragment)),
         None => (after, None),
     };
     let filtered = filter_query(query, |name| {
-        let ruling = context.policy.decide(Subject::Parameter(name), context.host, context.consent);
+        let ResponseContext { policy, host, consent, .. } = context;
+        let ruling = policy.decide_parameter(name, (Kind::Refresh, &target), host, consent);
         if ruling.identity.is_some() {
             outcome.decisions.push(Decision::on_name(
                 &ruling,
@@ -310,6 +315,30 @@ fn judge(
         outcome.decisions.push(Decision::on_url(&ruling, Layer::Response, kind, &url));
     }
     ruling.verdict.blocks()
+}
+
+/// Adds the policies that filter lists have for a page. Each is a field of its
+/// own, which browsers hold to as well as to the site's: it can only narrow.
+fn add_listed_policies(
+    headers: &mut HeaderMap,
+    context: &ResponseContext<'_>,
+    outcome: &mut ResponseOutcome,
+) {
+    let ResponseContext { policy, url, host, consent, .. } = context;
+    for (directives, ruling) in policy.csp_for(url, host, consent) {
+        outcome.decisions.push(Decision::on_name(
+            &ruling,
+            Layer::Response,
+            Kind::ResponseHeader,
+            &format!("{CONTENT_SECURITY_POLICY}: {directives}"),
+        ));
+        if ruling.verdict.blocks()
+            && context.enforcing
+            && let Ok(value) = HeaderValue::from_str(directives)
+        {
+            headers.append(CONTENT_SECURITY_POLICY, value);
+        }
+    }
 }
 
 /// Turns the browser's own advertising interfaces off; what the site says

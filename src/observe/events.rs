@@ -1,7 +1,10 @@
 //! The things that happen.
 
 use crate::observe::Fault;
-use crate::observe::metrics::{ChoiceLabels, ExchangeLabels, FailureLabels, Metrics, ResultLabels};
+use crate::observe::metrics::{
+    ChoiceLabels, ExchangeLabels, FailureLabels, ListLabels, ListResultLabels, Metrics,
+    ResultLabels,
+};
 use crate::purpose::PurposeSet;
 
 use std::time::Duration;
@@ -291,5 +294,94 @@ impl Event for ConfigReloaded<'_> {
     fn count(&self, metrics: &Metrics) {
         let result = if self.failure.is_none() { "done" } else { "refused" };
         metrics.reloads.get_or_create(&ResultLabels { result }).inc();
+    }
+}
+
+/// A filter list was asked for, and came or is the newest.
+#[derive(Debug)]
+pub struct ListRefreshed<'a> {
+    /// Which.
+    pub list: &'a str,
+    /// How many of its rules are used.
+    pub rules: usize,
+    /// Whether it is another one than before.
+    pub changed: bool,
+}
+
+impl Event for ListRefreshed<'_> {
+    fn log(&self) {
+        if self.changed {
+            tracing::info!(list = self.list, rules = self.rules, "list refreshed");
+        } else {
+            tracing::debug!(list = self.list, "list is the newest");
+        }
+    }
+
+    fn count(&self, metrics: &Metrics) {
+        let result = if self.changed { "changed" } else { "unchanged" };
+        metrics
+            .list_refreshes
+            .get_or_create(&ListResultLabels { list: self.list.to_owned(), result })
+            .inc();
+    }
+}
+
+/// A filter list did not come, or what came was refused.
+#[derive(Debug)]
+pub struct ListNotRefreshed<'a> {
+    /// Which.
+    pub list: &'a str,
+    /// Why.
+    pub why: &'a str,
+    /// Whether there is no copy of it at all, so that what only it knows
+    /// passes.
+    pub missing: bool,
+}
+
+impl Event for ListNotRefreshed<'_> {
+    fn log(&self) {
+        if self.missing {
+            tracing::error!(
+                list = self.list,
+                why = self.why,
+                "list missing: what only it knows passes"
+            );
+        } else {
+            tracing::warn!(
+                list = self.list,
+                why = self.why,
+                "list not refreshed; the old one stays"
+            );
+        }
+    }
+
+    fn count(&self, metrics: &Metrics) {
+        metrics
+            .list_refreshes
+            .get_or_create(&ListResultLabels { list: self.list.to_owned(), result: "failed" })
+            .inc();
+    }
+}
+
+/// What is used of a filter list now.
+#[derive(Debug)]
+pub struct ListUsed<'a> {
+    /// Which.
+    pub list: &'a str,
+    /// Whether there is anything of it.
+    pub has: bool,
+    /// When its server last said that it is the newest, in seconds since
+    /// 1970; 0 for a list that comes from a file.
+    pub checked_s: u64,
+}
+
+impl Event for ListUsed<'_> {
+    fn log(&self) {}
+
+    fn count(&self, metrics: &Metrics) {
+        let labels = ListLabels { list: self.list.to_owned() };
+        metrics.lists_missing.get_or_create(&labels).set(i64::from(!self.has));
+        let checked = i64::try_from(self.checked_s).unwrap_or(i64::MAX);
+        metrics.lists_checked.get_or_create(&labels).set(checked);
     }
 }

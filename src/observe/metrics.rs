@@ -68,6 +68,17 @@ pub(super) struct ResultLabels {
     pub(super) result: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ListLabels {
+    pub(super) list: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ListResultLabels {
+    pub(super) list: String,
+    pub(super) result: &'static str,
+}
+
 /// All counters. Each is one atomic addition.
 #[derive(Debug)]
 pub struct Metrics {
@@ -78,6 +89,9 @@ pub struct Metrics {
     pub(super) choices: Family<ChoiceLabels, Counter>,
     pub(super) hosts_learned: Counter,
     pub(super) reloads: Family<ResultLabels, Counter>,
+    pub(super) list_refreshes: Family<ListResultLabels, Counter>,
+    pub(super) lists_missing: Family<ListLabels, Gauge>,
+    pub(super) lists_checked: Family<ListLabels, Gauge>,
     pub(super) pages_cut: Counter,
     pub(super) pages_unfiltered: Counter,
     pub(super) unlisted_hosts: Counter,
@@ -109,6 +123,9 @@ impl Metrics {
             choices: Family::default(),
             hosts_learned: Counter::default(),
             reloads: Family::default(),
+            list_refreshes: Family::default(),
+            lists_missing: Family::default(),
+            lists_checked: Family::default(),
             pages_cut: Counter::default(),
             pages_unfiltered: Counter::default(),
             unlisted_hosts: Counter::default(),
@@ -146,6 +163,21 @@ impl Metrics {
             "consentry_config_reloads",
             "Attempts to reload the configuration",
             self.reloads.clone(),
+        );
+        registry.register(
+            "consentry_list_refreshes",
+            "Attempts to get a newer filter list",
+            self.list_refreshes.clone(),
+        );
+        registry.register(
+            "consentry_list_missing",
+            "Whether there is no copy of a filter list",
+            self.lists_missing.clone(),
+        );
+        registry.register(
+            "consentry_list_checked_timestamp_seconds",
+            "When a filter list was last known to be the newest",
+            self.lists_checked.clone(),
         );
         registry.register(
             "consentry_pages_cut",

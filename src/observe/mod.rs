@@ -10,7 +10,8 @@ mod metrics;
 
 pub use events::{
     ChoiceMade, ConfigReloaded, ConnectionRefused, Event, ExceptionExpired, ExchangeEnded,
-    ExchangeFailed, HostLearned, PageCut, PagePassedUnfiltered, UnlistedSeen, VisitorLimited,
+    ExchangeFailed, HostLearned, ListNotRefreshed, ListRefreshed, ListUsed, PageCut,
+    PagePassedUnfiltered, UnlistedSeen, VisitorLimited,
 };
 pub use metrics::{Fault, Metrics};
 

@@ -9,6 +9,7 @@ mod decision;
 mod redact;
 mod path;
 mod exception;
+mod listed;
 
 pub use aliases::Aliases;
 pub use decision::{Decision, Decisions, Layer, MAX_DECISIONS};
@@ -174,13 +175,16 @@ pub struct Policy {
     /// known which page and which day it is.
     exceptions: Arc<[Arc<Exception>]>,
     live: Arc<[Arc<Exception>]>,
+    /// A hash of everything but the filter lists.
+    inputs: [u8; 32],
     revision: Arc<str>,
     aliases: Option<Arc<Aliases>>,
 }
 
 impl Policy {
     /// A policy over a catalogue. `inputs` is everything the verdicts depend
-    /// on, in text: its hash is the policy's revision.
+    /// on, in text, but for the filter lists: its hash, and the revision of
+    /// the lists, make the policy's.
     #[must_use]
     pub fn new(catalogue: Arc<Catalogue>, unlisted: Unlisted, inputs: &[&str]) -> Self {
         let mut hash = Sha256::new();
@@ -189,15 +193,15 @@ impl Policy {
             hash.update(input);
         }
         hash.update([unlisted as u8]);
-        let revision =
-            hash.finalize().iter().take(5).map(|byte| format!("{byte:02x}")).collect::<String>();
+        let inputs = hash.finalize().into();
         Self {
+            revision: revision(&inputs, &catalogue),
             catalogue,
+            inputs,
             unlisted,
             mode: Mode::default(),
             exceptions: Arc::default(),
             live: Arc::default(),
-            revision: Arc::from(revision),
             aliases: None,
         }
     }
@@ -253,6 +257,13 @@ impl Policy {
     pub fn with_aliases(mut self, aliases: Arc<Aliases>) -> Self {
         self.aliases = Some(aliases);
         self
+    }
+
+    /// The same policy over the same catalogue with other filter lists.
+    #[must_use]
+    pub fn with_catalogue(&self, catalogue: Arc<Catalogue>) -> Self {
+        let revision = revision(&self.inputs, &catalogue);
+        Self { catalogue, revision, ..self.clone() }
     }
 
     /// Decides whether `subject` may reach, or come from, a visitor who gave
@@ -390,6 +401,12 @@ impl Policy {
         &self.catalogue
     }
 
+    /// The same, for whoever keeps it.
+    #[must_use]
+    pub const fn shared_catalogue(&self) -> &Arc<Catalogue> {
+        &self.catalogue
+    }
+
     /// A short name that changes whenever a verdict could, except for what is
     /// learnt of names meanwhile: [`Aliases::mark`] tells that.
     #[must_use]
@@ -402,6 +419,13 @@ impl Policy {
     pub fn unlisted(&self) -> Unlisted {
         self.unlisted
     }
+}
+
+fn revision(inputs: &[u8; 32], catalogue: &Catalogue) -> Arc<str> {
+    let mut hash = Sha256::new_with_prefix(inputs);
+    hash.update(catalogue.lists().map_or("", |lists| lists.revision()));
+    let bytes = hash.finalize();
+    Arc::from(bytes.iter().take(5).map(|byte| format!("{byte:02x}")).collect::<String>())
 }
 
 fn verdict_on(identity: &Identity<'_>, consent: &Consent) -> Verdict {

@@ -294,6 +294,12 @@ impl ProxyBuilder {
         self
     }
 
+    /// Where another one was stopped.
+    pub(crate) fn in_directory(mut self, directory: TempDir) -> Self {
+        self.directory = directory;
+        self
+    }
+
     /// More lines for the one `[[site]]`.
     pub(crate) fn site(mut self, toml: &str) -> Self {
         self.site.push_str(toml);

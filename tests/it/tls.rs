@@ -45,7 +45,7 @@ impl Authority {
         self.directory.path().join(name)
     }
 
-    fn acceptor(&self) -> TlsAcceptor {
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
         let chain = vec![certificate(&self.file("cert.pem"))];
         let key = PrivateKeyDer::from_pem_file(self.file("key.pem")).unwrap();
         let config = ServerConfig::builder_with_provider(provider())

@@ -202,7 +202,8 @@ impl Sites {
                 }
             };
             let policy = site.policy.with_catalogue(after);
-            let site = Site { policy, ..(**site).clone() };
+            let memory = Arc::new(site.memory.for_other_rules());
+            let site = Site { policy, memory, ..(**site).clone() };
             changed.insert(Arc::clone(&site.name), Arc::new(site));
         }
         let fresh = |site: &Arc<Site>| Arc::clone(changed.get(&site.name).unwrap_or(site));

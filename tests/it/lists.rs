@@ -166,8 +166,15 @@ async fn k2_a_list_comes_over_https_before_the_first_visitor() {
 #[tokio::test(flavor = "multi_thread")]
 async fn k2_a_refreshed_list_is_swapped_in_while_visitors_come_and_go() {
     let server = ListServer::serving("||a.beacon.example^\n").await;
-    let origin = origin().page("/", PAGE).start().await;
+    let later =
+        "<script type=\"application/json\">{\"url\":\"https://b.beacon.example/b.js\"}</script>";
+    let origin = origin().page("/", PAGE).page("/later", later).start().await;
     let proxy = consentry(&origin).config(&server.section("/list.txt", "")).start().await;
+    let may_load = async |authority: &str| {
+        let page = visitor(&proxy).opens("/later").await;
+        page.field("content-security-policy").contains(authority)
+    };
+    assert!(may_load("b.beacon.example").await);
     let visits = {
         let visitor = visitor(&proxy);
         tokio::spawn(async move {
@@ -187,6 +194,7 @@ async fn k2_a_refreshed_list_is_swapped_in_while_visitors_come_and_go() {
     let seen = visits.await.unwrap();
     assert!(seen.iter().rev().skip(1).all(|passed| *passed), "never back and forth");
     assert_eq!(gets(&proxy).await, (false, false));
+    assert!(!may_load("b.beacon.example").await, "the browser is told, too");
     let revisions: HashSet<_> =
         proxy.lines().await.into_iter().map(|line| line.policy_revision).collect();
     assert_eq!(revisions.len(), 2, "the record tells the rules apart");

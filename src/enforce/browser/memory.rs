@@ -27,7 +27,7 @@ pub struct Memory {
     verdicts: Mutex<HashMap<(String, String, u8), Uses>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Place {
     learned: VecDeque<String>,
     named: VecDeque<String>,
@@ -39,6 +39,13 @@ impl Memory {
     /// Says whether it is new.
     pub fn learn(&self, host: &str, authority: &str) -> bool {
         self.at(host, |place| keep(&mut place.learned, authority, MAX_LEARNED))
+    }
+
+    /// The same memory for other rules: what pages load is still known, and
+    /// every verdict is asked for again.
+    #[must_use]
+    pub fn for_other_rules(&self) -> Self {
+        Self { places: Mutex::new(lock(&self.places).clone()), verdicts: Mutex::default() }
     }
 
     /// The authorities learned so far.

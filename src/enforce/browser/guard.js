@@ -551,20 +551,25 @@
   const { trustedTypes } = window;
   let trust;
   const trusted = (html) => {
-    try {
-      trust = trust || trustedTypes.createPolicy("consentry", { createHTML: (text) => text });
-      return trust.createHTML(html);
-    } catch (_) {
-      return html;
+    if (trust === undefined && trustedTypes) {
+      trust = null;
+      try {
+        trust = trustedTypes.createPolicy("consentry", { createHTML: (text) => text });
+      } catch (_) {}
     }
+    return trust ? trust.createHTML(html) : html;
   };
 
+  // Where the page's own policy lets nobody but itself read markup, it is not read: every attempt
+  // would be one more complaint on the console.
   const inert = document.implementation.createHTMLDocument("").createElement("div");
+  let unreadable;
   const parsed = (html) => {
+    if (unreadable) throw unreadable;
     try {
-      setInnerHTML(inert, html);
-    } catch (_) {
       setInnerHTML(inert, trusted(html));
+    } catch (error) {
+      throw unreadable = error;
     }
     return firstChild(inert);
   };
@@ -866,8 +871,12 @@
       const attribute = lower(key);
       hook(of(type), key, "set", (element, values) => attributeComes(element, attribute, values, 0));
       hook(of(type), key, "get", null, (element) => {
-        const was = anythingHeld && known(memory, element);
-        return was && was[attribute] && getAttribute(element, attribute) === "" && { value: was[attribute].address };
+        if (!anythingHeld || getAttribute(element, attribute) !== "") return;
+        const was = known(memory, element);
+        if (was && was[attribute]) return { value: was[attribute].address };
+        // One that came in markup or was copied. Browsers would say that an empty address is the
+        // page's own, and whoever fetches that gets the page.
+        return getAttribute(element, MARK) === "" ? { value: "" } : undefined;
       });
     }));
     hookAll("Element", "getAttribute", "value", null, (element, values, value) => {

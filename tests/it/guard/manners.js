@@ -35,6 +35,7 @@ return (async () => {
   outer.innerHTML = `<p title="it's" class=a>1<img alt="x" src="${to}" onerror="window.failed = true"><b>2</b></p>`;
   check("markup", outer.innerHTML,
     `<p title="it's" class="a">1<img alt="x" src="" onerror="window.failed = true" data-consentry-held=""><b>2</b></p>`);
+  check("src in markup", outer.querySelector("img").src, "");
   await new Promise((done) => setTimeout(done, 50));
   check("onerror in markup", window.failed, true);
   const frame = document.createElement("iframe");

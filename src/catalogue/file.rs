@@ -282,9 +282,13 @@ impl Compiler {
             )]);
         };
         let mut vendor_hosts: HashMap<usize, Vec<String>> = HashMap::new();
-        for (pattern, rule) in self.hosts.rules() {
+        for (pattern, rule) in self.hosts.rules().filter(|(pattern, _)| pattern.path.is_empty()) {
             if let Some(rule) = self.rules.get(rule as usize) {
-                vendor_hosts.entry(rule.vendor).or_default().push(pattern.host.clone());
+                let hosts = vendor_hosts.entry(rule.vendor).or_default();
+                hosts.push(pattern.host.clone());
+                if !pattern.exact {
+                    hosts.push(format!("*.{}", pattern.host));
+                }
             }
         }
         for hosts in vendor_hosts.values_mut() {

@@ -246,8 +246,9 @@ impl Catalogue {
         self.vendors.iter().find(|vendor| vendor.id == id)
     }
 
-    /// The hosts a vendor is known by, whatever its rules say of paths and
-    /// kinds, in alphabetical order.
+    /// The hosts that are a vendor's as a whole, whatever its rules say of
+    /// kinds, in alphabetical order; `*.` stands before those whose subdomains
+    /// are, too.
     pub fn hosts_of(&self, vendor: &Vendor) -> impl Iterator<Item = &str> {
         let at = self.vendors.iter().position(|known| known.id == vendor.id);
         at.and_then(|at| self.vendor_hosts.get(&at)).into_iter().flatten().map(String::as_str)

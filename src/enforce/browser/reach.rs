@@ -77,7 +77,7 @@ impl Uses {
 pub(crate) struct Reach {
     /// By authority and directory; whether once as `http:`.
     loads: BTreeMap<(String, String), (Uses, bool)>,
-    vendors: BTreeMap<String, Arc<Vendor>>,
+    vendors: BTreeMap<String, (Arc<Vendor>, Option<u16>)>,
     /// Whether a script is left that runs.
     pub(crate) runs: bool,
 }
@@ -95,7 +95,8 @@ impl Reach {
         let known = self.loads.entry((authority, directory.to_owned())).or_default();
         *known = (known.0.with(uses), known.1 || matches!(url.scheme(), "http" | "ws"));
         if let Some(vendor) = vendor {
-            self.vendors.entry(vendor.id.clone()).or_insert_with(|| Arc::clone(vendor));
+            let with_port = || (Arc::clone(vendor), url.port());
+            self.vendors.entry(vendor.id.clone()).or_insert_with(with_port);
         }
     }
 
@@ -130,14 +131,13 @@ impl BrowserPolicy {
     /// visitor gets of it, as far as it is known.
     pub(crate) fn of(context: &PageContext, memory: &Memory, reach: &Reach, html: &[u8]) -> Self {
         let mut named = authorities(html);
+        let mut families: BTreeSet<(&str, Option<u16>)> = BTreeSet::new();
         for authority in memory.learned(&context.host) {
             named.entry(authority).or_default();
         }
-        for vendor in reach.vendors.values() {
+        for (vendor, port) in reach.vendors.values() {
             let hosts = context.policy.catalogue().hosts_of_family(vendor);
-            for host in hosts.take(MAX_VENDOR_HOSTS) {
-                named.entry(host.to_owned()).or_default();
-            }
+            families.extend(hosts.take(MAX_VENDOR_HOSTS).map(|host| (host, *port)));
         }
         for ((authority, directory), (_, plain)) in &reach.loads {
             let mentions = named.entry(authority.clone()).or_default();
@@ -163,6 +163,11 @@ impl BrowserPolicy {
                 false => authority.clone(),
             };
             sources.allow(source, uses.both(asked));
+        }
+        for (host, port) in families {
+            let uses = uses_of(host.trim_start_matches("*."), "/", context, memory);
+            let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+            sources.allow(format!("{host}{port}"), uses);
         }
         for ((authority, directory), (uses, _)) in &reach.loads {
             let whole = uses_of(authority, "/", context, memory);

@@ -54,8 +54,13 @@ pub(super) fn authorities(html: &[u8]) -> Named {
         if found.len() >= MAX_HOSTS {
             break;
         }
-        if let Some(name) = bare_name_at(html, at + 1) {
-            found.entry(name).or_default();
+        if let Some((name, end)) = bare_name_at(html, at + 1) {
+            let mentions = found.entry(name).or_default();
+            // A name alone is one that something is added to.
+            let alone = html.get(end) != Some(&b'/');
+            if mentions.paths.len() < MAX_PATHS {
+                mentions.paths.insert(if alone { "/".to_owned() } else { path_at(html, end) });
+            }
         }
     }
     found
@@ -129,7 +134,7 @@ fn is_host(name: &str) -> bool {
 
 /// A quoted host name without a scheme: `var cdn = "cdn.shop.example/js/"`.
 /// Its last label must be a public suffix, or every file name were a host.
-fn bare_name_at(html: &[u8], start: usize) -> Option<String> {
+fn bare_name_at(html: &[u8], start: usize) -> Option<(String, usize)> {
     let rest = html.get(start..)?;
     if !rest.first()?.is_ascii_alphanumeric() {
         return None;
@@ -144,7 +149,7 @@ fn bare_name_at(html: &[u8], start: usize) -> Option<String> {
     }
     let name = name.to_ascii_lowercase();
     let suffix = psl::suffix(name.as_bytes())?;
-    (suffix.is_known() && psl::domain_str(&name).is_some()).then_some(name)
+    (suffix.is_known() && psl::domain_str(&name).is_some()).then_some((name, start + length))
 }
 
 /// Whether the address at `at` stands in a tag that only points somewhere.
@@ -209,6 +214,8 @@ mod tests {
             br#"<script>a="//a.example/x/y.js?q";b="https:\/\/a.example:81\/z\/w"</script>"#,
         );
         assert!(named["a.example"].paths.contains("/x/y.js"), "{named:?}");
+        let named_bare = authorities(br#"<script>h = p + "t.shop.com/ba.js?x"</script>"#);
+        assert!(named_bare["t.shop.com"].paths.contains("/ba.js"), "{named_bare:?}");
         assert!(named["a.example:81"].paths.contains("/z/w"), "{named:?}");
     }
 

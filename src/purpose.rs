@@ -145,6 +145,22 @@ impl PurposeSet {
     }
 }
 
+impl PurposeSet {
+    /// The set that [`class`](Self::class) spells so, `necessary` included.
+    #[must_use]
+    pub fn from_class(class: &str) -> Option<Self> {
+        (0..=Self::ALL.0)
+            .map(Self)
+            .find(|set| set.contains(Purpose::Necessary) && set.class() == class)
+    }
+
+    /// Whether all of `other` is in the set.
+    #[must_use]
+    pub const fn contains_all(self, other: Self) -> bool {
+        other.0 & !self.0 == 0
+    }
+}
+
 impl FromIterator<Purpose> for PurposeSet {
     fn from_iter<I: IntoIterator<Item = Purpose>>(purposes: I) -> Self {
         purposes.into_iter().fold(Self::EMPTY, Self::with)
@@ -171,6 +187,14 @@ mod tests {
                 .map(Purpose::letter)
                 .collect();
             assert_eq!(set.class(), if letters.is_empty() { "d" } else { letters.as_str() });
+            assert_eq!(PurposeSet::from_class(set.class()), Some(set.with(Purpose::Necessary)));
+        }
+    }
+
+    #[test]
+    fn a_class_is_spelled_in_one_way() {
+        for class in ["", "D", "da", "af", "aa", "n", "fapmx", "fapm "] {
+            assert_eq!(PurposeSet::from_class(class), None, "{class}");
         }
     }
 

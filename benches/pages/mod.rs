@@ -51,6 +51,7 @@ pub(crate) fn context() -> Arc<PageContext> {
     Arc::new(PageContext {
         policy: Policy::new(Arc::new(catalogue), Unlisted::Observe, &[]),
         consent: Consent::silent(),
+        before: None,
         host: "shop.example".to_owned(),
         url: Url::parse("https://shop.example/").unwrap(),
         enforcing: true,

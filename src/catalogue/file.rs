@@ -180,6 +180,7 @@ impl Compiler {
             source: written.source.clone(),
             reason: written.reason.clone().unwrap_or_default(),
             cookies: names(&written.cookies),
+            storage: names(&written.storage),
         }));
         let mut lines = Lines::new(file);
         for host in &written.hosts {

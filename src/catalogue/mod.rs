@@ -56,6 +56,8 @@ pub struct Vendor {
     pub reason: String,
     /// Names of its cookies, as patterns.
     pub cookies: Vec<String>,
+    /// Keys of what it keeps in the browser's storage, as patterns.
+    pub storage: Vec<String>,
 }
 
 /// A place in a catalogue file, so that every decision can be followed.
@@ -238,6 +240,22 @@ impl Catalogue {
     /// All vendors, in the order of the files.
     pub fn vendors(&self) -> impl Iterator<Item = &Arc<Vendor>> {
         self.vendors.iter()
+    }
+
+    /// All vendors with their rank: how many stand before each in its file.
+    /// The files have the best known first.
+    pub fn ranked(&self) -> impl Iterator<Item = (usize, &Arc<Vendor>)> {
+        let mut files: HashMap<&str, usize> = HashMap::new();
+        let mut seen = 0;
+        self.rules.iter().filter_map(move |rule| {
+            let vendor = self.vendors.get(rule.vendor)?;
+            (rule.vendor >= seen).then(|| {
+                seen = rule.vendor + 1;
+                let rank = files.entry(&rule.place.file).or_default();
+                *rank += 1;
+                (*rank - 1, vendor)
+            })
+        })
     }
 
     /// The vendor of that id.

@@ -203,6 +203,7 @@ impl Explained<'_> {
         let context = PageContext {
             policy: self.policy.clone(),
             consent: self.consent.clone(),
+            before: None,
             host: self.host.to_owned(),
             url,
             enforcing: true,

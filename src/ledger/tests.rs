@@ -23,6 +23,7 @@ fn vendor(name: &str) -> Arc<Vendor> {
         source: String::new(),
         reason: String::new(),
         cookies: Vec::new(),
+        storage: Vec::new(),
     })
 }
 

@@ -16,6 +16,7 @@ mod head;
 mod limiter;
 mod listener;
 mod page;
+mod revival;
 mod script;
 mod settings;
 mod tls;
@@ -135,14 +136,20 @@ impl Proxy {
         let rules = site.rules(parts.uri.path(), day_of(now_s), || head.lot(&site.consent, now_s));
         let variant = Variant::of(&consent, &rules.policy);
         let enforcing = rules.mode.enforces();
-        let shown = match enforcing {
-            true => shown_on_page(&parts, &visit, destination, &url),
-            false => String::new(),
+        let before = revival::asked(&mut parts, &consent).filter(|_| enforcing && !site.cmp_markup);
+        let shown = match (enforcing, &before) {
+            (true, Some(_)) => visitor::link(&visit, path_and_query(&url)),
+            (true, None) => shown_on_page(&parts, &visit, destination, &url),
+            (false, _) => String::new(),
         };
         // Then nothing on a page can be blocked.
         let granted_all = !rules.policy.may_block(&consent);
-        let append_only = granted_all && !site.cmp_markup;
-        let browser = (enforcing && !granted_all).then(|| Browser::of(site, &parts, destination));
+        let append_only = granted_all && !site.cmp_markup && before.is_none();
+        let browser = (enforcing && !granted_all).then(|| {
+            // A copy that brings the live page up to date tells what that page is told.
+            let destination = if before.is_some() { Destination::Page } else { destination };
+            Browser::of(site, &parts, destination)
+        });
         let is_worker = browser::is_worker(&parts);
         let mut exchange = Exchange::new(
             Arc::clone(site),
@@ -224,6 +231,7 @@ impl Proxy {
         let context = Arc::new(PageContext {
             policy: rules.policy.clone(),
             consent: consent.clone(),
+            before: before.clone(),
             host: head.host.clone(),
             choices_url: visitor::choices_url(&visit, path_and_query(&url)),
             others: OtherTools {
@@ -279,7 +287,7 @@ impl Proxy {
             variant::mark_page(&mut parts.headers, &plan.variant, false);
             variant::mark_variant(&mut parts.headers, &plan.variant);
         }
-        let response = if !enforcing || untouched {
+        let mut response = if !enforcing || untouched {
             page::watch(parts, body, plan, exchange, &self.settings.limits, &self.settings.timeouts)
         } else if is_head {
             variant::mark_page(&mut parts.headers, &plan.variant, true);
@@ -297,6 +305,9 @@ impl Proxy {
             )
             .await?
         };
+        if let Some(before) = &before {
+            revival::mark(response.headers_mut(), before);
+        }
         self.observe.emit(&ExchangeEnded {
             site: &site.name,
             path: &path,

@@ -2,7 +2,7 @@
 //!
 //! A page only ever shows; a choice is made by a POST that proves it comes
 //! from one of our own pages. Nothing is stored before a choice, no page needs
-//! a script, and no page asks another host for anything. This room does no
+//! a script (the notice has one, and does without), and no page asks another host for anything. This room does no
 //! I/O and reads no clock; all it takes from the machine is the random number
 //! of a receipt.
 
@@ -15,6 +15,7 @@ mod page;
 mod proof;
 mod refusal;
 mod return_to;
+mod script;
 mod state;
 mod status;
 mod texts;
@@ -106,6 +107,8 @@ pub enum Page {
     Me,
     /// The script that keeps holding in the browser.
     Guard,
+    /// The script behind the notice.
+    Script,
     /// A path of ours with nothing behind it.
     Unknown,
 }
@@ -121,6 +124,7 @@ pub fn own_page(site: &Site, path: &str) -> Option<Page> {
         "/reports" => Some(Page::Reports),
         "/me" => Some(Page::Me),
         _ if rest.starts_with("/guard-") && rest.ends_with(".js") => Some(Page::Guard),
+        _ if rest.strip_prefix('/') == Some(script::name()) => Some(Page::Script),
         _ if rest.is_empty() || rest.starts_with('/') => Some(Page::Unknown),
         _ => None,
     }
@@ -150,13 +154,16 @@ pub fn answer(page: Page, request: &request::Parts, body: &[u8], visit: &Visit<'
             visit.site.guard.body(),
             request.uri.path().ends_with(visit.site.guard.name()),
         ),
+        (Page::Script, &Method::GET | &Method::HEAD) => script::answer(),
         (Page::Reports, &Method::POST) => page::empty(StatusCode::NO_CONTENT),
         (Page::Choices, &Method::POST) => match choose::choose(&request.headers, body, visit) {
             Ok((response, record)) => return Answer { response, chosen: Some(record) },
             Err(refusal) => refusal.page(&ReturnTo::from_form(body, visit), visit),
         },
         (Page::Choices, _) => wrong_method("GET, HEAD, POST", visit),
-        (Page::State | Page::Me | Page::Guard, _) => wrong_method("GET, HEAD", visit),
+        (Page::State | Page::Me | Page::Guard | Page::Script, _) => {
+            wrong_method("GET, HEAD", visit)
+        }
         (Page::Reports, _) => wrong_method("POST", visit),
         (Page::Unknown, _) => Refusal::Unknown.page(&ReturnTo::home(), visit),
     };

@@ -1,13 +1,14 @@
 //! What we add to the site's own pages: the notice for visitors who have not
 //! chosen, and afterwards the link to choose again.
 //!
-//! Both are plain HTML that needs no script and no other host. They reset
+//! Both are plain HTML that needs no script and no other host; the script that
+//! the notice brings only saves a page load. They reset
 //! whatever style the site has for such elements, because a site's `button`
 //! rule could otherwise make one answer look better than the other. Both are
 //! ASCII, so they read the same in whatever charset the page is written. Their
 //! addresses name the host, so that no `<base>` of a page sends a choice away.
 
-use crate::visitor::{ReturnTo, Visit, status};
+use crate::visitor::{ReturnTo, Visit, script, status};
 
 use maud::{Markup, PreEscaped, html};
 use std::fmt::Write;
@@ -24,6 +25,7 @@ const LINK_STYLE: &str = include_str!("link.css");
 pub fn notice(visit: &Visit<'_>, return_to: &str) -> String {
     let texts = visit.texts();
     let action = format!("{}{}", visit.host_prefix(), visit.path("choices"));
+    let script = format!("{}{}", visit.host_prefix(), visit.path(script::name()));
     ascii(html! {
         style { (PreEscaped(NOTICE_STYLE.trim_end())) }
         section #csy-ask lang=(texts.lang) dir=(texts.dir) aria-label=(texts.title) {
@@ -37,6 +39,8 @@ pub fn notice(visit: &Visit<'_>, return_to: &str) -> String {
                 button type="submit" name="choice" value="all" { (texts.accept_all) }
             }
             a href=(choices_url(visit, return_to)) target="_self" rel="nofollow" { (texts.one_by_one) }
+            script defer src=(script) data-consentry-for=(visit.consent.granted().class())
+                data-consentry-closed[visit.site.browser_policy] {}
         }
     })
 }
@@ -205,10 +209,13 @@ mod tests {
     fn e1_the_notice_needs_no_script_and_no_other_host() {
         let trial = Trial::new();
         for html in [notice(&trial.visit(), "/a?b=c&d"), link(&trial.visit(), "/a?b=c&d")] {
-            for word in
-                ["<script", "://", "url(", "@import", "onclick", "javascript", "role=\"dialog\""]
-            {
+            for word in ["://", "url(", "@import", "onclick", "javascript", "role=\"dialog\""] {
                 assert!(!html.contains(word), "{word}");
+            }
+            for script in trial::tags(html.as_bytes(), "script") {
+                let src = script.attribute("src").unwrap();
+                assert!(src.starts_with("//shop.example/.consentry/choose-"), "{src}");
+                assert_eq!(script.text, "");
             }
             let url = "//shop.example/.consentry/choices?return_to=/a%3Fb%3Dc%26d";
             assert_eq!(trial::tags(html.as_bytes(), "a")[0].attribute("href"), Some(url));
@@ -250,7 +257,9 @@ mod tests {
         trial.site.notice.operator = "M\u{fc}ller & S\u{f6}hne \u{1f45f} </section><script>".into();
         for html in [notice(&trial.visit(), "/\u{e9}"), link(&trial.visit(), "/\u{e9}")] {
             assert!(html.is_ascii());
-            assert!(trial::tags(html.as_bytes(), "script").is_empty());
+            assert!(
+                trial::tags(html.as_bytes(), "script").iter().all(|s| s.attribute("src").is_some())
+            );
         }
         let html = notice(&trial.visit(), "/\u{e9}");
         let asked = &trial::tags(html.as_bytes(), "p")[0].text;

@@ -69,7 +69,9 @@ fn local_path(text: &str, visit: &Visit<'_>) -> Option<String> {
         None | Some(Page::Choices) => {
             Some(there.as_str().get(there[..Position::BeforePath].len()..)?.to_owned())
         }
-        Some(Page::State | Page::Guard | Page::Reports | Page::Me | Page::Unknown) => None,
+        Some(
+            Page::State | Page::Reports | Page::Me | Page::Script | Page::Guard | Page::Unknown,
+        ) => None,
     }
 }
 

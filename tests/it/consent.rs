@@ -73,9 +73,11 @@ async fn c10_nothing_is_stored_before_a_choice() {
             assert_eq!(page.all("set-cookie"), [] as [&str; 0], "{path} {sent:?}");
             // Nor does anything on the page put something into storage.
             assert!(!page.body.contains("Storage") && !page.body.contains("document.cookie"));
+            // The notice's own script keeps nothing either.
             assert_eq!(
                 page.body.matches("<script").count(),
                 page.body.matches("<script type=\"text/plain\"").count()
+                    + page.body.matches("<script defer src=\"//127.0.0.1:").count()
             );
         }
         let mut visitor = visitor(&unreachable).sending(sent.0, sent.1);

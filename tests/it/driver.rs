@@ -165,7 +165,8 @@ impl Browser {
     }
 
     /// Clicks where the element is; something else in front of it is an error.
-    /// A button or link leads to another document, which is waited for.
+    /// A button or link leads to another document, which is waited for, unless
+    /// it is gone from this one: then the choice took effect here.
     pub(crate) async fn clicks(&mut self, selector: &str) {
         let element = self.find(selector).await;
         let name = self.tells("GET", &format!("/element/{element}/name"), &Value::Null).await;
@@ -175,7 +176,7 @@ impl Browser {
         if name == "button" || name == "a" {
             for _ in 0..100 {
                 let now = self.finds("html").await;
-                if !now.is_empty() && now != before {
+                if !now.is_empty() && (now != before || !self.is_there(&element).await) {
                     break;
                 }
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -206,6 +207,24 @@ impl Browser {
         let fresh = self.tells("POST", "/window/new", &json!({ "type": "window" })).await;
         self.tells("DELETE", "/window", &Value::Null).await;
         self.tells("POST", "/window", &json!({ "handle": fresh["handle"] })).await;
+    }
+
+    /// Whether an element that was found is still in its page.
+    async fn is_there(&self, element: &str) -> bool {
+        let path = format!("{}/element/{element}/name", self.session);
+        visitor_at(self.address).asks("GET", &path, &[], "").await.status == 200
+    }
+
+    /// Runs a piece of script again and again, until it returns something.
+    pub(crate) async fn waits_for(&self, script: &str) -> Value {
+        for _ in 0..200 {
+            let value = self.runs(script).await;
+            if !matches!(value, Value::Null | Value::Bool(false)) {
+                return value;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("never: {script} at {}", self.at().await)
     }
 
     async fn tells(&self, method: &str, command: &str, body: &Value) -> Value {

@@ -42,6 +42,7 @@ source = "https://acme.example"
 hosts = ["ads.acme.example", "ads.acme.localhost"]
 inline = ["acme('init'"]
 script = ["acme.version= && acme._release"]
+globals = ["acme"]
 cookies = ["_acme", "_acme_*"]
 request_headers = ["x-acme-id"]
 response_headers = ["x-acme-segment"]
@@ -55,7 +56,7 @@ owner = "Acme"
 purposes = ["analytics"]
 about = "Counts visits."
 source = "https://acme.example"
-hosts = ["stats.acme.example"]
+hosts = ["stats.acme.example", "stats.acme.localhost"]
 cookies = ["_stats"]
 
 [[vendor]]

@@ -39,6 +39,8 @@ mod driver;
 mod browser;
 mod browser_policy;
 mod guard;
+mod stubs;
+mod revive;
 mod pages;
 mod page_bytes;
 mod page_size;

@@ -61,6 +61,7 @@ pub(crate) fn context(url: &Url, consent: Consent, enforcing: bool) -> Arc<PageC
     Arc::new(PageContext {
         policy: POLICY.clone(),
         consent,
+        before: None,
         host: url.host_str().unwrap_or_default().to_owned(),
         url: url.clone(),
         enforcing,

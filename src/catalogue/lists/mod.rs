@@ -161,6 +161,7 @@ impl Source {
             source: report.homepage.clone().unwrap_or_else(|| list.place.clone()),
             reason: String::new(),
             cookies: Vec::new(),
+            storage: Vec::new(),
         };
         let vendors = combinations
             .iter()

@@ -355,6 +355,7 @@ mod tests {
         PageContext {
             policy: Policy::new(Arc::new(catalogue), unlisted, &[text]),
             consent: Consent::silent(),
+            before: None,
             host: "www.shop.example".into(),
             url: Url::parse("https://www.shop.example/").unwrap(),
             enforcing: true,

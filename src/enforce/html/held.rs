@@ -52,6 +52,9 @@ pub(super) struct Found {
     pub(super) purpose: Option<Purpose>,
     /// Who is withheld, for the placeholder.
     pub(super) vendor: String,
+    /// Whether something of it was withheld from the live page, and is not any
+    /// more.
+    pub(super) granted: bool,
 }
 
 impl Found {

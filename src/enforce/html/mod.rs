@@ -41,6 +41,10 @@ pub struct PageContext {
     pub policy: Policy,
     /// What this visitor agreed to.
     pub consent: Consent,
+    /// What the live page was made for that is to be revived: it grants no
+    /// more than `consent`. What it held and `consent` does not is marked with
+    /// the number it was held under.
+    pub before: Option<Consent>,
     /// The page's host, without port.
     pub host: String,
     /// The page's address, against which others are resolved.

@@ -36,6 +36,8 @@ pub(super) struct Page {
     has_base: bool,
     depth: u8,
     held: u32,
+    /// Whether anything was withheld from the live page and is granted now.
+    granted: bool,
     /// The first purpose that something was withheld for.
     withheld: Option<Purpose>,
     /// The input the rewriter is working on, and where it stands in the page.
@@ -66,6 +68,7 @@ impl Page {
             has_base: false,
             depth: 0,
             held: 0,
+            granted: false,
             withheld: None,
             window: Bytes::new(),
             window_start: 0,
@@ -161,6 +164,7 @@ impl Page {
             Some(content) => self.inner_document(&content, self.encoding),
             None => Some(self.unreadable("noscript")),
         };
+        let rewritten = rewritten.filter(|rewritten| rewritten.changed);
         if let Some(rewritten) = rewritten
             && self.context.enforcing
         {
@@ -169,14 +173,15 @@ impl Page {
     }
 
     fn style_element(&mut self, element: &mut Element<'_, '_>) {
+        let mut found = Found::default();
         let rewritten = match self.content(element) {
             Some(content) => {
                 let css = as_latin(&content);
                 let judged = if is_foreign(element) && css.contains('&') && !is_one_cdata(&css) {
                     let css = attribute_text(&css, self.encoding);
-                    self.judge_css(&css, None, &mut Found::default()).map(|css| escape(&css))
+                    self.judge_css(&css, None, &mut found).map(|css| escape(&css))
                 } else {
-                    self.judge_css(&css, Some(self.encoding), &mut Found::default())
+                    self.judge_css(&css, Some(self.encoding), &mut found)
                 };
                 // In SVG it holds markup: nothing that is put back as text may
                 // bring elements with it.
@@ -188,6 +193,7 @@ impl Page {
                 Some(String::new())
             }
         };
+        self.mark_unnumbered(element, &found);
         if let Some(rewritten) = rewritten
             && self.context.enforcing
         {
@@ -198,11 +204,13 @@ impl Page {
     pub(super) fn style_attribute(&mut self, element: &mut Element<'_, '_>) {
         let Some(raw) = element.get_attribute("style") else { return };
         let css = attribute_text(&raw, self.encoding);
-        if let Some(rewritten) = self.judge_css(&css, None, &mut Found::default())
+        let mut found = Found::default();
+        if let Some(rewritten) = self.judge_css(&css, None, &mut found)
             && self.context.enforcing
         {
             self.set(element, "style", &escape(&rewritten));
         }
+        self.mark_unnumbered(element, &found);
     }
 
     fn script(&mut self, element: &mut Element<'_, '_>) {
@@ -222,6 +230,7 @@ impl Page {
         if found.offending.is_empty() && parked {
             self.make_live(element);
         }
+        self.mark_granted(element, &found);
         if found.offending.is_empty() || !self.context.enforcing {
             self.reach.runs |= kind == ScriptType::Code;
             return;
@@ -235,12 +244,15 @@ impl Page {
     fn judge_code(&mut self, element: &Element<'_, '_>, found: &mut Found) {
         let context = Arc::clone(&self.context);
         let ruling = match self.content(element) {
-            Some(code) if is_foreign(element) => context.policy.decide_inline(
-                htmlize::unescape(as_latin(&code)).as_bytes(),
-                &context.host,
-                &context.consent,
-            ),
-            Some(code) => context.policy.decide_inline(&code, &context.host, &context.consent),
+            Some(code) if is_foreign(element) => {
+                let code = htmlize::unescape(as_latin(&code));
+                context.ruling(found, |policy, consent| {
+                    policy.decide_inline(code.as_bytes(), &context.host, consent)
+                })
+            }
+            Some(code) => context.ruling(found, |policy, consent| {
+                policy.decide_inline(&code, &context.host, consent)
+            }),
             None => UNREADABLE,
         };
         self.notice_consent_tool(&ruling);
@@ -263,6 +275,7 @@ impl Page {
         let Ok(mut map) = serde_json::from_slice::<serde_json::Value>(&content) else { return };
         let mut found = Found::default();
         self.empty_modules(&mut map, &mut found, 0);
+        self.mark_unnumbered(element, &found);
         if !found.offending.is_empty() && self.context.enforcing {
             // Inside a script element no text may look like its end.
             let text = map.to_string().replace('<', "\\u003c");
@@ -309,11 +322,10 @@ impl Page {
             "refresh" => self.loading_element(element, "meta"),
             name @ ("accept-ch" | "delegate-ch") => {
                 let context = Arc::clone(&self.context);
-                let ruling = context.policy.decide(
-                    Subject::ResponseHeader("accept-ch"),
-                    &context.host,
-                    &context.consent,
-                );
+                let mut found = Found::default();
+                let ruling = context.ruling(&mut found, |policy, consent| {
+                    policy.decide(Subject::ResponseHeader("accept-ch"), &context.host, consent)
+                });
                 if ruling.identity.is_some() {
                     self.decisions.push(Decision::on_name(
                         &ruling,
@@ -322,9 +334,9 @@ impl Page {
                         name,
                     ));
                 }
+                self.mark_granted(element, &found);
                 if ruling.verdict.blocks() && context.enforcing {
                     element.remove_attribute("content");
-                    let mut found = Found::default();
                     found.note("content", &ruling);
                     self.mark_held(element, &found);
                 }
@@ -339,6 +351,7 @@ impl Page {
         if found.offending.is_empty() && parked {
             self.make_live(element);
         }
+        self.mark_granted(element, &found);
         if found.offending.is_empty() || !self.context.enforcing {
             return;
         }
@@ -395,6 +408,31 @@ impl Page {
         self.set(element, "data-consentry-held", &number);
         let purpose = found.purpose.map_or("unlisted", Purpose::name);
         self.set(element, "data-consentry-purpose", purpose);
+        self.mark(element, found, &number);
+    }
+
+    /// Counts what was held in the live page and is not any more.
+    fn mark_granted(&mut self, element: &mut Element<'_, '_>, found: &Found) {
+        if found.granted && found.offending.is_empty() {
+            self.held += 1;
+            let number = self.held.to_string();
+            self.mark(element, found, &number);
+        }
+    }
+
+    /// Marks what was changed in the live page without being held there: it
+    /// has no number, so that page has to be loaded again.
+    fn mark_unnumbered(&mut self, element: &mut Element<'_, '_>, found: &Found) {
+        self.mark(element, found, "none");
+    }
+
+    /// Marks what the live page lacks, with its number there. Inside another
+    /// document nobody could find it.
+    fn mark(&mut self, element: &mut Element<'_, '_>, found: &Found, number: &str) {
+        self.granted |= found.granted;
+        if found.granted && self.depth == 0 && self.context.enforcing {
+            self.set(element, "data-consentry-revive", number);
+        }
     }
 
     /// Sets an attribute; the names used here are valid, so it cannot fail.

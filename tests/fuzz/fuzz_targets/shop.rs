@@ -35,6 +35,7 @@ pub fn rewrite(page: &[u8], size: usize) -> Option<Vec<u8>> {
     let context = Arc::new(PageContext {
         policy: POLICY.clone(),
         consent: Consent::silent(),
+        before: None,
         host: "www.shop.example".into(),
         url: Url::parse("https://www.shop.example/a/b").expect("it is an address"),
         enforcing: true,

@@ -1,14 +1,15 @@
 //! Judges what the attributes, styles and documents of an element load.
 
 use crate::catalogue::{Kind, Subject};
+use crate::consent::Consent;
 use crate::enforce::html::address::{
     Carried, attribute_text, carried, refresh_address, srcset_addresses, text,
 };
 use crate::enforce::html::elements::{Shape, loads};
 use crate::enforce::html::held::{Found, escape};
 use crate::enforce::html::page::{Page, as_latin};
-use crate::enforce::html::{Rewriter, css, lock};
-use crate::policy::{Basis, Decision, Grounds, Layer, Ruling, Verdict};
+use crate::enforce::html::{PageContext, Rewriter, css, lock};
+use crate::policy::{Basis, Decision, Grounds, Layer, Policy, Ruling, Verdict};
 use crate::purpose::Purpose;
 
 use encoding_rs::{Encoding, UTF_8};
@@ -30,6 +31,29 @@ pub(super) struct Rewritten {
     pub(super) bytes: Vec<u8>,
     /// The first purpose that is missing in it.
     pub(super) purpose: Option<Purpose>,
+    /// Whether it differs from what the origin sent.
+    pub(super) changed: bool,
+    /// Whether something was withheld from it in the live page that is granted
+    /// now.
+    pub(super) granted: bool,
+}
+
+impl PageContext {
+    /// The ruling that counts; notes in `found` when the live page was made
+    /// under one that withheld it.
+    pub(super) fn ruling<'p>(
+        &'p self,
+        found: &mut Found,
+        decide: impl Fn(&'p Policy, &Consent) -> Ruling<'p>,
+    ) -> Ruling<'p> {
+        let ruling = decide(&self.policy, &self.consent);
+        if let Some(before) = &self.before
+            && !ruling.verdict.blocks()
+        {
+            found.granted |= decide(&self.policy, before).verdict.blocks();
+        }
+        ruling
+    }
 }
 
 impl Page {
@@ -72,12 +96,17 @@ impl Page {
                     }
                 }
                 Shape::Document => {
-                    if let Some(rewritten) = self.inner_document(text.as_bytes(), UTF_8)
+                    let Some(rewritten) = self.inner_document(text.as_bytes(), UTF_8) else {
+                        continue;
+                    };
+                    if rewritten.changed
                         && self.context.enforcing
                         && let Ok(rewritten) = std::str::from_utf8(&rewritten.bytes)
                     {
                         self.set(element, &name, &escape(rewritten));
                     }
+                    let inside = Found { granted: rewritten.granted, ..Found::default() };
+                    self.mark_unnumbered(element, &inside);
                 }
             }
         }
@@ -90,7 +119,9 @@ impl Page {
         let context = Arc::clone(&self.context);
         match carried(&url) {
             Some(Carried::Code(code)) if kind != Kind::Image => {
-                let ruling = context.policy.decide_inline(&code, &context.host, &context.consent);
+                let ruling = context.ruling(found, |policy, consent| {
+                    policy.decide_inline(&code, &context.host, consent)
+                });
                 if ruling.identity.is_some() {
                     self.decisions.push(Decision::on_inline(&ruling));
                 }
@@ -102,8 +133,11 @@ impl Page {
             // A picture loads nothing, even one that is a document.
             Some(Carried::Document(document)) if kind != Kind::Image => {
                 if let Some(rewritten) = self.inner_document(&document, UTF_8) {
-                    found.offending.push(attribute.to_owned());
-                    found.purpose = found.purpose.or(rewritten.purpose);
+                    found.granted |= rewritten.granted && !rewritten.changed;
+                    if rewritten.changed {
+                        found.offending.push(attribute.to_owned());
+                        found.purpose = found.purpose.or(rewritten.purpose);
+                    }
                 }
                 return;
             }
@@ -123,11 +157,9 @@ impl Page {
             }
             _ => {}
         }
-        let ruling = context.policy.decide(
-            Subject::Load { kind, url: &url },
-            &context.host,
-            &context.consent,
-        );
+        let ruling = context.ruling(found, |policy, consent| {
+            policy.decide(Subject::Load { kind, url: &url }, &context.host, consent)
+        });
         if kind == Kind::Script {
             self.notice_consent_tool(&ruling);
         }
@@ -163,10 +195,12 @@ impl Page {
         });
         self.changed |= rewritten.is_some() && self.context.enforcing;
         whose.purpose = whose.purpose.or(found.purpose);
+        whose.granted |= found.granted;
         rewritten
     }
 
-    /// Rewrites a document inside this one; `None` when nothing in it changes.
+    /// Rewrites a document inside this one; `None` when nothing in it changes,
+    /// neither now nor in the live page.
     pub(super) fn inner_document(
         &mut self,
         content: &[u8],
@@ -188,16 +222,17 @@ impl Page {
         });
         self.decisions = rewriter.take_decisions();
         self.reach = rewriter.take_reach();
-        let (changed, held, purpose) = {
+        let (changed, held, purpose, granted) = {
             let page = lock(&rewriter.page);
-            (page.changed, page.held, page.withheld)
+            (page.changed, page.held, page.withheld, page.granted)
         };
         self.held = held;
+        self.granted |= granted;
         self.withheld = self.withheld.or(purpose);
         match result {
-            Ok(bytes) if changed => {
-                self.changed = true;
-                Some(Rewritten { bytes, purpose })
+            Ok(bytes) if changed || granted => {
+                self.changed |= changed;
+                Some(Rewritten { bytes, purpose, changed, granted })
             }
             Ok(_) => None,
             // What cannot be judged is not let through.
@@ -209,6 +244,6 @@ impl Page {
     pub(super) fn unreadable(&mut self, what: &str) -> Rewritten {
         self.changed |= self.context.enforcing;
         self.decisions.push(Decision::on_name(&UNREADABLE, Layer::Html, Kind::Inline, what));
-        Rewritten::default()
+        Rewritten { changed: true, ..Rewritten::default() }
     }
 }

@@ -1,0 +1,36 @@
+// Sends the notice's form without leaving the page, and brings the page up to
+// date. Whatever goes wrong, the form is sent as it would be without this file.
+{
+  const script = document.currentScript;
+  const before = script && script.getAttribute("data-consentry-for");
+  const notice = document.getElementById("consentry-ask");
+  const form = notice && notice.querySelector("form");
+  // A page that came with a policy of ours can load no more than that policy
+  // says, whatever is agreed to later: a "yes" needs another page.
+  const closed = script && script.hasAttribute("data-consentry-closed");
+
+  const choose = async (event) => {
+    const button = event.submitter;
+    if (!button || (closed && button.value !== "none")) return;
+    event.preventDefault();
+    if (notice.inert) return;
+    notice.inert = true;
+    const fields = new URLSearchParams(new FormData(form));
+    fields.append(button.name, button.value);
+    // A choice that was taken leads back to the page; there is no need to go.
+    const taken = await fetch(form.action, { method: "POST", body: fields, redirect: "manual", credentials: "same-origin" })
+      .then((answer) => answer.type === "opaqueredirect", () => false);
+    if (taken) {
+      const style = notice.previousElementSibling;
+      if (style && style.localName === "style") style.remove();
+      notice.remove();
+      await revive(before);
+    } else {
+      notice.inert = false;
+      form.removeEventListener("submit", choose);
+      form.requestSubmit(button);
+    }
+  };
+
+  if (form && before && window.SubmitEvent && form.requestSubmit) form.addEventListener("submit", choose);
+}

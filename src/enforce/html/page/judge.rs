@@ -167,7 +167,12 @@ impl Page {
             self.decisions.push(Decision::on_url(&ruling, Layer::Html, kind, &url));
         }
         match ruling.verdict {
-            Verdict::Block(_) => found.note(attribute, &ruling),
+            Verdict::Block(_) => {
+                if matches!(kind, Kind::Script | Kind::Frame) {
+                    self.reach.lacks.vendor(&ruling);
+                }
+                found.note(attribute, &ruling);
+            }
             Verdict::Allow(_) => {
                 let vendor = ruling.identity.as_ref().map(|identity| identity.vendor);
                 self.reach.allow(kind, &url, vendor);

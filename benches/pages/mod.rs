@@ -55,6 +55,7 @@ pub(crate) fn context() -> Arc<PageContext> {
         host: "shop.example".to_owned(),
         url: Url::parse("https://shop.example/").unwrap(),
         enforcing: true,
+        guarded: false,
         choices_url: "/.consentry/choices".to_owned(),
         appended: String::new(),
         memory_bytes: 8 * 1024 * 1024,

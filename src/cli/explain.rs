@@ -207,6 +207,7 @@ impl Explained<'_> {
             host: self.host.to_owned(),
             url,
             enforcing: true,
+            guarded: false,
             choices_url: "/.consentry/choices".to_owned(),
             appended: String::new(),
             memory_bytes: 8 * 1024 * 1024,

@@ -244,6 +244,7 @@ impl Proxy {
             appended: shown,
             memory_bytes: self.settings.limits.page_memory_bytes,
             enforcing,
+            guarded: browser.as_ref().is_some_and(|browser| browser.guard.is_some()),
             url,
         });
         if !is_page {

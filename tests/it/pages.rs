@@ -65,6 +65,7 @@ pub(crate) fn context(url: &Url, consent: Consent, enforcing: bool) -> Arc<PageC
         host: url.host_str().unwrap_or_default().to_owned(),
         url: url.clone(),
         enforcing,
+        guarded: false,
         choices_url: "/.consentry/choices".to_owned(),
         appended: String::new(),
         memory_bytes: 8 * 1024 * 1024,

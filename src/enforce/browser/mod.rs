@@ -17,6 +17,7 @@ mod named;
 mod names;
 mod reach;
 mod reports;
+mod tokens;
 
 pub use globals::{declared_globals, is_defined_in};
 pub(crate) use guard::insertion_point;
@@ -26,6 +27,7 @@ pub use names::{names_table, stub_names};
 pub use reach::BrowserPolicy;
 pub(crate) use reach::Reach;
 pub use reports::{Held, read_reports};
+pub(crate) use tokens::{Reader, Token};
 
 /// Stand-ins for the globals of withheld vendors: defines `stubs(names)`.
 pub const STUBS: &str = include_str!("stubs.js");

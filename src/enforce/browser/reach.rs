@@ -363,6 +363,7 @@ mod tests {
             host: "www.shop.example".into(),
             url: Url::parse("https://www.shop.example/").unwrap(),
             enforcing: true,
+            guarded: false,
             choices_url: String::new(),
             appended: String::new(),
             memory_bytes: 1 << 20,

@@ -10,6 +10,7 @@ mod css;
 mod elements;
 mod held;
 mod lookahead;
+mod mixed;
 mod page;
 mod markup;
 mod events;
@@ -51,6 +52,9 @@ pub struct PageContext {
     pub url: Url,
     /// Whether verdicts are carried out; otherwise not a byte is changed.
     pub enforcing: bool,
+    /// Whether the guard goes along with the page: then code that is the
+    /// site's, too, may stay, because what it loads is withheld there.
+    pub guarded: bool,
     /// Where a visitor can choose, for placeholders.
     pub choices_url: String,
     /// Markup to add at the end of the page; ASCII.

@@ -9,7 +9,8 @@ use crate::enforce::html::address::attribute_text;
 use crate::enforce::html::elements::{ScriptType, script_type};
 use crate::enforce::html::held::{Found, escape, is_seen, keep_shape, placeholder};
 use crate::enforce::html::lookahead::{Content, Passed};
-use crate::policy::{Decision, Decisions, Layer};
+use crate::enforce::html::mixed::has_site_logic;
+use crate::policy::{Decision, Decisions, Grounds, Layer, Ruling, Verdict};
 use crate::purpose::Purpose;
 use judge::UNREADABLE;
 
@@ -254,8 +255,11 @@ impl Page {
             None => UNREADABLE,
         };
         self.notice_consent_tool(&ruling);
+        let is_mixed = code.as_ref().is_some_and(|code| self.is_mixed(code, &ruling));
         if ruling.identity.is_some() || ruling.verdict.blocks() {
-            self.decisions.push(Decision::on_inline(&ruling));
+            let decision = Decision::on_inline(&ruling);
+            let layer = if is_mixed { Layer::Browser } else { decision.layer };
+            self.decisions.push(Decision { layer, ..decision });
         }
         // Other documents, and modules, have names of their own.
         let shares_names = self.depth == 0
@@ -263,14 +267,29 @@ impl Page {
                 .get_attribute("type")
                 .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("module"));
         match code.filter(|_| shares_names) {
-            Some(code) if ruling.verdict.blocks() => self.reach.lacks.code(&code),
+            Some(code) if ruling.verdict.blocks() && !is_mixed => self.reach.lacks.code(&code),
             Some(code) => self.reach.lacks.keep(&code),
             None => {}
         }
         if ruling.verdict.blocks() {
             self.reach.lacks.vendor(&ruling);
+        }
+        if ruling.verdict.blocks() && !is_mixed {
             found.note("", &ruling);
         }
+    }
+
+    /// Whether blocked code is the site's, too, and may stay because what it
+    /// loads is withheld in the browser.
+    fn is_mixed(&self, code: &[u8], ruling: &Ruling<'_>) -> bool {
+        let context = &self.context;
+        let blocks = |part: &[u8]| {
+            context.policy.decide_inline(part, &context.host, &context.consent).verdict.blocks()
+        };
+        context.guarded
+            && self.depth == 0
+            && matches!(ruling.verdict, Verdict::Block(Grounds::NotGranted(_)))
+            && has_site_logic(code, &blocks)
     }
 
     /// An import map without the addresses that may not load: their names

@@ -39,6 +39,7 @@ pub fn rewrite(page: &[u8], size: usize) -> Option<Vec<u8>> {
         host: "www.shop.example".into(),
         url: Url::parse("https://www.shop.example/a/b").expect("it is an address"),
         enforcing: true,
+        guarded: false,
         choices_url: "/.consentry/choices".into(),
         appended: String::new(),
         memory_bytes: 1 << 20,

@@ -39,6 +39,7 @@ mod driver;
 mod browser;
 mod browser_policy;
 mod guard;
+mod catalogue;
 mod pages;
 mod page_bytes;
 mod page_size;

@@ -41,6 +41,7 @@ mod browser_policy;
 mod guard;
 mod stubs;
 mod revive;
+mod catalogue;
 mod pages;
 mod page_bytes;
 mod page_size;

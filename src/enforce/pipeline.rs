@@ -175,6 +175,13 @@ impl Pipeline {
         &self.context.choices_url
     }
 
+    /// The globals that the page lacks and something stands in for.
+    #[must_use]
+    pub fn stand_ins(&mut self) -> Vec<String> {
+        self.gather_reach();
+        self.reach.lacks.names(self.context.policy.catalogue())
+    }
+
     /// Whether a script stands in the page that will run.
     #[must_use]
     pub fn runs_scripts(&mut self) -> bool {

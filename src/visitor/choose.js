@@ -3,11 +3,12 @@
 {
   const script = document.currentScript;
   const before = script && script.getAttribute("data-consentry-for");
-  const notice = document.getElementById("consentry-ask");
+  const notice = script && script.closest("section");
   const form = notice && notice.querySelector("form");
-  // A page that came with a policy of ours can load no more than that policy
-  // says, whatever is agreed to later: a "yes" needs another page.
-  const closed = script && script.hasAttribute("data-consentry-closed");
+  // A page that came with a policy of ours or with the guard, which has no way in
+  // from outside, can load no more than they were told, whatever is agreed to
+  // later: a "yes" needs another page.
+  const closed = script && (script.hasAttribute("data-consentry-closed") || Symbol.for("consentry") in window);
 
   const choose = async (event) => {
     const button = event.submitter;

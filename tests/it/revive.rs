@@ -2,16 +2,19 @@
 //! have loaded, or is loaded again.
 
 use crate::driver::{Browser, is_here};
-use crate::harness::{Origin, OriginBuilder, Proxy, consentry, origin, visitor};
+use crate::harness::{Origin, OriginBuilder, Proxy, Seen, consentry, origin, visitor};
 
 use base64::Engine;
 use bytes::Bytes;
+use consentry::enforce::browser::{REVIVE, served};
 use http::Response;
 use http_body_util::Full;
 use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-const ACCEPT: &str = "#consentry-ask button[value=all]";
+const ACCEPT: &str = "#csy-ask button[value=all]";
 
 /// Scripts of a vendor that every origin may load.
 fn script(builder: OriginBuilder, path: &str, code: &str, slow: bool) -> OriginBuilder {
@@ -28,14 +31,75 @@ fn script(builder: OriginBuilder, path: &str, code: &str, slow: bool) -> OriginB
     })
 }
 
+/// What a proxy makes of a page, before and after a "yes", without the guard:
+/// with it a page keeps to what it was told at first, and is loaded again.
+/// `{ads}` and `{stats}` in the page are the vendors' hosts.
+pub(crate) struct Stage {
+    pub(crate) origin: Origin,
+    agreed: Arc<AtomicBool>,
+}
+
+impl Stage {
+    pub(crate) async fn of(vendor: &Origin, page: &str) -> Self {
+        let (_origin, proxy) = shop(vendor, page).await;
+        let mut visitor = visitor(&proxy);
+        let live = without_guard(&visitor.opens("/").await.body);
+        visitor.chooses("all", &[]).await;
+        let after = without_guard(&visitor.opens("/").await.body);
+        let ours = [
+            ("sec-fetch-site", "same-origin"),
+            ("sec-fetch-dest", "empty"),
+            ("consentry-revive", "d"),
+        ];
+        let fresh = visitor.asks("GET", "/", &ours, "").await;
+        assert_eq!(fresh.field("consentry-revive"), "d");
+        let agreed = Arc::new(AtomicBool::new(false));
+        let says = Arc::clone(&agreed);
+        let answer = move |seen: Seen| {
+            let html = |body: &str| {
+                let answer = Response::builder().header("content-type", "text/html; charset=utf-8");
+                answer
+                    .header("consentry-revive", "d")
+                    .body(Full::<Bytes>::from(body.to_owned()))
+                    .unwrap()
+            };
+            match (seen.headers.contains_key("consentry-revive"), says.load(Ordering::Relaxed)) {
+                (true, _) => html(&fresh.body),
+                (false, true) => html(&after),
+                (false, false) => html(&live),
+            }
+        };
+        let origin = origin().answer("/", answer);
+        let origin =
+            origin.answer("/sent", |_| Response::new(Full::<Bytes>::default())).start().await;
+        Self { origin, agreed }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}/", self.origin.address)
+    }
+
+    /// The visitor agrees to everything, and the page is brought up to date.
+    pub(crate) async fn agrees(&self, browser: &Browser) {
+        self.agreed.store(true, Ordering::Relaxed);
+        browser.runs(&format!("{}\nsetTimeout(revive, 0, 'd')", served(REVIVE))).await;
+    }
+}
+
+fn without_guard(html: &str) -> String {
+    match html.split_once("<script src=\"/.consentry/guard-") {
+        Some((before, rest)) => format!("{before}{}", rest.split_once("</script>").unwrap().1),
+        None => html.to_owned(),
+    }
+}
+
 /// A page, and a proxy before it, with `{ads}` and `{stats}` the vendors' hosts.
 async fn shop(vendor: &Origin, page: &str) -> (Origin, Proxy) {
     let ads = format!("http://ads.acme.localhost:{}", vendor.address.port());
     let stats = format!("http://stats.acme.localhost:{}", vendor.address.port());
     let page = page.replace("{ads}", &ads).replace("{stats}", &stats);
     let origin = origin().page("/", &page).start().await;
-    // With a policy of ours in force a "yes" leads to another page.
-    let proxy = consentry(&origin).site("browser_policy = false").start().await;
+    let proxy = consentry(&origin).start().await;
     (origin, proxy)
 }
 
@@ -76,27 +140,29 @@ async fn j6_twelve_scripts_run_in_the_order_of_an_unprotected_page() {
          <script id=last>acme('init'); order.push('12');</script>
          <p>Hello</p>"
     );
-    let (origin, proxy) = shop(&vendor, &page).await;
-    let mut browser = Browser::open(true).await;
+    let stage = Stage::of(&vendor, &page).await;
+    let ads = format!("http://ads.acme.localhost:{}", vendor.address.port());
+    let plain = origin().page("/", &page.replace("{ads}", &ads)).start().await;
+    let browser = Browser::open(true).await;
     let order = "return order.length > 11 ? order.filter(entry => entry !== '4') : null";
 
-    browser.goes_to(&format!("http://{}/", origin.address)).await;
+    browser.goes_to(&format!("http://{}/", plain.address)).await;
     let unprotected = browser.waits_for(order).await;
     let expected = ["1", "2", "3", "9", "loaded 9", "10 kn", "12", "5", "6", "8", "11"];
     assert_eq!(unprotected, serde_json::json!(expected));
 
     let loads = asked(&vendor, "/2.js");
-    browser.goes_to(&format!("http://{}/", proxy.address)).await;
+    browser.goes_to(&stage.url()).await;
     assert_eq!(browser.runs("return order.length").await, 0);
     assert_eq!(asked(&vendor, "/2.js"), loads);
     browser.runs("window.same = true").await;
-    browser.clicks(ACCEPT).await;
+    stage.agrees(&browser).await;
     assert_eq!(browser.waits_for(order).await, unprotected);
     assert_eq!(browser.runs("return window.same").await, true, "it was not loaded again");
     assert_eq!(asked(&vendor, "/2.js"), loads + 1, "each file is asked for once");
     assert_eq!(asked(&vendor, "/7.js"), 0);
-    assert!(browser.finds("[data-consentry-held], #consentry-ask").await.is_empty());
-    assert!(browser.sees("#consentry-link a").await, "and the visitor can choose again");
+    assert!(browser.finds("[data-consentry-held]").await.is_empty());
+    browser.waits_for("return document.getElementById('csy-link') !== null").await;
     assert_eq!(
         browser.runs("return document.getElementById('last').textContent.length > 9").await,
         true
@@ -118,7 +184,7 @@ async fn j6_frames_and_pictures_come_back_where_they_were() {
     };
     let vendor = origin().answer("/map", page("<p>map</p>")).answer("/p.gif", page("")).start();
     let vendor = vendor.await;
-    let (_origin, proxy) = shop(
+    let stage = Stage::of(
         &vendor,
         "<script>addEventListener('load', () => { window.loads = (window.loads || 0) + 1 })</script>
          <iframe id=map src='{ads}/map' width=300 height=200 data-x=y></iframe>
@@ -126,11 +192,11 @@ async fn j6_frames_and_pictures_come_back_where_they_were() {
          <noscript><img src='{stats}/noscript.gif'></noscript>",
     )
     .await;
-    let mut browser = Browser::open(true).await;
-    browser.goes_to(&format!("http://{}/", proxy.address)).await;
+    let browser = Browser::open(true).await;
+    browser.goes_to(&stage.url()).await;
     browser.runs("window.frame = document.getElementById('map')").await;
     assert!(browser.runs("return frame.srcdoc").await.as_str().unwrap().contains("not loaded"));
-    browser.clicks(ACCEPT).await;
+    stage.agrees(&browser).await;
     browser.waits_for("return document.getElementById('pixel').src !== ''").await;
     for (what, expected) in [
         ("frame === document.getElementById('map')", serde_json::json!(true)),
@@ -161,7 +227,7 @@ async fn j6_what_cannot_be_revived_faithfully_is_loaded_again() {
     }
     let vendor =
         script(origin(), "/a.js", "window.ran = (window.ran || 0) + 1", false).start().await;
-    let mut browser = Browser::open(true).await;
+    let browser = Browser::open(true).await;
     for (why, page, before) in [
         (
             "a node is gone",
@@ -211,21 +277,17 @@ async fn j6_what_cannot_be_revived_faithfully_is_loaded_again() {
     ] {
         let page =
             format!("<!doctype html><body><script>window.acme = () => {{}}</script>{page}<p>x</p>");
-        let (origin, proxy) = shop(&vendor, &page).await;
-        browser.goes_to(&format!("http://{}/", proxy.address)).await;
-        browser.forgets().await;
-        browser.goes_to(&format!("http://{}/", proxy.address)).await;
+        let stage = Stage::of(&vendor, &page).await;
+        browser.goes_to(&stage.url()).await;
         assert_eq!(browser.runs("return window.ran || 0").await, 0, "{why}");
         browser.runs(&format!("window.same = true; {before}")).await;
-        browser.clicks(ACCEPT).await;
+        stage.agrees(&browser).await;
         browser.waits_for("return !window.same && document.readyState === 'complete'").await;
         assert_eq!(browser.runs("return window.ran").await, 1, "{why}");
         assert!(
             browser.finds("[data-consentry-held], [data-consentry-revive]").await.is_empty(),
             "{why}"
         );
-        assert!(browser.sees("#consentry-link a").await, "{why}");
-        drop((origin, proxy));
     }
 }
 
@@ -236,15 +298,15 @@ async fn i5_a_file_with_the_wrong_integrity_breaks_nothing_else() {
     }
     let vendor = script(origin(), "/a.js", "window.bad = 1", false);
     let vendor = script(vendor, "/b.js", "window.good = 1", false).start().await;
-    let (_origin, proxy) = shop(
+    let stage = Stage::of(
         &vendor,
         "<script src='{ads}/a.js' crossorigin integrity='sha256-AAAA' onerror='window.failed = 1'></script>
          <script src='{ads}/b.js'></script><p>x</p>",
     )
     .await;
-    let mut browser = Browser::open(true).await;
-    browser.goes_to(&format!("http://{}/", proxy.address)).await;
-    browser.clicks(ACCEPT).await;
+    let browser = Browser::open(true).await;
+    browser.goes_to(&stage.url()).await;
+    stage.agrees(&browser).await;
     browser.waits_for("return window.good === 1 && window.failed === 1").await;
     assert_eq!(browser.runs("return window.bad").await, serde_json::Value::Null);
 }
@@ -254,14 +316,15 @@ async fn j6_the_fresh_page_says_what_the_live_one_held() {
     let page = "<script src=//ads.acme.example/a.js></script><img src=//stats.acme.example/b.gif>\
         <iframe srcdoc='<script src=//ads.acme.example/c.js></script><img src=//stats.acme.example/c.gif>'></iframe>\
         <script src=//ads.acme.example/d.js></script><script src=//stats.acme.example/e.js async></script>\
-        <p style='background:url(//stats.acme.example/f.gif)'>x</p><i>y</i>";
+        <p style='background:url(//stats.acme.example/f.gif)'>x</p><i>y</i>\
+        <b onclick=\"new Image().src='//stats.acme.example/g.gif'\">z</b>";
     let origin = origin().page("/", page).start().await;
     let proxy = consentry(&origin).site("browser_policy = false").start().await;
     let ours =
         [("sec-fetch-site", "same-origin"), ("sec-fetch-dest", "empty"), ("consentry-revive", "d")];
     let mut visitor = visitor(&proxy);
     let live = visitor.opens("/").await.body;
-    for number in ["1", "2", "5", "6"] {
+    for number in ["1", "2", "5", "6", "7"] {
         assert!(live.contains(&format!("data-consentry-held=\"{number}\"")), "{number}: {live}");
     }
     visitor.chooses("some", &["analytics"]).await;
@@ -273,20 +336,21 @@ async fn j6_the_fresh_page_says_what_the_live_one_held() {
         "<img src=//stats.acme.example/b.gif data-consentry-revive=\"2\">",
         "<script src=//stats.acme.example/e.js async data-consentry-revive=\"6\"></script>",
         "<p style='background:url(//stats.acme.example/f.gif)' data-consentry-revive=\"none\">",
+        "/g.gif'\" data-consentry-revive=\"7\">z</b>",
         "data-consentry-held=\"1\"",
         "data-consentry-held=\"5\"",
     ] {
         assert!(fresh.body.contains(whole), "{whole}: {}", fresh.body);
     }
     assert!(!fresh.body.contains("ads.acme.example"), "{}", fresh.body);
-    assert!(fresh.body.contains("consentry-link") && !fresh.body.contains("consentry-ask"));
+    assert!(fresh.body.contains("csy-link") && !fresh.body.contains("csy-ask"));
     // Whoever merely opens the page gets it as ever.
     let plain = visitor.opens("/").await;
     assert!(!plain.body.contains("data-consentry-revive"), "{}", plain.body);
     // With everything granted the marks are there, too.
     visitor.chooses("all", &[]).await;
     let fresh = visitor.asks("GET", "/", &ours, "").await;
-    for number in ["1", "2", "5", "6", "none"] {
+    for number in ["1", "2", "5", "6", "none", "7"] {
         assert!(
             fresh.body.contains(&format!("data-consentry-revive=\"{number}\"")),
             "{}",
@@ -321,8 +385,8 @@ async fn j6_under_a_policy_of_ours_a_yes_leads_to_another_page_and_a_no_does_not
         browser.forgets().await;
         browser.goes_to(&format!("http://{}/", proxy.address)).await;
         browser.runs("window.same = true").await;
-        browser.clicks(&format!("#consentry-ask button[value={button}]")).await;
-        browser.waits_for("return document.getElementById('consentry-link') !== null").await;
+        browser.clicks(&format!("#csy-ask button[value={button}]")).await;
+        browser.waits_for("return document.getElementById('csy-link') !== null").await;
         browser.waits_for("return document.readyState === 'complete'").await;
         assert_eq!(browser.runs("return window.same === true").await, same, "{button}");
         assert_eq!(browser.runs("return window.ran || 0").await, ran, "{button}");
@@ -340,5 +404,5 @@ async fn e1_without_scripts_the_choice_is_a_form_as_ever() {
     browser.goes_to(&format!("http://{}/", proxy.address)).await;
     browser.clicks(ACCEPT).await;
     assert_eq!(browser.at().await, format!("http://{}/", proxy.address));
-    assert!(browser.sees("#consentry-link a").await && !browser.sees("#consentry-ask").await);
+    assert!(browser.sees("#csy-link a").await && !browser.sees("#csy-ask").await);
 }

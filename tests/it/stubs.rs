@@ -1,7 +1,8 @@
 //! Stand-ins for withheld globals: site code that calls them goes on.
 
 use crate::driver::{Browser, is_here};
-use crate::harness::{Origin, OriginBuilder, Proxy, consentry, origin};
+use crate::harness::{Origin, OriginBuilder, Proxy, consentry, origin, visitor};
+use crate::revive::Stage;
 
 use bytes::Bytes;
 use consentry::enforce::browser::{STUBS, served};
@@ -36,27 +37,66 @@ async fn j1_a_checkout_that_waits_for_the_tag_completes_with_everything_withheld
         return;
     }
     // The tag's own code is withheld, and its names with it; the shop's is not.
-    let checkout = "<script>window.dataLayer = window.dataLayer || []; function gtag(){dataLayer.push(arguments)}
-            gtag('js', new Date()); gtag('config', 'G-1');</script>
+    let checkout = "<!doctype html><title>x</title>
+        <script>window.dataLayer = window.dataLayer || []; function gtag(){dataLayer.push(arguments)}
+            gtag('js', new Date()); gtag('config', 'G-1'); var shopStats = {};</script>
         <script async src=https://www.googletagmanager.com/gtag/js?id=G-1></script>
         <button id=pay onclick=\"pay()\">Pay</button><script>
+        function gaplugins() { return 'ours' }
         function pay() {
+            shopStats.paid();
             gtag('event', 'purchase', {value: 1, event_callback: () => { location.href = '/thanks' }, event_timeout: 2000});
         }</script>";
-    let builder = with_page(origin(), "/with", &["dataLayer", "gtag"], checkout);
-    let builder = with_page(builder, "/without", &[], checkout).page("/thanks", "<p>Thanks</p>");
-    let origin = builder.start().await;
+    let origin = origin().page("/", checkout).page("/thanks", "<p>Thanks</p>").start().await;
     let proxy = consentry(&origin).start().await;
     let browser = Browser::open(true).await;
-    browser.goes_to(&url(&proxy, "/with")).await;
+    browser.goes_to(&url(&proxy, "/")).await;
     assert!(!browser.finds("script[data-consentry-held]").await.is_empty());
+    assert_eq!(browser.runs("return gaplugins()").await, "ours");
+    // Names that withheld code declared have a stand-in, too.
+    assert_eq!(
+        browser.runs("return typeof shopStats + typeof dataLayer.push").await,
+        "functionfunction"
+    );
     browser.runs("document.getElementById('pay').click()").await;
     browser.waits_for("return location.pathname === '/thanks'").await;
     // Without stand-ins the visitor is stuck, so the above can fail.
-    browser.goes_to(&url(&proxy, "/without")).await;
-    browser.runs("window.failed = 0; onerror = () => { failed += 1 }; document.getElementById('pay').click()").await;
+    browser.goes_to(&url(&proxy, "/")).await;
+    browser.runs("delete window.gtag; window.failed = 0; onerror = () => { failed += 1 }; document.getElementById('pay').click()").await;
     browser.waits_for("return failed === 1").await;
-    assert_eq!(browser.at().await, url(&proxy, "/without"));
+    assert_eq!(browser.at().await, url(&proxy, "/"));
+}
+
+#[tokio::test]
+async fn j1_a_page_is_told_the_names_it_lacks_and_no_others() {
+    let told = |page: &str| {
+        let (_, rest) = page.split_once("data-consentry=\"").unwrap();
+        let json = rest.split('"').next().unwrap().replace("&quot;", "\"");
+        let told: serde_json::Value = serde_json::from_str(&json.replace("&amp;", "&")).unwrap();
+        let names = told["stubs"].as_array().unwrap().clone();
+        names.iter().map(|name| name.as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let origin = origin()
+        .page("/vendor", "<script src=//ads.acme.example/p.js></script><script>x()</script>")
+        .page("/declared", "<script>acme('init'); var acmeShop = 1, other = 2; window.late = []; window.flag = true</script><script>var other = 5</script>")
+        .page("/kept", "<script src=//ads.acme.example/p.js></script><script>function acme() {}</script>")
+        .page("/module", "<script type=module>acme('init'); var inside = 1</script><script>x()</script>")
+        .page("/nothing", "<script>var acmeShop = 1</script>")
+        .page("/pixel", "<img src=//ads.acme.example/p.gif><script>x()</script>")
+        .start()
+        .await;
+    let proxy = consentry(&origin).start().await;
+    for (path, names) in [
+        ("/vendor", &["acme"][..]),
+        ("/declared", &["acme", "acmeShop", "late"]),
+        ("/kept", &[]),
+        ("/module", &["acme"]),
+        ("/nothing", &[]),
+        ("/pixel", &[]),
+    ] {
+        let page = visitor(&proxy).sending("sec-fetch-dest", "document").opens(path).await;
+        assert_eq!(told(&page.body), names, "{path}");
+    }
 }
 
 /// What a site calls, and the answer it gets; `hit(text)` is what it waits with.
@@ -256,41 +296,24 @@ async fn b12_a_container_that_may_run_takes_the_queue_over() {
 }
 
 /// A shop whose own code calls `acme` and pushes to `acme_q`, before the
-/// vendor is there.
-async fn shop() -> (Origin, Origin, Proxy) {
-    let vendor = origin()
-        .answer("/lib.js", |_| {
-            let code = "window.acme = (...args) => fetch('/sent?' + args.join('-'));
-                acme_q.forEach(item => acme('queued', item.event, typeof item.eventCallback));";
-            Response::builder()
-                .header("content-type", "text/javascript")
-                .body(Full::<Bytes>::from(code))
-                .unwrap()
-        })
-        .start()
-        .await;
-    let rest = format!(
-        "<script>window.called = 0; acme('page', 'view'); acme_q.push({{event: 'cart', eventCallback: () => {{ called += 1 }}}});
-            for (let i = 0; i < 300; i += 1) window.acme_other('x' + i);</script>
-         <script src='http://ads.acme.localhost:{}/lib.js'></script>",
-        vendor.address.port()
-    );
-    let names = ["acme", "acme_q", "acme_other"];
-    let (denied, granted) = (page(&names, &rest), page(&[], &rest));
-    let origin = origin()
-        .answer("/", move |seen| {
-            let consent = seen.headers.get("consentry-consent").map(|v| v.to_str().unwrap().to_owned());
-            let allowed = consent.is_some_and(|text| text.contains("marketing=1"));
-            // The proxy will say this in its guard's tag.
-            let (names, page) = if allowed { ("[]", &granted) } else { ("[\"acme\",\"acme_q\",\"acme_other\"]", &denied) };
-            let html = format!("{page}<script type=application/json data-consentry='{{\"stubs\":{names}}}'></script>");
-            Response::builder().header("content-type", "text/html").body(Full::<Bytes>::from(html)).unwrap()
-        })
-        .answer("/sent", |_| Response::new(Full::<Bytes>::default()))
-        .start()
-        .await;
-    let proxy = consentry(&origin).site("browser_policy = false").start().await;
-    (vendor, origin, proxy)
+/// vendor is there; `{ads}` is the vendor's host.
+const SHOP: &str = "<!doctype html>
+    <script>if (window.acme) acme('init'); window.acme_q = window.acme_q || []; var acme_other;</script>
+    <script>window.called = 0; acme('page', 'view');
+        acme_q.push({event: 'cart', eventCallback: () => { called += 1 }});
+        for (let i = 0; i < 300; i += 1) window.acme_other('x' + i);</script>
+    <script src='{ads}/lib.js'></script><p>x</p>";
+
+async fn vendor() -> Origin {
+    let code = "window.acme = (...args) => fetch('/sent?' + args.join('-'));
+        acme_q.forEach(item => acme('queued', item.event, typeof item.eventCallback));";
+    let answer = move |_| {
+        Response::builder()
+            .header("content-type", "text/javascript")
+            .body(Full::<Bytes>::from(code))
+            .unwrap()
+    };
+    origin().answer("/lib.js", answer).start().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -298,29 +321,31 @@ async fn j2_after_a_yes_what_was_called_before_is_sent_once() {
     if !is_here() {
         return;
     }
-    let (vendor, origin, proxy) = shop().await;
-    let mut browser = Browser::open(true).await;
-    browser.goes_to(&url(&proxy, "/")).await;
+    let vendor = vendor().await;
+    let names = json!(["acme", "acme_q", "acme_other"]);
+    let stubs = format!("<script>{}; if (!window.acme) stubs({names})</script>", served(STUBS));
+    let stage =
+        Stage::of(&vendor, &SHOP.replacen("<script>", &format!("{stubs}<script>"), 1)).await;
+    let browser = Browser::open(true).await;
+    browser.goes_to(&stage.url()).await;
     browser.waits_for("return called === 1").await;
     browser.runs("window.same = true; window.early = acme").await;
-    browser.clicks("#consentry-ask button[value=all]").await;
-    for _ in 0..100 {
-        if asked(&origin, "/sent?page-view") > 0 {
-            break;
+    stage.agrees(&browser).await;
+    let sent = async |target: &str| {
+        for _ in 0..100 {
+            if asked(&stage.origin, target) > 0 {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+    };
+    sent("/sent?page-view").await;
     assert_eq!(browser.runs("return window.same").await, true);
     // Somebody kept the stand-in: it leads to the real one now.
     browser.runs("early('later')").await;
-    for _ in 0..100 {
-        if asked(&origin, "/sent?later") > 0 {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+    sent("/sent?later").await;
     for target in ["/sent?page-view", "/sent?queued-cart-undefined", "/sent?later"] {
-        assert_eq!(asked(&origin, target), 1, "{target}");
+        assert_eq!(asked(&stage.origin, target), 1, "{target}");
     }
     assert_eq!(asked(&vendor, "/lib.js"), 1);
     assert_eq!(browser.runs("return called").await, 1, "and nobody is called back twice");
@@ -335,13 +360,16 @@ async fn j2_after_a_no_nothing_is_left() {
     if !is_here() {
         return;
     }
-    let (vendor, origin, proxy) = shop().await;
+    let vendor = vendor().await;
+    let ads = format!("http://ads.acme.localhost:{}", vendor.address.port());
+    let origin = origin().page("/", &SHOP.replace("{ads}", &ads)).start().await;
+    let proxy = consentry(&origin).start().await;
     let mut browser = Browser::open(true).await;
     browser.goes_to(&url(&proxy, "/")).await;
     browser.runs("window.same = true").await;
     assert_eq!(browser.runs("return acme_q.length").await, 1);
-    browser.clicks("#consentry-ask button[value=none]").await;
-    browser.waits_for("return document.getElementById('consentry-link') !== null").await;
+    browser.clicks("#csy-ask button[value=none]").await;
+    browser.waits_for("return document.getElementById('csy-link') !== null").await;
     assert_eq!(browser.runs("return window.same").await, true);
     assert_eq!(browser.runs("return acme_q.length").await, 0);
     // The site goes on, and nothing piles up.

@@ -121,11 +121,14 @@ const NEVER: [&str; 96] = [
 /// The globals that a classic inline script defines, in order: `function NAME(`,
 /// `var NAME`, `let`, `const`, `class` and `NAME =` at its top level, and
 /// `window.NAME =` anywhere.
+///
+/// Not among them are flags, `window.NAME = true` and the like: who asks for
+/// such a property gets `undefined` without it, which is the truth.
 #[must_use]
 pub fn declared_globals(code: &[u8]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
-    let _ = Reader::new(code).each_global(|name| {
-        if !names.iter().any(|known| known == name) {
+    let _ = Reader::new(code).each_global(|name, is_flag| {
+        if !is_flag && !names.iter().any(|known| known == name) {
             names.push(name.to_owned());
         }
         if names.len() < MAX_NAMES { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
@@ -140,7 +143,7 @@ pub fn is_defined_in(code: &[u8], name: &str) -> bool {
     let name = name.split('.').next().unwrap_or(name);
     memchr::memmem::find(code, name.as_bytes()).is_some()
         && Reader::new(code)
-            .each_global(|found| {
+            .each_global(|found, _| {
                 if found == name { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             })
             .is_break()
@@ -177,10 +180,10 @@ impl<'c> Reader<'c> {
         Self { code, at: 0, last, templates: Vec::new(), braces: 0, others: 0 }
     }
 
-    /// Calls `found` for each global in turn.
+    /// Calls `found` for each global in turn, and says whether it is a flag.
     fn each_global(
         &mut self,
-        mut found: impl FnMut(&'c str) -> ControlFlow<()>,
+        mut found: impl FnMut(&'c str, bool) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         // The last tokens, newest last; `End`s are left out.
         let mut before = [Token::Sign(b';'); 5];
@@ -235,7 +238,10 @@ impl<'c> Reader<'c> {
             if let Some(name) = name
                 && is_takeable(name)
             {
-                found(name)?;
+                let is_property =
+                    matches!(before, [.., Token::Sign(b'.'), _] | [.., Token::Sign(b']')])
+                        && token == Token::Sign(b'=');
+                found(name, is_property && self.plain_value_follows())?;
             }
             ended_line = false;
             before.rotate_left(1);
@@ -244,6 +250,15 @@ impl<'c> Reader<'c> {
             }
         }
         ControlFlow::Continue(())
+    }
+
+    /// Whether a number, a string or a constant comes next.
+    fn plain_value_follows(&self) -> bool {
+        const CONSTANTS: [&[u8]; 4] = [b"true", b"false", b"null", b"undefined"];
+        let rest = self.code.get(self.at..).unwrap_or_default().trim_ascii_start();
+        rest.first()
+            .is_some_and(|byte| byte.is_ascii_digit() || matches!(byte, b'"' | b'\'' | b'!' | b'-'))
+            || CONSTANTS.iter().any(|constant| rest.starts_with(constant))
     }
 
     fn peek(&self, ahead: usize) -> Option<u8> {
@@ -477,11 +492,13 @@ mod tests {
             ("let abc = 1; const def = 2\nclass Ghi {}", "abc def Ghi"),
             ("window.dataLayer = window.dataLayer || [];", "dataLayer"),
             ("window['_fbq'] = window[\"_hsq\"] = []", "_fbq _hsq"),
-            ("self.abc=1; globalThis.def=2", "abc def"),
+            ("self.abc={}; globalThis.def=f()", "abc def"),
+            ("window.abc = true; window['def'] = 'x'; window.ghi = 1; self.jkl = !0", ""),
+            ("abc = true; var def = 'x'; window.ghi = window.ghi || 1", "abc def ghi"),
             ("_paq = _paq || []; _paq.push(['x']);", "_paq"),
             ("var _gaq = _gaq || []", "_gaq"),
             ("abc = def = 1", "abc def"),
-            ("(function(){ var inner = 1; outer = 2; window.shown = 3; })()", "shown"),
+            ("(function(){ var inner = 1; outer = 2; window.shown = []; })()", "shown"),
             ("if (x) { abc = 1 } else { var def }", ""),
             ("for (iii = 0; iii < 3; iii++) {} abc = 1", "abc"),
             ("a.abc = 1; a.window.def = 2; this.ghi = 3", ""),
@@ -553,10 +570,15 @@ mod tests {
 
     #[test]
     fn a_name_that_kept_code_defines_is_known() {
-        let code = b"function fbq() {} window.google = {}; var used = gtag";
-        for (name, defined) in
-            [("fbq", true), ("google.ima", true), ("used", true), ("gtag", false), ("fb", false)]
-        {
+        let code = b"function fbq() {} window.google = {}; var used = gtag; window.flag = 1";
+        for (name, defined) in [
+            ("fbq", true),
+            ("google.ima", true),
+            ("used", true),
+            ("flag", true),
+            ("gtag", false),
+            ("fb", false),
+        ] {
             assert_eq!(is_defined_in(code, name), defined, "{name}");
         }
     }

@@ -2,7 +2,7 @@
 //! is told there.
 
 use crate::catalogue::Catalogue;
-use crate::enforce::browser::BrowserPolicy;
+use crate::enforce::browser::{BrowserPolicy, STUBS, names_table, served};
 use crate::enforce::html::escape;
 use crate::purpose::{Purpose, PurposeSet};
 
@@ -22,8 +22,8 @@ pub struct GuardFile {
 impl GuardFile {
     /// The guard for sites that use this catalogue.
     #[must_use]
-    pub fn of(_catalogue: &Catalogue) -> Self {
-        Self::with("{}", "")
+    pub fn of(catalogue: &Catalogue) -> Self {
+        Self::with(&names_table(catalogue), STUBS)
     }
 
     /// The guard with what it needs to know: `names` is the table of cookie
@@ -49,16 +49,6 @@ impl GuardFile {
     pub const fn body(&self) -> &Bytes {
         &self.body
     }
-}
-
-/// A script of ours as it is served: without indentation and lines that are
-/// comments. None of ours has text over several lines, where that would matter.
-fn served(source: &str) -> String {
-    source
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with("//"))
-        .fold(String::with_capacity(source.len()), |text, line| text + line + "\n")
 }
 
 /// Where the guard of one page is, and what it needs besides the policy.

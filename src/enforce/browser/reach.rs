@@ -9,6 +9,7 @@
 //! loosens anything.
 
 use crate::catalogue::{Kind, Subject, Vendor};
+use crate::enforce::browser::lacks::Lacks;
 use crate::enforce::browser::memory::Memory;
 use crate::enforce::browser::named::authorities;
 use crate::enforce::html::PageContext;
@@ -80,6 +81,8 @@ pub(crate) struct Reach {
     vendors: BTreeMap<String, (Arc<Vendor>, Option<u16>)>,
     /// Whether a script is left that runs.
     pub(crate) runs: bool,
+    /// What it does without.
+    pub(crate) lacks: Lacks,
 }
 
 impl Reach {
@@ -115,6 +118,7 @@ impl Reach {
         }
         self.vendors.extend(other.vendors);
         self.runs |= other.runs;
+        self.lacks.absorb(other.lacks);
     }
 }
 

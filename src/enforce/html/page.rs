@@ -243,15 +243,13 @@ impl Page {
 
     fn judge_code(&mut self, element: &Element<'_, '_>, found: &mut Found) {
         let context = Arc::clone(&self.context);
-        let ruling = match self.content(element) {
-            Some(code) if is_foreign(element) => {
-                let code = htmlize::unescape(as_latin(&code));
-                context.ruling(found, |policy, consent| {
-                    policy.decide_inline(code.as_bytes(), &context.host, consent)
-                })
-            }
+        let code = self.content(element).map(|code| match is_foreign(element) {
+            true => Bytes::from(htmlize::unescape(as_latin(&code)).into_owned()),
+            false => code,
+        });
+        let ruling = match &code {
             Some(code) => context.ruling(found, |policy, consent| {
-                policy.decide_inline(&code, &context.host, consent)
+                policy.decide_inline(code, &context.host, consent)
             }),
             None => UNREADABLE,
         };
@@ -259,7 +257,18 @@ impl Page {
         if ruling.identity.is_some() || ruling.verdict.blocks() {
             self.decisions.push(Decision::on_inline(&ruling));
         }
+        // Other documents, and modules, have names of their own.
+        let shares_names = self.depth == 0
+            && !element
+                .get_attribute("type")
+                .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("module"));
+        match code.filter(|_| shares_names) {
+            Some(code) if ruling.verdict.blocks() => self.reach.lacks.code(&code),
+            Some(code) => self.reach.lacks.keep(&code),
+            None => {}
+        }
         if ruling.verdict.blocks() {
+            self.reach.lacks.vendor(&ruling);
             found.note("", &ruling);
         }
     }
@@ -412,7 +421,7 @@ impl Page {
     }
 
     /// Counts what was held in the live page and is not any more.
-    fn mark_granted(&mut self, element: &mut Element<'_, '_>, found: &Found) {
+    pub(super) fn mark_granted(&mut self, element: &mut Element<'_, '_>, found: &Found) {
         if found.granted && found.offending.is_empty() {
             self.held += 1;
             let number = self.held.to_string();

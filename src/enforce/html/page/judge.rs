@@ -41,7 +41,7 @@ pub(super) struct Rewritten {
 impl PageContext {
     /// The ruling that counts; notes in `found` when the live page was made
     /// under one that withheld it.
-    pub(super) fn ruling<'p>(
+    pub(in crate::enforce::html) fn ruling<'p>(
         &'p self,
         found: &mut Found,
         decide: impl Fn(&'p Policy, &Consent) -> Ruling<'p>,
@@ -167,7 +167,12 @@ impl Page {
             self.decisions.push(Decision::on_url(&ruling, Layer::Html, kind, &url));
         }
         match ruling.verdict {
-            Verdict::Block(_) => found.note(attribute, &ruling),
+            Verdict::Block(_) => {
+                if matches!(kind, Kind::Script | Kind::Frame) {
+                    self.reach.lacks.vendor(&ruling);
+                }
+                found.note(attribute, &ruling);
+            }
             Verdict::Allow(_) => {
                 let vendor = ruling.identity.as_ref().map(|identity| identity.vendor);
                 self.reach.allow(kind, &url, vendor);

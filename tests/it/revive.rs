@@ -316,14 +316,15 @@ async fn j6_the_fresh_page_says_what_the_live_one_held() {
     let page = "<script src=//ads.acme.example/a.js></script><img src=//stats.acme.example/b.gif>\
         <iframe srcdoc='<script src=//ads.acme.example/c.js></script><img src=//stats.acme.example/c.gif>'></iframe>\
         <script src=//ads.acme.example/d.js></script><script src=//stats.acme.example/e.js async></script>\
-        <p style='background:url(//stats.acme.example/f.gif)'>x</p><i>y</i>";
+        <p style='background:url(//stats.acme.example/f.gif)'>x</p><i>y</i>\
+        <b onclick=\"new Image().src='//stats.acme.example/g.gif'\">z</b>";
     let origin = origin().page("/", page).start().await;
     let proxy = consentry(&origin).site("browser_policy = false").start().await;
     let ours =
         [("sec-fetch-site", "same-origin"), ("sec-fetch-dest", "empty"), ("consentry-revive", "d")];
     let mut visitor = visitor(&proxy);
     let live = visitor.opens("/").await.body;
-    for number in ["1", "2", "5", "6"] {
+    for number in ["1", "2", "5", "6", "7"] {
         assert!(live.contains(&format!("data-consentry-held=\"{number}\"")), "{number}: {live}");
     }
     visitor.chooses("some", &["analytics"]).await;
@@ -335,6 +336,7 @@ async fn j6_the_fresh_page_says_what_the_live_one_held() {
         "<img src=//stats.acme.example/b.gif data-consentry-revive=\"2\">",
         "<script src=//stats.acme.example/e.js async data-consentry-revive=\"6\"></script>",
         "<p style='background:url(//stats.acme.example/f.gif)' data-consentry-revive=\"none\">",
+        "/g.gif'\" data-consentry-revive=\"7\">z</b>",
         "data-consentry-held=\"1\"",
         "data-consentry-held=\"5\"",
     ] {
@@ -348,7 +350,7 @@ async fn j6_the_fresh_page_says_what_the_live_one_held() {
     // With everything granted the marks are there, too.
     visitor.chooses("all", &[]).await;
     let fresh = visitor.asks("GET", "/", &ours, "").await;
-    for number in ["1", "2", "5", "6", "none"] {
+    for number in ["1", "2", "5", "6", "none", "7"] {
         assert!(
             fresh.body.contains(&format!("data-consentry-revive=\"{number}\"")),
             "{}",

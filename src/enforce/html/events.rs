@@ -47,8 +47,9 @@ impl Page {
                 _ => continue,
             };
             let context = Arc::clone(&self.context);
-            let ruling: Ruling<'_> =
-                context.policy.decide_handler(code.as_bytes(), &context.host, &context.consent);
+            let ruling = context.ruling(&mut found, |policy, consent| {
+                policy.decide_handler(code.as_bytes(), &context.host, consent)
+            });
             if ruling.is_known() || ruling.verdict.blocks() {
                 self.decisions.push(Decision::on_inline(&ruling));
             }
@@ -56,6 +57,7 @@ impl Page {
                 found.note(&name, &ruling);
             }
         }
+        self.mark_granted(element, &found);
         self.hold_attributes(element, &found);
     }
 }

@@ -440,7 +440,7 @@ impl Page {
     }
 
     /// Counts what was held in the live page and is not any more.
-    fn mark_granted(&mut self, element: &mut Element<'_, '_>, found: &Found) {
+    pub(super) fn mark_granted(&mut self, element: &mut Element<'_, '_>, found: &Found) {
         if found.granted && found.offending.is_empty() {
             self.held += 1;
             let number = self.held.to_string();

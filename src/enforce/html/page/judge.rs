@@ -41,7 +41,7 @@ pub(super) struct Rewritten {
 impl PageContext {
     /// The ruling that counts; notes in `found` when the live page was made
     /// under one that withheld it.
-    pub(super) fn ruling<'p>(
+    pub(in crate::enforce::html) fn ruling<'p>(
         &'p self,
         found: &mut Found,
         decide: impl Fn(&'p Policy, &Consent) -> Ruling<'p>,

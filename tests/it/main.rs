@@ -47,3 +47,4 @@ mod page_bytes;
 mod page_size;
 mod html_properties;
 mod html_tree;
+mod value_properties;

@@ -42,6 +42,7 @@ mod guard;
 mod stubs;
 mod revive;
 mod catalogue;
+mod hydration;
 mod pages;
 mod page_bytes;
 mod page_size;

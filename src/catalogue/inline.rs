@@ -10,9 +10,13 @@
 //! with it. There one call is not enough: it does nothing without the vendor's
 //! file, and that is judged where it is loaded. It takes two different ones, or
 //! one together with the vendor's address.
+//!
+//! Code that loads only the site's own files loads none of a vendor's, whose
+//! address may stand beside it as data: that is how frameworks start a page.
 
 use crate::catalogue::RuleIndex;
 use crate::catalogue::hosts::Hosts;
+use crate::catalogue::rendered::is_rendered_text;
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use url::Url;
@@ -132,6 +136,9 @@ impl Signatures {
     /// Every rule the code falls under: signatures first, then hosts.
     pub(super) fn find_all(&self, code: &[u8], hosts: &Hosts) -> Vec<RuleIndex> {
         let Some(automaton) = &self.automaton else { return Vec::new() };
+        if is_rendered_text(code) {
+            return Vec::new();
+        }
         let code = Normal::of(code);
         let is_long = code.text.len() > LONG;
         let mut seen: Vec<(u32, u8)> = Vec::new();
@@ -141,7 +148,10 @@ impl Signatures {
         for found in automaton.find_overlapping_iter(&code.text) {
             let Some(part) = self.parts.get(found.pattern().as_usize()) else { continue };
             match *part {
-                Part::Loading => loads |= code.begins_a_name(found.start()),
+                Part::Loading => {
+                    loads |= code.begins_a_name(found.start())
+                        && !loads_own_file(&code.text, found.end());
+                }
                 Part::Signature { signature, part } => {
                     if seen.contains(&(signature, part)) || !code.begins_a_name(found.start()) {
                         continue;
@@ -195,10 +205,14 @@ impl Signatures {
     /// The absolute addresses in code that loads something.
     pub(super) fn addresses(&self, code: &[u8]) -> Vec<Url> {
         let Some(automaton) = &self.automaton else { return Vec::new() };
+        if is_rendered_text(code) {
+            return Vec::new();
+        }
         let code = normalise(code);
-        let loads = automaton
-            .find_overlapping_iter(&code)
-            .any(|found| matches!(self.parts.get(found.pattern().as_usize()), Some(Part::Loading)));
+        let loads = automaton.find_overlapping_iter(&code).any(|found| {
+            matches!(self.parts.get(found.pattern().as_usize()), Some(Part::Loading))
+                && !loads_own_file(&code, found.end())
+        });
         if !loads {
             return Vec::new();
         }
@@ -217,6 +231,27 @@ impl Signatures {
             .take(MAX_ADDRESSES)
             .collect()
     }
+}
+
+/// Whether what is loaded by the code before `end` is a file of the site,
+/// written out: `import('./start.js')`, `s.src='/app.js';`.
+fn loads_own_file(code: &[u8], end: usize) -> bool {
+    let Some(rest) = code.get(end..).and_then(|rest| rest.strip_prefix(b"'")) else {
+        return false;
+    };
+    let Some((address, after)) =
+        memchr::memchr(b'\'', rest).and_then(|close| rest.split_at_checked(close))
+    else {
+        return false;
+    };
+    let is_own = match address {
+        [b'/', b'/', ..] => false,
+        [b'/', ..] | [b'.', b'/', ..] | [b'.', b'.', b'/', ..] => true,
+        _ => false,
+    };
+    // A template or an escape may make another address of it.
+    let is_whole = !address.iter().any(|byte| matches!(byte, b'$' | b'\\'));
+    is_own && is_whole && matches!(after, [b'\'', b')' | b',' | b';', ..])
 }
 
 /// A host named in code.
@@ -421,6 +456,17 @@ mod tests {
             ("fetch('https://ads.example.org/x')", &[]),
             ("fetch('https://badads.example/x')", &[]),
             ("fetch(u); if (h == 'ads.example') go()", &[3]),
+            ("import('./a.js').then(m => m.start({v: 'https://ads.example/x'}))", &[]),
+            ("s.src = '/a.js'; v = 'https://ads.example/x'", &[]),
+            ("fetch('../a', {v: 'https://ads.example/x'})", &[]),
+            ("import('./a.js'); i.src = v = 'https://ads.example/x'", &[3]),
+            ("fetch('//ads.example/x')", &[3]),
+            ("fetch('/' + '/ads.example/x')", &[3]),
+            ("fetch('/\\ads.example/x')", &[3]),
+            ("h = '/ads.example/x'; fetch(`/${h}`)", &[3]),
+            ("h = '/ads.example/x'; fetch('/' + h)", &[3]),
+            ("self.__next_f.push([1, \"fetch('https://ads.example/x');fbq('init')\"])", &[]),
+            ("self.__next_f.push([1, \"a\"]); fbq('init')", &[0]),
         ] {
             assert_eq!(found(code), rules, "{code}");
         }

@@ -12,6 +12,7 @@ mod inline;
 mod lists;
 mod names;
 mod own_paths;
+mod rendered;
 mod scripts;
 mod subject;
 

@@ -1,5 +1,26 @@
 //! Takes header fields and queries apart without disturbing what stays.
 
+use http::HeaderValue;
+use std::borrow::Cow;
+
+/// What a field or a part of it says. Bytes that are no UTF-8 are a character
+/// each, as browsers read them, so that none of them hides an address or a name.
+pub(super) fn text_of(field: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(field) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => field.iter().copied().map(char::from).collect(),
+    }
+}
+
+/// A part of what `field` says as a field of its own, in the same bytes.
+pub(super) fn field_of(text: &str, field: &[u8]) -> Option<HeaderValue> {
+    if std::str::from_utf8(field).is_ok() {
+        return HeaderValue::from_bytes(text.as_bytes()).ok();
+    }
+    let bytes: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(c).ok()).collect();
+    HeaderValue::from_bytes(&bytes?).ok()
+}
+
 /// The cookies of a `Cookie` field as sent, and the name of each.
 pub(super) fn cookie_pairs(field: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     field.split(|byte| *byte == b';').map(<[u8]>::trim_ascii).filter(|pair| !pair.is_empty()).map(
@@ -69,6 +90,19 @@ pub(super) fn member_parameter<'m>(member: &'m str, name: &str) -> Option<&'m st
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_that_are_no_text_are_read_and_written_one_by_one() {
+        for (field, part, expected) in [
+            (&b"a\xe9, b"[..], "a\u{e9}", &b"a\xe9"[..]),
+            ("a\u{e9}, b".as_bytes(), "a\u{e9}", "a\u{e9}".as_bytes()),
+            (b"\xff\xfe", "\u{ff}", b"\xff"),
+        ] {
+            assert!(text_of(field).starts_with(part), "{}", field.escape_ascii());
+            assert_eq!(field_of(part, field).unwrap().as_bytes(), expected);
+        }
+        assert_eq!(field_of("\u{141}", b"\xff"), None);
+    }
 
     #[test]
     fn c6_only_the_named_parameters_go() {

@@ -3,7 +3,7 @@
 use crate::catalogue::{Kind, Subject};
 use crate::consent::Consent;
 use crate::enforce::Cleared;
-use crate::enforce::fields::{cookie_pairs, filter_query};
+use crate::enforce::fields::{cookie_pairs, filter_query, text_of};
 use crate::policy::{Basis, Decision, Layer, Policy, Ruling, Verdict};
 use crate::purpose::Purpose;
 
@@ -191,15 +191,15 @@ fn filter_cookies(
     }
 }
 
-/// Whether a cookie is denied. A name that is not text is nobody's we know.
+/// Whether a cookie is denied.
 fn cookie_goes(name: &[u8], context: &RequestContext<'_>, outcome: &mut RequestOutcome) -> bool {
-    let Ok(name) = std::str::from_utf8(name) else { return false };
-    let ruling = context.policy.decide(Subject::Cookie(name), context.host, context.consent);
+    let text = text_of(name);
+    let ruling = context.policy.decide(Subject::Cookie(&text), context.host, context.consent);
     if ruling.is_known() {
-        outcome.decisions.push(Decision::on_name(&ruling, Layer::Request, Kind::Cookie, name));
+        outcome.decisions.push(Decision::on_name(&ruling, Layer::Request, Kind::Cookie, &text));
     }
-    if ruling.verdict.blocks() {
-        outcome.denied_cookies.push(name.to_owned());
+    if ruling.verdict.blocks() && text.as_bytes() == name {
+        outcome.denied_cookies.push(text.into_owned());
     }
     ruling.verdict.blocks()
 }

@@ -2,7 +2,9 @@
 
 use crate::catalogue::{Kind, Subject};
 use crate::consent::Consent;
-use crate::enforce::fields::{filter_query, list_members, member_parameter, set_cookie_name};
+use crate::enforce::fields::{
+    field_of, filter_query, list_members, member_parameter, set_cookie_name, text_of,
+};
 use crate::enforce::html::{link, refresh_address};
 use crate::enforce::referrer::tightened;
 use crate::enforce::report_uri::without_blocked;
@@ -128,9 +130,9 @@ fn filter_set_cookie(
     outcome: &mut ResponseOutcome,
 ) {
     retain(headers, &SET_COOKIE, |field| {
-        let Ok(name) = std::str::from_utf8(set_cookie_name(field)) else { return true };
-        let ruling = context.policy.decide(Subject::Cookie(name), context.host, context.consent);
-        outcome.decisions.push(Decision::on_name(&ruling, Layer::Response, Kind::Cookie, name));
+        let name = text_of(set_cookie_name(field));
+        let ruling = context.policy.decide(Subject::Cookie(&name), context.host, context.consent);
+        outcome.decisions.push(Decision::on_name(&ruling, Layer::Response, Kind::Cookie, &name));
         !(ruling.verdict.blocks() && context.enforcing)
     });
 }
@@ -176,11 +178,8 @@ fn filter_links(
     let mut kept = Vec::new();
     let mut changed = false;
     for field in headers.get_all(LINK) {
-        let Ok(text) = field.to_str() else {
-            kept.push(field.clone());
-            continue;
-        };
-        let members = list_members(text);
+        let text = text_of(field.as_bytes());
+        let members = list_members(&text);
         let staying: Vec<_> =
             members.iter().copied().filter(|member| !link_goes(member, context, outcome)).collect();
         if staying.len() == members.len() || !context.enforcing {
@@ -189,7 +188,7 @@ fn filter_links(
         }
         changed = true;
         if !staying.is_empty() {
-            kept.extend(HeaderValue::from_str(&staying.join(", ")));
+            kept.extend(field_of(&staying.join(", "), field.as_bytes()));
         }
     }
     if changed {
@@ -214,9 +213,7 @@ fn filter_refresh(
     outcome: &mut ResponseOutcome,
 ) {
     retain(headers, &REFRESH, |field| {
-        let goes = std::str::from_utf8(field)
-            .ok()
-            .and_then(refresh_address)
+        let goes = refresh_address(&text_of(field))
             .is_some_and(|address| judge(address, Kind::Refresh, context, outcome));
         !(goes && context.enforcing)
     });
@@ -237,16 +234,14 @@ fn filter_report_addresses(
         let cleared: Vec<HeaderValue> = fields
             .into_iter()
             .filter_map(|field| {
-                let fewer = field.to_str().ok().and_then(|policy| {
-                    without_blocked(policy, |address| {
-                        judge(address, Kind::Connect, context, outcome)
-                    })
+                let fewer = without_blocked(&text_of(field.as_bytes()), |address| {
+                    judge(address, Kind::Connect, context, outcome)
                 });
                 match fewer {
                     None => Some(field),
                     Some(policy) => {
                         changed = true;
-                        HeaderValue::from_str(&policy).ok().filter(|policy| !policy.is_empty())
+                        field_of(&policy, field.as_bytes()).filter(|policy| !policy.is_empty())
                     }
                 }
             })
@@ -265,10 +260,9 @@ fn filter_location(
     context: &ResponseContext<'_>,
     outcome: &mut ResponseOutcome,
 ) {
-    let Some(location) = headers.get(LOCATION).and_then(|value| value.to_str().ok()) else {
-        return;
-    };
-    let target = context.url.join(location).unwrap_or_else(|_| context.url.clone());
+    let Some(field) = headers.get(LOCATION).cloned() else { return };
+    let location = text_of(field.as_bytes());
+    let target = context.url.join(&location).unwrap_or_else(|_| context.url.clone());
     let Some((before, after)) = location.split_once('?') else { return };
     let (query, fragment) = match after.split_once('#') {
         Some((query, fragment)) => (query, Some(fragment)),
@@ -297,7 +291,7 @@ fn filter_location(
         cleaned.push('#');
         cleaned.push_str(fragment);
     }
-    if let Ok(value) = HeaderValue::from_str(&cleaned) {
+    if let Some(value) = field_of(&cleaned, field.as_bytes()) {
         headers.insert(LOCATION, value);
     }
 }
@@ -499,6 +493,29 @@ mod tests {
         assert_eq!(policy(&[(name, "same-origin")], PurposeSet::EMPTY), "same-origin");
         assert_eq!(policy(&[(name, "unsafe-url")], PurposeSet::ALL), "unsafe-url");
         assert_eq!(policy(&[], PurposeSet::ALL), "");
+    }
+
+    #[test]
+    fn letters_beyond_ascii_hide_nothing_in_a_field() {
+        for (name, field, expected) in [
+            (
+                "link",
+                "<//ads.acme.example/é>; rel=preload, </é.css>; rel=preload",
+                "</é.css>; rel=preload",
+            ),
+            ("refresh", "0; url=https://ads.acme.example/é", ""),
+            ("location", "/é?acmeid=1&q=é", "/é?q=é"),
+            ("set-cookie", "_acme_é=1", ""),
+            (
+                "content-security-policy",
+                "img-src 'self'; x é; report-uri https://ads.acme.example/",
+                "img-src 'self'; x é",
+            ),
+        ] {
+            let headers = clear(&[(name, field)], PurposeSet::EMPTY, &[]);
+            let left = headers.get(name).map_or(&b""[..], HeaderValue::as_bytes);
+            assert_eq!(std::str::from_utf8(left), Ok(expected), "{name}");
+        }
     }
 
     #[test]

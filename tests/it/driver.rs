@@ -48,6 +48,11 @@ pub(crate) struct Browser {
 impl Browser {
     /// Opens a fresh browser, 1280 by 900, that talks to nobody by itself.
     pub(crate) async fn open(scripts: bool) -> Self {
+        Self::open_with(scripts, &[]).await
+    }
+
+    /// The same with more arguments.
+    pub(crate) async fn open_with(scripts: bool, more: &[&str]) -> Self {
         let profile = TempDir::new().unwrap();
         let mut driver = Command::new(DRIVER)
             .arg("--port=0")
@@ -91,8 +96,13 @@ impl Browser {
         if !scripts {
             arguments.push("--blink-settings=scriptEnabled=false");
         }
+        arguments.extend_from_slice(more);
         let options = json!({ "binary": BROWSER, "args": arguments });
-        let wanted = json!({ "browserName": "chrome", "goog:chromeOptions": options });
+        let wanted = json!({
+            "browserName": "chrome",
+            "goog:chromeOptions": options,
+            "goog:loggingPrefs": { "browser": "ALL" },
+        });
         let answer = browser
             .asks("POST", "/session", &json!({ "capabilities": { "alwaysMatch": wanted } }))
             .await;
@@ -182,6 +192,21 @@ impl Browser {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
+    }
+
+    /// What was written to the console since the last time, uncaught errors
+    /// included.
+    pub(crate) async fn console(&self) -> Vec<String> {
+        let lines = self.tells("POST", "/se/log", &json!({ "type": "browser" })).await;
+        let text = |line: &Value| line["message"].as_str().unwrap().to_owned();
+        lines.as_array().unwrap().iter().map(text).collect()
+    }
+
+    /// Runs a piece of script in every page from now on, before its own.
+    pub(crate) async fn runs_first(&self, script: &str) {
+        let command = "Page.addScriptToEvaluateOnNewDocument";
+        let body = json!({ "cmd": command, "params": { "source": script } });
+        self.tells("POST", "/goog/cdp/execute", &body).await;
     }
 
     /// The names of the cookies of the page, `HttpOnly` or not, in order.

@@ -225,6 +225,11 @@ impl Origin {
         self.seen.lock().unwrap().clone()
     }
 
+    /// Forgets them.
+    pub(crate) fn forgets(&self) {
+        self.seen.lock().unwrap().clear();
+    }
+
     /// The connections that were made to it.
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)

@@ -3,7 +3,7 @@
 
 use consentry::catalogue::{Catalogue, SourceFile};
 use consentry::consent::Consent;
-use consentry::enforce::html::{PageContext, Rewriter};
+use consentry::enforce::html::{OtherTools, PageContext, Rewriter};
 use consentry::policy::{Policy, Unlisted};
 use encoding_rs::UTF_8;
 use std::sync::{Arc, LazyLock};
@@ -43,6 +43,7 @@ pub fn rewrite(page: &[u8], size: usize) -> Option<Vec<u8>> {
         choices_url: "/.consentry/choices".into(),
         appended: String::new(),
         memory_bytes: 1 << 20,
+        others: OtherTools::default(),
     });
     let mut rewriter = Rewriter::new(context, UTF_8);
     let mut out = Vec::new();

@@ -89,8 +89,12 @@ impl Reach {
     /// Takes down that an address may load.
     pub(crate) fn allow(&mut self, kind: Kind, url: &Url, vendor: Option<&Arc<Vendor>>) {
         let uses = Uses::of(kind);
-        if uses == Uses::default() || self.loads.len() >= MAX_LOADS {
+        if self.loads.len() >= MAX_LOADS {
             return;
+        }
+        if uses == Uses::default() {
+            // A hint does not say what it is for: the host is named.
+            return self.note(url);
         }
         let Some(authority) = authority(url) else { return };
         let path = url.path();
@@ -457,6 +461,13 @@ mod tests {
         let html = "<script>x='https://cdn.example/acme/p.gif'</script>";
         let policy = policy(Unlisted::Observe, &[], html);
         assert!(!policy.directives.contains("cdn.example"), "{}", policy.directives);
+    }
+
+    #[test]
+    fn what_is_loaded_ahead_may_load() {
+        let policy =
+            policy(Unlisted::Observe, &[(Kind::Hint, "https://cdn.widget.example/a.js")], "");
+        assert!(sources(&policy, "script-src").contains(&"cdn.widget.example"));
     }
 
     #[test]

@@ -17,26 +17,43 @@ const MAX_DEPTH: u8 = 3;
 
 /// Signs that a statement works on the page itself. Snippets have none of them
 /// outside the statement that loads their vendor.
-const SITE: [&[u8]; 18] = [
-    b"addEventListener",
+const SITE: [&[u8]; 10] = [
     b"getElementById",
-    b"querySelector",
     b"getElementsByClassName",
     b".dataset",
     b".classList",
-    b".className",
     b".textContent",
     b".innerHTML",
-    b".style.",
     b"$(",
     b"jQuery(",
     b".preventDefault",
     b".submit(",
-    b"sessionStorage",
-    b"localStorage",
-    b"location.href",
-    b".on(",
 ];
+
+/// What visitors do; loaders listen to other events, such as `load`.
+const DEEDS: [&[u8]; 10] = [
+    b"click", b"submit", b"change", b"input", b"key", b"scroll", b"resize", b"mouse", b"touch",
+    b"focus",
+];
+
+/// What loaders look for to put their script beside.
+const PLACES: [&[u8]; 5] = [b"script", b"head", b"body", b"html", b"link"];
+
+/// Whether a statement works on the page itself.
+fn works_on_page(statement: &[u8]) -> bool {
+    let argument = |call: &[u8], words: &[&[u8]]| {
+        memchr::memmem::find_iter(statement, call).any(|at| {
+            let rest = statement.get(at + call.len()..).unwrap_or_default();
+            let quoted = rest.first().is_some_and(|byte| matches!(byte, b'"' | b'\'' | b'`'));
+            quoted
+                && rest.get(1..).is_some_and(|rest| words.iter().any(|word| rest.starts_with(word)))
+        })
+    };
+    let calls = |call: &[u8]| memchr::memmem::find(statement, call).is_some();
+    SITE.iter().any(|sign| calls(sign))
+        || argument(b"addEventListener(", &DEEDS)
+        || (calls(b"querySelector") && !argument(b"querySelector(", &PLACES))
+}
 
 /// Whether `code` does something for the site beside what `is_vendors` says of
 /// its statements one by one.
@@ -48,8 +65,7 @@ pub(super) fn has_site_logic(code: &[u8], is_vendors: &dyn Fn(&[u8]) -> bool) ->
 fn looks_at(code: &[u8], is_vendors: &dyn Fn(&[u8]) -> bool, depth: u8) -> bool {
     let statements = statements(code);
     statements.iter().take(MAX_STATEMENTS).any(|statement| {
-        let has_signs = SITE.iter().any(|sign| memchr::memmem::find(statement, sign).is_some());
-        if !has_signs {
+        if !works_on_page(statement) || only_leaves(statement) {
             return false;
         }
         if !is_vendors(statement) {
@@ -61,6 +77,14 @@ fn looks_at(code: &[u8], is_vendors: &dyn Fn(&[u8]) -> bool, depth: u8) -> bool 
             _ => false,
         }
     })
+}
+
+/// Whether a statement only asks whether to go on: `if (d.getElementById(id))
+/// return`, with which snippets see to it that they run once.
+fn only_leaves(statement: &[u8]) -> bool {
+    let statement = statement.trim_ascii();
+    let statement = statement.strip_suffix(b";").unwrap_or(statement).trim_ascii_end();
+    statement.starts_with(b"if") && statement.ends_with(b"return")
 }
 
 /// The statements at the top of some code, without their `;`.
@@ -117,6 +141,7 @@ mod tests {
             "(function(d,s){var j=d.createElement(s);j.src='https://ads.example/p.js';d.head.appendChild(j)})(document,'script')",
             "window.q=window.q||[];function ad(){q.push(arguments)}ad('init',1);\nvar s=document.createElement('script');s.src='//ads.example/a.js';document.head.append(s)",
             "!function(f){if(f.ad)return;if(document.getElementById('ad'))return;f.ad=1;load('//ads.example/')}(window)",
+            "(function(){var w=window;function l(){var s=document.createElement('script');s.src='//ads.example/a.js';document.querySelector('head').append(s)}if(document.readyState==='complete'){l()}else{w.addEventListener('load',l,false)}})()",
             "var ad_id = 7",
             "",
         ] {

@@ -116,12 +116,14 @@ impl Decision {
         }
     }
 
-    /// The same decision, with the script that asked: `host/path`.
+    /// The same decision, with the script that asked: `host/path`, and the
+    /// container (`?id=GTM-...`) where it is a tag manager's.
     #[must_use]
     pub fn asked_by(mut self, script: &str) -> Self {
+        let (script, container) = script.split_at(script.find('?').unwrap_or(script.len()));
         let (host, path) = script.split_at(script.find('/').unwrap_or(script.len()));
-        let via: String =
-            format!("{host}{}", redact_path(path)).chars().take(MAX_WHAT_CHARS).collect();
+        let via = format!("{host}{}{container}", redact_path(path));
+        let via: String = via.chars().take(MAX_WHAT_CHARS).collect();
         self.via = (!script.is_empty()).then_some(via);
         self
     }

@@ -172,7 +172,7 @@ async fn b11_what_a_browser_held_is_on_record_with_the_script_that_asked() {
         (line.verdict.as_str(), line.layer.as_str(), line.what.as_str(), line.page.as_str()),
         ("block", "browser", "ads.acme.example/x.js", "/tea")
     );
-    assert_eq!(line.via.as_deref(), Some("www.googletagmanager.com/gtm.js"));
+    assert_eq!(line.via.as_deref(), Some("www.googletagmanager.com/gtm.js?id=GTM-ABC"));
 }
 
 #[tokio::test]

@@ -85,10 +85,26 @@ fn address(text: &str) -> Option<Url> {
     })
 }
 
+/// The container that a tag manager's script was asked for, such as `GTM-AB12`:
+/// it says whose tag it is and nothing about a visitor.
+fn container(url: &Url) -> Option<String> {
+    let (_, id) = url.query_pairs().find(|(name, _)| name == "id")?;
+    let (kind, rest) = id.split_once('-')?;
+    let is_id = matches!(kind, "GTM" | "G" | "AW" | "DC" | "UA")
+        && (1..=16).contains(&rest.len())
+        && rest
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'-');
+    is_id.then(|| id.into_owned())
+}
+
 /// Host and path of a script, or the word for one without an address.
 fn via(text: &str) -> String {
     match address(text) {
-        Some(url) => format!("{}{}", url.host_str().unwrap_or_default(), url.path()),
+        Some(url) => {
+            let container = container(&url).map(|id| format!("?id={id}")).unwrap_or_default();
+            format!("{}{}{container}", url.host_str().unwrap_or_default(), url.path())
+        }
         None if text == "inline" => "inline".to_owned(),
         None => String::new(),
     }
@@ -126,7 +142,7 @@ mod tests {
         check(
             r#"{"csp-report":{"document-uri":"https://shop.example/?q=1","effective-directive":"script-src-elem",
                 "blocked-uri":"https://t.example/x.js","source-file":"https://gtm.example/gtm.js?id=GTM-1"}}"#,
-            &[(Kind::Script, "https://t.example/x.js", "gtm.example/gtm.js")],
+            &[(Kind::Script, "https://t.example/x.js", "gtm.example/gtm.js?id=GTM-1")],
         );
         check(
             r#"[{"type":"csp-violation","body":{"documentURL":"https://shop.example/","effectiveDirective":"img-src",
@@ -137,6 +153,15 @@ mod tests {
             r#"{"held":[{"kind":"connect","url":"wss://t.example/s","via":"inline"},{"kind":"cookie","url":"_ga"}]}"#,
             &[(Kind::Connect, "wss://t.example/s", "inline")],
         );
+    }
+
+    #[test]
+    fn a_query_that_is_no_container_stays_out() {
+        for query in
+            ["id=visitor-77", "id=GTM-abc", "uid=GTM-1", "id=GTM-", "id=GTM-ABCDEFGHIJKLMNOPQ"]
+        {
+            assert_eq!(via(&format!("https://gtm.example/gtm.js?{query}")), "gtm.example/gtm.js");
+        }
     }
 
     #[test]

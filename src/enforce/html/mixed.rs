@@ -17,7 +17,7 @@ const MAX_DEPTH: u8 = 3;
 
 /// Signs that a statement works on the page itself. Snippets have none of them
 /// outside the statement that loads their vendor.
-const SITE: [&[u8]; 10] = [
+const SITE: [&[u8]; 15] = [
     b"getElementById",
     b"getElementsByClassName",
     b".dataset",
@@ -28,6 +28,11 @@ const SITE: [&[u8]; 10] = [
     b"jQuery(",
     b".preventDefault",
     b".submit(",
+    b".className",
+    b".style.",
+    b"sessionStorage",
+    b"localStorage",
+    b"location.href",
 ];
 
 /// What visitors do; loaders listen to other events, such as `load`.

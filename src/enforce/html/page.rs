@@ -160,6 +160,10 @@ impl Page {
 
     /// Without scripting, what stands in `noscript` is markup like any other.
     fn noscript(&mut self, element: &mut Element<'_, '_>) {
+        if is_foreign(element) {
+            // An unknown element there, whose content is looked at as it comes.
+            return;
+        }
         let rewritten = match self.content(element) {
             Some(content) if memchr(b'<', &content).is_none() => return,
             Some(content) => self.inner_document(&content, self.encoding),
@@ -175,19 +179,17 @@ impl Page {
 
     fn style_element(&mut self, element: &mut Element<'_, '_>) {
         let mut found = Found::default();
-        let rewritten = match self.content(element) {
+        let content = self.content(element);
+        let holds_markup = holds_markup(element, content.as_deref());
+        let rewritten = match content {
             Some(content) => {
                 let css = as_latin(&content);
-                let judged = if is_foreign(element) && css.contains('&') && !is_one_cdata(&css) {
+                if is_foreign(element) && css.contains('&') && !is_one_cdata(&css) {
                     let css = attribute_text(&css, self.encoding);
                     self.judge_css(&css, None, &mut found).map(|css| escape(&css))
                 } else {
                     self.judge_css(&css, Some(self.encoding), &mut found)
-                };
-                // In SVG it holds markup: nothing that is put back as text may
-                // bring elements with it.
-                let is_text = !is_foreign(element) || !css.contains('<') || is_one_cdata(&css);
-                judged.map(|css| if is_text { css } else { String::new() })
+                }
             }
             None => {
                 self.unreadable("style");
@@ -195,10 +197,10 @@ impl Page {
             }
         };
         self.mark_unnumbered(element, &found);
-        if let Some(rewritten) = rewritten
-            && self.context.enforcing
-        {
-            element.set_inner_content(&rewritten, ContentType::Html);
+        match rewritten.filter(|_| self.context.enforcing) {
+            Some(_) if holds_markup => self.set(element, "type", "text/plain"),
+            Some(css) => element.set_inner_content(&css, ContentType::Html),
+            None => {}
         }
     }
 
@@ -238,7 +240,10 @@ impl Page {
         }
         keep_shape(element);
         self.set(element, "type", "text/plain");
-        element.set_inner_content("", ContentType::Html);
+        let content = self.content(element);
+        if !holds_markup(element, content.as_deref()) {
+            element.set_inner_content("", ContentType::Html);
+        }
         self.mark_held(element, &found);
     }
 
@@ -295,7 +300,12 @@ impl Page {
     /// An import map without the addresses that may not load: their names
     /// stand for an empty module then, and the other names keep theirs.
     fn import_map(&mut self, element: &mut Element<'_, '_>) {
-        let Some(content) = self.content(element) else {
+        let content = self.content(element);
+        if holds_markup(element, content.as_deref()) {
+            // No JSON that a browser would read.
+            return;
+        }
+        let Some(content) = content else {
             self.unreadable("import map");
             element.set_inner_content("", ContentType::Html);
             return;
@@ -473,6 +483,18 @@ impl Page {
 /// Whether it is SVG or MathML, where scripts and styles hold markup.
 fn is_foreign(element: &Element<'_, '_>) -> bool {
     !element.namespace_uri().ends_with("/xhtml")
+}
+
+/// Whether a script or style has elements in it, or more than can be seen.
+///
+/// Such content stays: it may end the SVG around it, and what comes after
+/// would be read as something else without it. The element is made inert
+/// instead, and the elements in it are judged like any others.
+fn holds_markup(element: &Element<'_, '_>, content: Option<&[u8]>) -> bool {
+    is_foreign(element)
+        && content.is_none_or(|content| {
+            memchr(b'<', content).is_some() && !is_one_cdata(&as_latin(content))
+        })
 }
 
 /// Whether the content of an SVG style is nothing but one CDATA section.

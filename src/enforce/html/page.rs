@@ -184,11 +184,15 @@ impl Page {
         let rewritten = match content {
             Some(content) => {
                 let css = as_latin(&content);
-                if is_foreign(element) && css.contains('&') && !is_one_cdata(&css) {
-                    let css = attribute_text(&css, self.encoding);
-                    self.judge_css(&css, None, &mut found).map(|css| escape(&css))
-                } else {
-                    self.judge_css(&css, Some(self.encoding), &mut found)
+                match one_cdata(&css) {
+                    Some(inner) if is_foreign(element) => self
+                        .judge_css(inner, Some(self.encoding), &mut found)
+                        .map(|css| format!("<![CDATA[{}]]>", css.replace("]]>", "]] >"))),
+                    None if is_foreign(element) && css.contains('&') => {
+                        let css = attribute_text(&css, self.encoding);
+                        self.judge_css(&css, None, &mut found).map(|css| escape(&css))
+                    }
+                    _ => self.judge_css(&css, Some(self.encoding), &mut found),
                 }
             }
             None => {
@@ -493,17 +497,17 @@ fn is_foreign(element: &Element<'_, '_>) -> bool {
 fn holds_markup(element: &Element<'_, '_>, content: Option<&[u8]>) -> bool {
     is_foreign(element)
         && content.is_none_or(|content| {
-            memchr(b'<', content).is_some() && !is_one_cdata(&as_latin(content))
+            memchr(b'<', content).is_some() && one_cdata(&as_latin(content)).is_none()
         })
 }
 
-/// Whether the content of an SVG style is nothing but one CDATA section.
-fn is_one_cdata(content: &str) -> bool {
+/// What stands in the one CDATA section that the content of an SVG style is.
+fn one_cdata(content: &str) -> Option<&str> {
     content
         .trim()
         .strip_prefix("<![CDATA[")
         .and_then(|rest| rest.strip_suffix("]]>"))
-        .is_some_and(|inner| !inner.contains("]]>"))
+        .filter(|inner| !inner.contains("]]>"))
 }
 
 /// Bytes as the rewriter's text: see `attribute_text`.

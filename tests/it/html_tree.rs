@@ -148,6 +148,8 @@ fn look_at(node: &Handle, base: &Url, scripting: Scripting, found: &mut Vec<Load
         }
     }
     match tag {
+        // Browsers apply no style of another type.
+        "style" if attribute(node, "type").is_some_and(|kind| kind == "text/plain") => {}
         "style" => in_css(&text(node)).into_iter().for_each(|address| note(Kind::Image, &address)),
         "script" => {
             let kind = attribute(node, "type").unwrap_or_default();

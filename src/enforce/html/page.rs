@@ -202,9 +202,18 @@ impl Page {
         };
         self.mark_unnumbered(element, &found);
         match rewritten.filter(|_| self.context.enforcing) {
-            Some(_) if holds_markup => self.set(element, "type", "text/plain"),
+            Some(_) if holds_markup => self.make_style_inert(element),
             Some(css) => element.set_inner_content(&css, ContentType::Html),
             None => {}
+        }
+    }
+
+    /// Browsers apply no style of another type. They may look ahead for the
+    /// `@import`s of one, but not behind a rule.
+    fn make_style_inert(&mut self, element: &mut Element<'_, '_>) {
+        if element.get_attribute("type").is_none_or(|kind| kind != "text/plain") {
+            self.set(element, "type", "text/plain");
+            element.prepend("a{}", ContentType::Html);
         }
     }
 

@@ -48,19 +48,15 @@ pub(super) fn srcset_addresses(text: &str) -> Vec<&str> {
             rest = tail;
             continue;
         }
-        // Descriptors, which may hold commas in parentheses.
-        let mut depth = 0usize;
-        let end = tail.find(|c: char| match c {
-            '(' => {
-                depth += 1;
-                false
+        // Descriptors, which may hold commas in parentheses; those do not nest.
+        let mut in_parentheses = false;
+        let end = tail.find(|c: char| {
+            match c {
+                '(' => in_parentheses = true,
+                ')' => in_parentheses = false,
+                _ => {}
             }
-            ')' => {
-                depth = depth.saturating_sub(1);
-                false
-            }
-            ',' => depth == 0,
-            _ => false,
+            c == ',' && !in_parentheses
         });
         rest = end.and_then(|end| tail.get(end..)).unwrap_or("");
     }

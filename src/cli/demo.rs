@@ -282,7 +282,9 @@ fn describe(entry: &Entry) -> String {
 fn row(decision: &Decision) -> [String; 6] {
     let vendor = decision.vendor.as_ref();
     let purpose = match decision.verdict {
-        Verdict::Block(Grounds::NotGranted(purpose)) => purpose.name(),
+        Verdict::Block(Grounds::NotGranted(purpose) | Grounds::VendorRefused(purpose)) => {
+            purpose.name()
+        }
         Verdict::Block(_) | Verdict::Allow(_) => vendor.map_or("-", |vendor| vendor.purpose.name()),
     };
     [

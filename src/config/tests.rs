@@ -360,6 +360,7 @@ fn checking_writes_nothing_and_starting_makes_keys_for_its_owner_alone() {
         notice_revision: 1,
         time_s: 1,
         receipt: crate::consent::ReceiptId::new([0; 16]),
+        vendors: crate::consent::VendorChoices::default(),
     };
     let choice =
         |compiled: &Compiled| compiled.sites.find("x").unwrap().consent.keys.sign("s", &record);

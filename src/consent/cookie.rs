@@ -1,10 +1,12 @@
-//! Our consent cookie: `v1.<payload>.<mac>`, both base64url.
+//! Our consent cookie: `v1.<payload>.<mac>`, both base64url; `v2`, with a longer
+//! payload, when something was decided about single vendors.
 //!
 //! It holds a choice and nothing about the person who made it. The receipt id
 //! in it is drawn anew for every choice, so it links no two choices. The MAC
 //! binds the value to the site, so a cookie of one site is worth nothing on
 //! another.
 
+use crate::consent::VendorChoices;
 use crate::purpose::PurposeSet;
 
 use base64::Engine;
@@ -14,6 +16,8 @@ use sha2::{Digest, Sha256};
 use std::fmt;
 
 const PAYLOAD_BYTES: usize = 32;
+/// The longest value that is looked at; browsers take no longer cookie.
+const MAX_VALUE: usize = 4096;
 const MADE_UNDER_GPC: u8 = 1;
 
 /// The random number a visitor can quote to find their choice again.
@@ -55,6 +59,8 @@ pub struct Record {
     pub time_s: u64,
     /// What the visitor can quote.
     pub receipt: ReceiptId,
+    /// What was decided about single vendors.
+    pub vendors: VendorChoices,
 }
 
 /// Why a key file was not taken.
@@ -123,8 +129,15 @@ impl Keys {
         payload.extend(record.notice_revision.to_be_bytes());
         payload.extend(record.time_s.to_be_bytes());
         payload.extend(record.receipt.0);
-        let mac = key.mac(scope, &payload).finalize().into_bytes();
-        format!("v1.{}.{}", URL_SAFE_NO_PAD.encode(&payload), URL_SAFE_NO_PAD.encode(mac))
+        let version = if record.vendors.is_empty() {
+            Version::Purposes
+        } else {
+            record.vendors.write(&mut payload);
+            Version::Vendors
+        };
+        let mac = key.mac(version.context(), scope, &payload).finalize().into_bytes();
+        let (payload, mac) = (URL_SAFE_NO_PAD.encode(&payload), URL_SAFE_NO_PAD.encode(mac));
+        format!("{}{payload}.{mac}", version.prefix())
     }
 
     /// A number below a hundred that is the same for the same `text` on every
@@ -133,7 +146,7 @@ impl Keys {
     pub fn lot(&self, text: &[u8]) -> u8 {
         let Some(key) = self.0.first() else { return 0 };
         // No site's name holds a NUL, so this signs no choice.
-        let mac = key.mac("\0lot", text).finalize().into_bytes();
+        let mac = key.mac(Version::Purposes.context(), "\0lot", text).finalize().into_bytes();
         let number = mac.iter().take(4).fold(0_u32, |number, byte| number << 8 | u32::from(*byte));
         u8::try_from(number % 100).unwrap_or(0)
     }
@@ -141,19 +154,29 @@ impl Keys {
     /// The choice in a cookie value, if one of our keys signed it for `scope`.
     #[must_use]
     pub fn verify(&self, scope: &str, value: &[u8]) -> Option<Record> {
-        let rest = value.strip_prefix(b"v1.")?;
+        if value.len() > MAX_VALUE {
+            return None;
+        }
+        let version = Version::of(value)?;
+        let rest = value.strip_prefix(version.prefix().as_bytes())?;
         let dot = rest.iter().position(|byte| *byte == b'.')?;
         let (payload, mac) = rest.split_at_checked(dot)?;
-        let payload = decode::<PAYLOAD_BYTES>(payload)?;
+        let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
         let mac = decode::<32>(mac.get(1..)?)?;
         let signed = self
             .0
             .iter()
             .filter(|key| payload.first() == Some(&key.id))
-            .any(|key| key.mac(scope, &payload).verify_slice(&mac).is_ok());
+            .any(|key| key.mac(version.context(), scope, &payload).verify_slice(&mac).is_ok());
         if !signed {
             return None;
         }
+        let (payload, vendors) = payload.split_first_chunk::<PAYLOAD_BYTES>()?;
+        let vendors = match version {
+            Version::Purposes if vendors.is_empty() => VendorChoices::default(),
+            Version::Purposes => return None,
+            Version::Vendors => VendorChoices::read(vendors)?,
+        };
         let (head, receipt) = payload.split_last_chunk::<16>()?;
         let &[_, granted, decided, flags, r0, r1, r2, r3, ref time @ ..] = head else {
             return None;
@@ -165,6 +188,7 @@ impl Keys {
             notice_revision: u32::from_be_bytes([r0, r1, r2, r3]),
             time_s: u64::from_be_bytes(time.try_into().ok()?),
             receipt: ReceiptId(*receipt),
+            vendors,
         })
     }
 }
@@ -175,15 +199,45 @@ impl fmt::Debug for Keys {
     }
 }
 
+/// What a value's payload holds.
+#[derive(Clone, Copy)]
+enum Version {
+    Purposes,
+    Vendors,
+}
+
+impl Version {
+    fn of(value: &[u8]) -> Option<Self> {
+        [Self::Purposes, Self::Vendors]
+            .into_iter()
+            .find(|version| value.starts_with(version.prefix().as_bytes()))
+    }
+
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::Purposes => "v1.",
+            Self::Vendors => "v2.",
+        }
+    }
+
+    /// What keeps a signature of one kind from being taken for another's.
+    const fn context(self) -> &'static [u8] {
+        match self {
+            Self::Purposes => b"consentry choice v1\0",
+            Self::Vendors => b"consentry choice v2\0",
+        }
+    }
+}
+
 impl Key {
     fn new(secret: [u8; 32]) -> Self {
         let id = Sha256::digest(secret).first().copied().unwrap_or(0);
         Self { id, secret }
     }
 
-    fn mac(&self, scope: &str, payload: &[u8]) -> Hmac<Sha256> {
+    fn mac(&self, context: &[u8], scope: &str, payload: &[u8]) -> Hmac<Sha256> {
         let mut mac = <Hmac<Sha256> as KeyInit>::new(&self.secret_block());
-        mac.update(b"consentry choice v1\0");
+        mac.update(context);
         mac.update(&(scope.len() as u64).to_be_bytes());
         mac.update(scope.as_bytes());
         mac.update(payload);
@@ -230,32 +284,48 @@ mod tests {
             notice_revision: 7,
             time_s: 1_790_000_000,
             receipt: ReceiptId([9; 16]),
+            vendors: VendorChoices::default(),
         }
+    }
+
+    fn with_vendors() -> Record {
+        let vendors = VendorChoices::default().with_allowed("youtube").with_refused("acme");
+        Record { vendors: vendors.unwrap(), ..record() }
     }
 
     #[test]
     fn a_choice_comes_back_as_it_was_made() {
         let keys = Keys::from_secret([1; 32]);
-        let value = keys.sign("shop", &record());
-        assert_eq!(keys.verify("shop", value.as_bytes()), Some(record()));
+        for (record, start) in [(record(), "v1."), (with_vendors(), "v2.")] {
+            let value = keys.sign("shop", &record);
+            assert!(value.starts_with(start));
+            assert_eq!(keys.verify("shop", value.as_bytes()), Some(record));
+        }
     }
 
     #[test]
     fn d1_no_forged_choice_is_believed() {
         let keys = Keys::from_secret([1; 32]);
-        let value = keys.sign("shop", &record()).into_bytes();
-        assert_eq!(keys.verify("other shop", &value), None);
-        assert_eq!(Keys::from_secret([2; 32]).verify("shop", &value), None);
-        for at in 0..value.len() {
-            assert_eq!(keys.verify("shop", &value[..at]), None, "cut at {at}");
-            for bit in 0..8 {
-                let mut forged = value.clone();
-                forged[at] ^= 1 << bit;
-                // The last digit of base64 has bits that carry nothing; a strict
-                // decoder refuses them, too.
-                assert_eq!(keys.verify("shop", &forged), None, "byte {at}, bit {bit}");
+        for record in [record(), with_vendors()] {
+            let value = keys.sign("shop", &record).into_bytes();
+
+            assert_eq!(keys.verify("other shop", &value), None);
+            assert_eq!(Keys::from_secret([2; 32]).verify("shop", &value), None);
+            for at in 0..value.len() {
+                assert_eq!(keys.verify("shop", &value[..at]), None, "cut at {at}");
+                for bit in 0..8 {
+                    let mut forged = value.clone();
+                    forged[at] ^= 1 << bit;
+                    // The last digit of base64 has bits that carry nothing; a strict
+                    // decoder refuses them, too.
+                    assert_eq!(keys.verify("shop", &forged), None, "byte {at}, bit {bit}");
+                }
             }
         }
+        // Neither kind can be passed off as the other.
+        let short = keys.sign("shop", &record()).replacen("v1.", "v2.", 1);
+        let long = keys.sign("shop", &with_vendors()).replacen("v2.", "v1.", 1);
+        assert!([short, long].iter().all(|value| keys.verify("shop", value.as_bytes()).is_none()));
         for made_up in ["", "v1", "v1..", "v1.AAAA.AAAA", "all", "v0.x.y", "v1.\u{e9}.x", "..."] {
             assert_eq!(keys.verify("shop", made_up.as_bytes()), None, "{made_up}");
         }

@@ -6,12 +6,15 @@
 
 mod cookie;
 mod signals;
+mod vendors;
 
 pub use cookie::{Keys, KeysError, ReceiptId, Record};
 pub use signals::{Settings, cookie_values, global_privacy_control, read};
+pub use vendors::VendorChoices;
 
 use crate::purpose::{Purpose, PurposeSet};
 use std::fmt;
+use std::sync::Arc;
 
 /// What a visitor said about one purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +76,8 @@ pub struct Consent {
     source: Source,
     gpc: bool,
     record: Option<Record>,
+    /// Shared, since everything that judges on an exchange holds a copy.
+    vendors: Option<Arc<VendorChoices>>,
 }
 
 impl Consent {
@@ -85,6 +90,7 @@ impl Consent {
             source: Source::Silence,
             gpc: false,
             record: None,
+            vendors: None,
         }
     }
 
@@ -98,6 +104,7 @@ impl Consent {
             source: Source::Choice,
             gpc: false,
             record: None,
+            vendors: None,
         }
     }
 
@@ -130,6 +137,18 @@ impl Consent {
     #[must_use]
     pub fn is_undecided(&self) -> bool {
         self.decided != PurposeSet::ALL
+    }
+
+    /// What the visitor decided about single vendors, if anything.
+    #[must_use]
+    pub fn vendors(&self) -> Option<&VendorChoices> {
+        self.vendors.as_deref()
+    }
+
+    /// The same consent with something decided about single vendors.
+    #[must_use]
+    pub fn with_vendors(self, vendors: VendorChoices) -> Self {
+        Self { vendors: (!vendors.is_empty()).then(|| Arc::new(vendors)), ..self }
     }
 
     /// The signal that decided.

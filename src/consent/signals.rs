@@ -49,12 +49,24 @@ pub fn read(
         }
         source = Source::Gpc;
     }
-    Consent {
+    let vendors =
+        record.as_ref().map(|record| &record.vendors).filter(|vendors| !vendors.is_empty());
+    let vendors = vendors.map(|vendors| match &record {
+        // The later word is the "no" here, too.
+        Some(record) if gpc && !record.made_under_gpc => vendors.only_refused(),
+        _ => vendors.clone(),
+    });
+    let consent = Consent {
         granted: granted.with(Purpose::Necessary),
         decided: decided.with(Purpose::Necessary),
         source,
         gpc,
         record,
+        vendors: None,
+    };
+    match vendors {
+        Some(vendors) => consent.with_vendors(vendors),
+        None => consent,
     }
 }
 
@@ -86,7 +98,7 @@ fn is_current(record: &Record, settings: &Settings, now_s: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::consent::{ReceiptId, State};
+    use crate::consent::{ReceiptId, State, VendorChoices};
     use http::HeaderValue;
 
     const NOW_S: u64 = 1_790_000_000;
@@ -103,6 +115,7 @@ mod tests {
             notice_revision: revision,
             time_s: NOW_S - age_s,
             receipt: ReceiptId::new([0; 16]),
+            vendors: VendorChoices::default().with_allowed("youtube").with_refused("acme").unwrap(),
         };
         format!("consentry={}", settings().keys.sign("shop", &record))
     }
@@ -171,8 +184,11 @@ mod tests {
         assert!(!before.grants(Purpose::Marketing));
         assert!(before.grants(Purpose::Analytics));
         assert_eq!(before.source(), Source::Gpc);
+        let vendors = before.vendors().unwrap();
+        assert!(vendors.allowed().is_empty() && vendors.refuses("acme"));
         let under = consent(&[("cookie", &under), ("sec-gpc", "1")]);
         assert!(under.grants(Purpose::Marketing));
+        assert!(under.vendors().unwrap().allows("youtube"));
         assert_eq!(under.source(), Source::Choice);
     }
 

@@ -9,7 +9,7 @@ use crate::enforce::html::{link, refresh_address};
 use crate::enforce::referrer::tightened;
 use crate::enforce::report_uri::without_blocked;
 use crate::policy::{Basis, Decision, Layer, Policy, Ruling, Verdict, registrable};
-use crate::purpose::{Purpose, PurposeSet};
+use crate::purpose::Purpose;
 
 use http::header::{
     CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY_REPORT_ONLY, LINK, LOCATION, REFERRER_POLICY,
@@ -64,7 +64,7 @@ pub fn clear_response(response: &mut Parts, context: &ResponseContext<'_>) -> Re
     filter_report_addresses(headers, context, &mut outcome);
     if context.is_page && context.enforcing {
         // Rules in a file load pages ahead without a policy being asked.
-        if context.consent.granted() != PurposeSet::ALL {
+        if context.policy.may_block(context.consent) {
             headers.remove("speculation-rules");
         }
         if !context.consent.grants(Purpose::Marketing) {

@@ -205,11 +205,14 @@ impl<'a> DecisionLine<'a> {
 /// The purpose the verdict turned on, otherwise the vendor's first.
 fn purpose(decision: &Decision) -> Option<Purpose> {
     match decision.verdict {
-        Verdict::Allow(Basis::Granted(purpose)) | Verdict::Block(Grounds::NotGranted(purpose)) => {
+        Verdict::Allow(Basis::Granted(purpose))
+        | Verdict::Block(Grounds::NotGranted(purpose) | Grounds::VendorRefused(purpose)) => {
             Some(purpose)
         }
         Verdict::Allow(
             Basis::Necessary
+            | Basis::VendorAllowed
+            | Basis::AskedFor
             | Basis::FirstParty
             | Basis::Unlisted
             | Basis::SafeMode

@@ -238,7 +238,9 @@ impl Metrics {
 
     pub(super) fn count_decision(&self, site: &str, decision: &Decision) {
         let purpose = match decision.verdict {
-            Verdict::Block(Grounds::NotGranted(purpose)) => purpose.name(),
+            Verdict::Block(Grounds::NotGranted(purpose) | Grounds::VendorRefused(purpose)) => {
+                purpose.name()
+            }
             Verdict::Block(_) | Verdict::Allow(_) => {
                 decision.vendor.as_ref().map_or("unlisted", |vendor| vendor.purpose.name())
             }

@@ -87,6 +87,10 @@ pub enum Basis {
     Necessary,
     /// The visitor agreed to this purpose (and to the vendor's others).
     Granted(Purpose),
+    /// The visitor agreed to this very vendor.
+    VendorAllowed,
+    /// The visitor asked for this one thing, this once.
+    AskedFor,
     /// It belongs to the site itself.
     FirstParty,
     /// Nobody in the catalogue claims it, and the site lets those pass.
@@ -104,6 +108,8 @@ pub enum Basis {
 pub enum Grounds {
     /// The visitor did not agree to this purpose.
     NotGranted(Purpose),
+    /// The visitor refused this very vendor, which has this purpose.
+    VendorRefused(Purpose),
     /// Nobody in the catalogue claims it, and the site withholds those.
     Unlisted,
     /// It cannot be judged, so it is not let through.
@@ -134,6 +140,9 @@ impl Verdict {
         match self {
             Self::Allow(Basis::Necessary) => "necessary",
             Self::Allow(Basis::Granted(_)) => "granted",
+            Self::Allow(Basis::VendorAllowed) => "vendor allowed",
+            Self::Allow(Basis::AskedFor) => "asked for once",
+            Self::Block(Grounds::VendorRefused(_)) => "vendor refused",
             Self::Allow(Basis::FirstParty) => "first party",
             Self::Allow(Basis::Unlisted) | Self::Block(Grounds::Unlisted) => "unlisted",
             Self::Block(Grounds::NotGranted(_)) => "not granted",
@@ -248,6 +257,7 @@ impl Policy {
     #[must_use]
     pub fn may_block(&self, consent: &Consent) -> bool {
         consent.granted() != PurposeSet::ALL
+            || consent.vendors().is_some_and(|vendors| !vendors.refused().is_empty())
             || (self.unlisted == Unlisted::Block && self.mode != Mode::Safe)
             || self.live.iter().any(|each| each.effect == Effect::Block)
     }
@@ -433,6 +443,14 @@ fn verdict_on(identity: &Identity<'_>, consent: &Consent) -> Verdict {
     if vendor.purpose == Purpose::Necessary {
         return Verdict::Allow(Basis::Necessary);
     }
+    if let Some(vendors) = consent.vendors() {
+        if vendors.refuses(&vendor.id) {
+            return Verdict::Block(Grounds::VendorRefused(vendor.purpose));
+        }
+        if vendors.allows(&vendor.id) {
+            return Verdict::Allow(Basis::VendorAllowed);
+        }
+    }
     match vendor.purposes.iter().find(|purpose| !consent.grants(*purpose)) {
         Some(missing) => Verdict::Block(Grounds::NotGranted(missing)),
         None => Verdict::Allow(Basis::Granted(vendor.purpose)),
@@ -524,6 +542,31 @@ mod tests {
         let url = Url::parse(url).unwrap();
         let subject = Subject::Load { kind: Kind::Script, url: &url };
         policy.decide(subject, "www.shop.example", &Consent::chosen(granted)).verdict
+    }
+
+    #[test]
+    fn e6_a_word_about_a_vendor_outweighs_the_word_about_its_purposes() {
+        let policy = policy(Unlisted::Observe);
+        let url = Url::parse("https://ads.acme.example/p.js").unwrap();
+        let verdict = |granted: PurposeSet, vendors: crate::consent::VendorChoices| {
+            let consent = Consent::chosen(granted).with_vendors(vendors);
+            policy
+                .decide(Subject::Load { kind: Kind::Script, url: &url }, "shop.example", &consent)
+                .verdict
+        };
+        let none = crate::consent::VendorChoices::default();
+        let refused = none.clone().with_refused("acme").unwrap();
+        assert_eq!(
+            verdict(PurposeSet::EMPTY, none.clone().with_allowed("acme")),
+            Verdict::Allow(Basis::VendorAllowed)
+        );
+        assert!(verdict(PurposeSet::EMPTY, none.clone().with_allowed("other")).blocks());
+        assert!(matches!(
+            verdict(PurposeSet::ALL, refused.clone()),
+            Verdict::Block(Grounds::VendorRefused(_))
+        ));
+        assert!(!verdict(PurposeSet::ALL, none.with_refused("other").unwrap()).blocks());
+        assert!(policy.may_block(&Consent::chosen(PurposeSet::ALL).with_vendors(refused)));
     }
 
     #[test]

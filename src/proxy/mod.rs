@@ -401,7 +401,8 @@ impl Proxy {
             };
             self.observe.emit(&event);
             // What was agreed to before and is not any more goes at once.
-            let chosen = consent::Consent::chosen(record.granted);
+            let chosen =
+                consent::Consent::chosen(record.granted).with_vendors(record.vendors.clone());
             let rules = visit.site.rules("", day_of(visit.now_s), || 0);
             let context = RequestContext {
                 policy: &rules.policy,

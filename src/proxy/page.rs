@@ -206,7 +206,8 @@ fn guard(
         Some(guard) if pipeline.runs_scripts() || !ended => {
             let choices_url = pipeline.choices_url().to_owned();
             let guard = Guard { nonce, choices_url, ..guard.clone() };
-            guard.tag(&policy, exchange.consent.granted(), &pipeline.stand_ins())
+            let catalogue = exchange.rules.policy.catalogue();
+            guard.tag(&policy, catalogue, &exchange.consent, &pipeline.stand_ins())
         }
         Some(_) | None => String::new(),
     }

@@ -5,7 +5,7 @@
 //! conditional request is passed on only when it is about the same variant;
 //! any other asks the origin for the whole page.
 
-use crate::consent::Consent;
+use crate::consent::{Consent, VendorChoices};
 use crate::policy::Policy;
 
 use http::header::{
@@ -14,6 +14,7 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
+use sha2::{Digest, Sha256};
 
 /// Which of a page's few variants a visitor gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,8 +28,9 @@ impl Variant {
             0 => String::new(),
             mark => format!("-{mark:x}"),
         };
+        let vendors = consent.vendors().map_or_else(String::new, vendors_mark);
         Self(format!(
-            "{}{undecided}{gpc}.{}{names}.{}",
+            "{}{undecided}{gpc}{vendors}.{}{names}.{}",
             consent.granted().class(),
             policy.revision(),
             env!("CARGO_PKG_VERSION")
@@ -61,6 +63,19 @@ impl Variant {
             _ => Tag::OtherVariant,
         }
     }
+}
+
+/// Names what was decided about single vendors, without naming them.
+fn vendors_mark(vendors: &VendorChoices) -> String {
+    let mut hash = Sha256::new();
+    for (mark, list) in [(b'+', vendors.allowed()), (b'-', vendors.refused())] {
+        for vendor in list {
+            hash.update([mark]);
+            hash.update(vendor);
+        }
+    }
+    let bytes = hash.finalize();
+    format!("-{}", bytes.iter().take(6).map(|byte| format!("{byte:02x}")).collect::<String>())
 }
 
 enum Tag<'t> {

@@ -1,7 +1,8 @@
 //! Takes a choice: the only place where consent comes into being.
 
-use crate::consent::{ReceiptId, Record};
-use crate::purpose::PurposeSet;
+use crate::consent::{ReceiptId, Record, VendorChoices};
+use crate::purpose::{Purpose, PurposeSet};
+use crate::visitor::form::{AboutVendor, Said};
 use crate::visitor::{FORM_BYTES, Refusal, ReturnTo, Visit, form, page, proof};
 
 use bytes::Bytes;
@@ -26,22 +27,71 @@ pub(super) fn choose(
     if body.len() > FORM_BYTES {
         return Err(Refusal::TooLarge);
     }
-    let granted = form::granted(body).ok_or(Refusal::Unclear)?;
+    let decided = decided(form::read(body).ok_or(Refusal::Unclear)?, visit)?;
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|_| Refusal::NoReceipt)?;
     let record = Record {
-        granted,
-        decided: PurposeSet::ALL,
+        granted: decided.granted,
+        decided: decided.purposes,
         made_under_gpc: visit.consent.gpc(),
         notice_revision: visit.site.consent.notice_revision,
         time_s: visit.now_s,
         receipt: ReceiptId::new(random),
+        vendors: decided.vendors,
     };
     let mut response = page::empty(StatusCode::SEE_OTHER);
     let fields = response.headers_mut();
     fields.insert(LOCATION, page::value(ReturnTo::from_form(body, visit).as_str()));
     fields.insert(SET_COOKIE, page::value(&cookie(&record, visit)));
     Ok((response, record))
+}
+
+/// What a form decides, with what stays of an earlier choice.
+struct Decided {
+    granted: PurposeSet,
+    purposes: PurposeSet,
+    vendors: VendorChoices,
+}
+
+fn decided(said: Said, visit: &Visit<'_>) -> Result<Decided, Refusal> {
+    match said {
+        Said::Everything(granted, about) => {
+            let vendors = about.iter().try_fold(VendorChoices::default(), |vendors, about| {
+                with_vendor(vendors, about, granted, visit)
+            })?;
+            Ok(Decided { granted, purposes: PurposeSet::ALL, vendors })
+        }
+        Said::Vendor(about) => {
+            // Only what was said here: a signal stays a signal.
+            let (granted, purposes) = match visit.consent.record() {
+                Some(record) => (record.granted, record.decided),
+                None => (PurposeSet::NECESSARY, PurposeSet::NECESSARY),
+            };
+            let vendors = visit.consent.vendors().cloned().unwrap_or_default();
+            let vendors = with_vendor(vendors, &about, granted, visit)?;
+            Ok(Decided { granted, purposes, vendors })
+        }
+    }
+}
+
+/// Only what the catalogue knows can be decided about, and only what its
+/// purposes do not say already needs to be kept.
+fn with_vendor(
+    vendors: VendorChoices,
+    about: &AboutVendor,
+    granted: PurposeSet,
+    visit: &Visit<'_>,
+) -> Result<VendorChoices, Refusal> {
+    let mut known = visit.site.policy.catalogue().vendors();
+    let vendor = known.find(|vendor| vendor.id == about.id).ok_or(Refusal::Unclear)?;
+    if vendor.purposes.contains(Purpose::Necessary) {
+        return Err(Refusal::Unclear);
+    }
+    match (about.allowed, granted.contains_all(vendor.purposes)) {
+        (true, true) | (false, false) => Ok(vendors.without(&vendor.id)),
+        (true, false) => Ok(vendors.with_allowed(&vendor.id)),
+        (false, true) => vendors.with_refused(&vendor.id).ok_or(Refusal::TooLarge),
+    }
 }
 
 fn is_form(headers: &HeaderMap) -> bool {
@@ -86,6 +136,40 @@ mod tests {
             assert!(answer.response.headers().get("set-cookie").is_none());
             assert!(trial::text(&answer.response).contains("Nothing has changed."));
             assert_eq!(trial::tags(answer.response.body(), "button").len(), 2);
+        }
+    }
+
+    #[test]
+    fn e6_a_vendor_is_decided_about_alone() {
+        let trial = Trial::new();
+        let first = trial.post(&[OURS], "choice=vendor&vendor=allow:zebra");
+        let record = first.chosen.as_ref().unwrap();
+        assert_eq!(
+            (record.granted, record.decided),
+            (PurposeSet::NECESSARY, PurposeSet::NECESSARY)
+        );
+        let trial = trial.with_cookie_of(&first);
+        assert!(trial.consent.is_undecided(), "nothing was said about any purpose");
+        assert!(trial.consent.vendors().unwrap().allows("zebra"));
+
+        let some =
+            "choice=some&purpose=analytics&vendor=refuse:beta&vendor=allow:acme&vendor=allow:zebra";
+        let trial = trial.with_cookie_of(&trial.post(&[OURS], some));
+        let vendors = trial.consent.vendors().unwrap();
+        // What its purpose says already needs no word of its own.
+        assert_eq!(
+            (vendors.allowed(), vendors.refused()),
+            (&["acme".to_owned()][..], &["beta".to_owned()][..])
+        );
+        let trial = trial.with_cookie_of(&trial.post(&[OURS], "choice=vendor&vendor=refuse:acme"));
+        assert!(trial.consent.vendors().unwrap().allowed().is_empty());
+        assert!(trial.consent.grants(Purpose::Analytics), "all else stays");
+        let trial = trial.with_cookie_of(&trial.post(&[OURS], "choice=none"));
+        assert_eq!(trial.consent.vendors(), None);
+
+        for nobody in ["nobody", "", "cart", "Zebra"] {
+            let answer = trial.post(&[OURS], &format!("choice=vendor&vendor=allow:{nobody}"));
+            assert_eq!(answer.response.status(), StatusCode::BAD_REQUEST, "{nobody}");
         }
     }
 

@@ -5,21 +5,57 @@ use crate::purpose::{Purpose, PurposeSet};
 use std::borrow::Cow;
 use url::form_urlencoded;
 
-/// What a form grants; `None` when it does not say so clearly.
+/// What a form says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    /// About every purpose, and about these vendors.
+    Everything(PurposeSet, Vec<AboutVendor>),
+    /// About one vendor; all else stays as it is.
+    Vendor(AboutVendor),
+}
+
+/// What a form says about one vendor: `allow:<id>` or `refuse:<id>` in a field
+/// `vendor`. An empty field says nothing about anybody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct AboutVendor {
+    /// The id, as it was sent.
+    pub(super) id: String,
+    /// Whether it may do what it does.
+    pub(super) allowed: bool,
+}
+
+/// What a form says; `None` when it does not say it clearly.
 ///
 /// A form that says "all" and then lists some contradicts itself. One that
 /// says "none" is clear whatever else it holds: a "no" needs no proof.
-pub(super) fn granted(body: &[u8]) -> Option<PurposeSet> {
+pub(super) fn read(body: &[u8]) -> Option<Said> {
     let mut choices = values(body, "choice");
     let (choice, None) = (choices.next()?, choices.next()) else { return None };
     let purposes: PurposeSet =
         values(body, "purpose").map(|name| optional(&name)).collect::<Option<_>>()?;
+    let mut vendors: Vec<AboutVendor> = values(body, "vendor")
+        .filter(|value| !value.is_empty())
+        .map(|value| about_vendor(&value))
+        .collect::<Option<_>>()?;
     match &*choice {
-        "none" => Some(PurposeSet::NECESSARY),
-        "all" if purposes.is_empty() => Some(PurposeSet::ALL),
-        "some" => Some(purposes.with(Purpose::Necessary)),
+        "none" => Some(Said::Everything(PurposeSet::NECESSARY, Vec::new())),
+        "all" if purposes.is_empty() && vendors.is_empty() => {
+            Some(Said::Everything(PurposeSet::ALL, Vec::new()))
+        }
+        "some" => Some(Said::Everything(purposes.with(Purpose::Necessary), vendors)),
+        "vendor" if purposes.is_empty() && vendors.len() == 1 => vendors.pop().map(Said::Vendor),
         _ => None,
     }
+}
+
+fn about_vendor(value: &str) -> Option<AboutVendor> {
+    let (word, id) = value.split_once(':')?;
+    let allowed = match word {
+        "allow" => true,
+        "refuse" => false,
+        _ => return None,
+    };
+    Some(AboutVendor { id: id.to_owned(), allowed })
 }
 
 fn values<'b>(body: &'b [u8], wanted: &'static str) -> impl Iterator<Item = Cow<'b, str>> {
@@ -50,8 +86,22 @@ mod tests {
                 PurposeSet::ALL,
             ),
         ] {
-            assert_eq!(granted(body.as_bytes()), Some(expected), "{body}");
+            let expected = Some(Said::Everything(expected, Vec::new()));
+            assert_eq!(read(body.as_bytes()), expected, "{body}");
         }
+    }
+
+    #[test]
+    fn e6_a_form_may_decide_about_single_vendors() {
+        let about = |id: &str, allowed| AboutVendor { id: id.to_owned(), allowed };
+        let body = b"choice=some&purpose=analytics&vendor=refuse%3Astats&vendor=&vendor=allow:tube";
+        let analytics = PurposeSet::NECESSARY.with(Purpose::Analytics);
+        let vendors = vec![about("stats", false), about("tube", true)];
+        assert_eq!(read(body), Some(Said::Everything(analytics, vendors)));
+        let one = read(b"choice=vendor&vendor=allow:tube&return_to=/");
+        assert_eq!(one, Some(Said::Vendor(about("tube", true))));
+        let none = read(b"choice=none&vendor=allow:tube");
+        assert_eq!(none, Some(Said::Everything(PurposeSet::NECESSARY, Vec::new())));
     }
 
     #[test]
@@ -82,8 +132,15 @@ mod tests {
             b"\xff\xfe=\xff",
             b"choice=\xff",
             b"{\"choice\":\"all\"}",
+            b"choice=all&vendor=refuse:tube",
+            b"choice=some&vendor=tube",
+            b"choice=some&vendor=perhaps:tube",
+            b"choice=vendor",
+            b"choice=vendor&vendor=",
+            b"choice=vendor&vendor=allow:a&vendor=allow:b",
+            b"choice=vendor&vendor=allow:a&purpose=marketing",
         ] {
-            assert_eq!(granted(body), None, "{}", body.escape_ascii());
+            assert_eq!(read(body), None, "{}", body.escape_ascii());
         }
     }
 }

@@ -20,6 +20,10 @@ pub(super) fn page(visit: &Visit<'_>) -> Response<Bytes> {
         "source": consent.source().name(),
         "gpc": consent.gpc(),
         "purposes": purposes,
+        "vendors": {
+            "allowed": consent.vendors().map_or(&[][..], |vendors| vendors.allowed()),
+            "refused": consent.vendors().map_or(&[][..], |vendors| vendors.refused()),
+        },
         "receipt": record.map(|record| record.receipt.to_string()),
         "decided_at": record.and_then(|record| status::timestamp(record.time_s)).map(|time| time.to_string()),
         "choices_url": visit.path("choices"),
@@ -47,6 +51,7 @@ mod tests {
                 "necessary": "granted", "functional": "undecided", "analytics": "undecided",
                 "personalization": "undecided", "marketing": "undecided",
             },
+            "vendors": { "allowed": [], "refused": [] },
             "receipt": null, "decided_at": null, "choices_url": "/.consentry/choices",
         });
         assert_eq!(state(&Trial::new()), expected);

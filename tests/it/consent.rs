@@ -2,7 +2,7 @@
 
 use crate::harness::{Origin, Page, Proxy, Visitor, consentry, origin, visitor};
 
-use consentry::consent::{Keys, ReceiptId, Record};
+use consentry::consent::{Keys, ReceiptId, Record, VendorChoices};
 use consentry::purpose::PurposeSet;
 use http::Response;
 use http_body_util::Full;
@@ -41,6 +41,7 @@ fn record() -> Record {
         notice_revision: 1,
         time_s: now_s(),
         receipt: ReceiptId::new([7; 16]),
+        vendors: VendorChoices::default(),
     }
 }
 

@@ -309,6 +309,29 @@ async fn b6_b7_scripts_keep_only_names_that_were_agreed_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn e6_what_was_said_about_a_vendor_outweighs_its_purposes() {
+    if !is_here() {
+        return;
+    }
+    let mut stage = Stage::new().await;
+    stage.config["deny"] = json!("a");
+    stage.config["names"] =
+        json!({ "keep": { "c": ["_ga*"], "s": [] }, "drop": { "c": ["_fbp"], "s": ["fb.*"] } });
+    let tag = stage.tag();
+    let (shop, _third) = stage.page("/", &tag, "").start().await;
+    let browser = Browser::open(true).await;
+    browser.goes_to(&at(&shop, "/")).await;
+    browser
+        .runs(
+            "for (const name of ['_ga', '_ga_X', '_fbp', 'sid']) document.cookie = name + '=1';
+             for (const name of ['fb.id', '_hjUser', 'cart']) localStorage.setItem(name, '1');",
+        )
+        .await;
+    let kept = "return [document.cookie.split('; ').sort().join(), Object.keys(localStorage).sort().join()]";
+    assert_eq!(browser.runs(kept).await, json!(["_ga=1,_ga_X=1,sid=1", "cart"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn b8_an_embed_that_comes_later_gets_a_placeholder_if_somebody_would_see_it() {
     if !is_here() {
         return;

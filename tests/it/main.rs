@@ -33,6 +33,7 @@ mod cookies;
 mod choosing;
 mod explain_and_log;
 mod placeholders;
+mod vendors;
 mod readme;
 mod demo;
 mod driver;

@@ -719,15 +719,19 @@
   // ---- Names that are not to be kept on the visitor's device ----
 
   const NONE = /^\b$/;
+  // What was decided about single vendors outweighs what holds for their purposes.
+  const anyOf = (patterns) =>
+    "(?:" + patterns.map((pattern) => pattern.replace(/[.+?^${}()|[\]\\]/g, "\\$&").replace(/\*/g, ".*")).join("|") + ")$";
   const deniedNames = (where) => {
-    const patterns = [];
+    const denied = [];
     for (const letters of Object.keys(NAMES)) {
-      if (![...letters].some((letter) => (config.deny || "").includes(letter))) continue;
-      for (const pattern of NAMES[letters][where] || []) {
-        patterns.push(pattern.replace(/[.+?^${}()|[\]\\]/g, "\\$&").replace(/\*/g, ".*"));
-      }
+      if ([...letters].some((letter) => (config.deny || "").includes(letter))) denied.push(...(NAMES[letters][where] || []));
     }
-    return patterns.length ? new RegExp("^(?:" + patterns.join("|") + ")$") : NONE;
+    const { keep = {}, drop = {} } = config.names || {};
+    const sources = [];
+    if (denied.length) sources.push("^" + ((keep[where] || []).length ? "(?!" + anyOf(keep[where]) + ")" : "") + anyOf(denied));
+    if ((drop[where] || []).length) sources.push("^" + anyOf(drop[where]));
+    return sources.length ? new RegExp(sources.join("|")) : NONE;
   };
   const DENIED_COOKIES = deniedNames("c");
   const DENIED_KEYS = deniedNames("s");

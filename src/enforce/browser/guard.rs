@@ -2,7 +2,8 @@
 //! is told there.
 
 use crate::catalogue::Catalogue;
-use crate::enforce::browser::{BrowserPolicy, STUBS, names_table, served};
+use crate::consent::Consent;
+use crate::enforce::browser::{BrowserPolicy, STUBS, names_of_vendors, names_table, served};
 use crate::enforce::html::escape;
 use crate::purpose::{Purpose, PurposeSet};
 
@@ -66,11 +67,17 @@ pub struct Guard {
 
 impl Guard {
     /// The tag that brings the guard into a page. Its attribute is all the
-    /// guard knows: nothing about the visitor but what they granted.
+    /// guard knows: nothing about the visitor but what they decided.
     #[must_use]
-    pub fn tag(&self, policy: &BrowserPolicy, granted: PurposeSet, stand_ins: &[String]) -> String {
+    pub fn tag(
+        &self,
+        policy: &BrowserPolicy,
+        catalogue: &Catalogue,
+        consent: &Consent,
+        stand_ins: &[String],
+    ) -> String {
         let denied: PurposeSet =
-            Purpose::OPTIONAL.into_iter().filter(|purpose| !granted.contains(*purpose)).collect();
+            Purpose::OPTIONAL.into_iter().filter(|purpose| !consent.grants(*purpose)).collect();
         let told = serde_json::json!({
             "policy": policy.directives(),
             "block": policy.exclusions,
@@ -78,6 +85,7 @@ impl Guard {
             "stubs": stand_ins,
             "prefix": self.prefix,
             "choices": self.choices_url,
+            "names": consent.vendors().map(|vendors| names_of_vendors(catalogue, vendors)),
         });
         let nonce = match &self.nonce {
             Some(nonce) => format!(" nonce=\"{}\"", escape(nonce)),

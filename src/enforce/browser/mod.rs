@@ -23,6 +23,7 @@ pub use globals::{declared_globals, is_defined_in};
 pub(crate) use guard::insertion_point;
 pub use guard::{Guard, GuardFile};
 pub use memory::Memory;
+pub(crate) use names::names_of_vendors;
 pub use names::{names_table, stub_names};
 pub use reach::BrowserPolicy;
 pub(crate) use reach::Reach;

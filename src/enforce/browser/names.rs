@@ -2,6 +2,7 @@
 //! storage keys that scripts may not write.
 
 use crate::catalogue::{Catalogue, Subject, Vendor};
+use crate::consent::VendorChoices;
 use crate::purpose::Purpose;
 
 use std::collections::{BTreeMap, HashSet};
@@ -105,17 +106,10 @@ fn is_setting(name: &str) -> bool {
 pub fn names_table(catalogue: &Catalogue) -> String {
     let mut vendors: Vec<(usize, &Arc<Vendor>)> = catalogue.ranked().collect();
     vendors.sort_by_key(|(rank, _)| *rank);
-    let (needed, others): (Vec<&Vendor>, Vec<&Vendor>) = vendors
+    let others = vendors
         .into_iter()
         .map(|(_, vendor)| &**vendor)
-        .partition(|vendor| vendor.purpose == Purpose::Necessary);
-    let is_needed = |place: Place, name: &str| {
-        let by_name = needed
-            .iter()
-            .flat_map(|vendor| place.names(vendor))
-            .any(|needed| overlaps(name, needed));
-        by_name || (place == Place::Cookies && is_necessary_cookie(catalogue, name))
-    };
+        .filter(|vendor| vendor.purpose != Purpose::Necessary);
     let mut table: BTreeMap<&str, BTreeMap<Place, Vec<&str>>> = BTreeMap::new();
     let mut left = MAX_NAMES;
     for vendor in others {
@@ -125,7 +119,7 @@ pub fn names_table(catalogue: &Catalogue) -> String {
             for name in place.names(vendor).iter().take(MAX_OF_VENDOR) {
                 if left > 0
                     && !names.iter().any(|known| covers(known, name))
-                    && !is_needed(place, name)
+                    && !is_needed(catalogue, place, name)
                 {
                     names.push(name);
                     left -= 1;
@@ -152,6 +146,29 @@ fn json(table: BTreeMap<&str, BTreeMap<Place, Vec<&str>>>) -> String {
     serde_json::json!(groups).to_string()
 }
 
+/// The names of single vendors about which the visitor decided: those to
+/// `keep` although their purposes are denied, and those to `drop` although
+/// they are granted, in the form of the table.
+pub(crate) fn names_of_vendors(
+    catalogue: &Catalogue,
+    vendors: &VendorChoices,
+) -> serde_json::Value {
+    let mut lists: BTreeMap<&str, BTreeMap<&str, Vec<&str>>> = BTreeMap::new();
+    for vendor in catalogue.vendors() {
+        let list = match (vendors.allows(&vendor.id), vendors.refuses(&vendor.id)) {
+            (true, _) => "keep",
+            (_, true) => "drop",
+            (false, false) => continue,
+        };
+        for place in [Place::Cookies, Place::Storage] {
+            let names = place.names(vendor).iter().take(MAX_OF_VENDOR).map(String::as_str);
+            let names = names.filter(|name| !is_needed(catalogue, place, name));
+            lists.entry(list).or_default().entry(place.key()).or_default().extend(names);
+        }
+    }
+    serde_json::json!(lists)
+}
+
 /// Where a vendor keeps something in the browser.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
@@ -173,6 +190,16 @@ impl Place {
             Self::Storage => "s",
         }
     }
+}
+
+/// Whether denying a name could take one that anybody calls necessary.
+fn is_needed(catalogue: &Catalogue, place: Place, name: &str) -> bool {
+    catalogue
+        .vendors()
+        .filter(|vendor| vendor.purpose == Purpose::Necessary)
+        .flat_map(|vendor| place.names(vendor))
+        .any(|needed| overlaps(name, needed))
+        || (place == Place::Cookies && is_necessary_cookie(catalogue, name))
 }
 
 fn is_necessary_cookie(catalogue: &Catalogue, name: &str) -> bool {
@@ -271,6 +298,18 @@ mod tests {
             serde_json::json!({
                 "pm": { "c": ["_ads", "_ads_*"], "s": ["adk"] },
                 "a": { "c": ["_ads", "_stats"] },
+            })
+        );
+    }
+
+    #[test]
+    fn e6_a_vendor_that_was_decided_about_brings_its_names() {
+        let vendors = VendorChoices::default().with_allowed("stats").with_refused("ads").unwrap();
+        assert_eq!(
+            names_of_vendors(&catalogue(), &vendors),
+            serde_json::json!({
+                "keep": { "c": ["_stats", "_ads"], "s": [] },
+                "drop": { "c": ["_ads", "_ads_*"], "s": ["adk"] },
             })
         );
     }

@@ -268,7 +268,7 @@ impl Sources {
 /// What may be loaded from a path on a host; `/` stands for all of it.
 fn uses_of(authority: &str, path: &str, context: &PageContext, memory: &Memory) -> Uses {
     let place = format!("{authority}{path}");
-    memory.uses(&context.host, &place, context.consent.granted().bits(), || {
+    let ask = || {
         let Ok(url) = Url::parse(&format!("https://{place}")) else {
             return Uses::default();
         };
@@ -280,7 +280,12 @@ fn uses_of(authority: &str, path: &str, context: &PageContext, memory: &Memory) 
             .iter()
             .filter(|(_, kind)| allowed(*kind))
             .fold(Uses::default(), |uses, (_, kind)| uses.with(Uses::of(*kind)))
-    })
+    };
+    match context.consent.vendors() {
+        // What is remembered is what holds for everybody of the class.
+        Some(_) => ask(),
+        None => memory.uses(&context.host, &place, context.consent.granted().bits(), ask),
+    }
 }
 
 fn is_own(authority: &str, context: &PageContext) -> bool {

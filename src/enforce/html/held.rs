@@ -60,7 +60,9 @@ pub(super) struct Found {
 impl Found {
     pub(super) fn note(&mut self, attribute: &str, ruling: &Ruling<'_>) {
         self.offending.push(attribute.to_owned());
-        if let Verdict::Block(Grounds::NotGranted(purpose)) = ruling.verdict {
+        if let Verdict::Block(Grounds::NotGranted(purpose) | Grounds::VendorRefused(purpose)) =
+            ruling.verdict
+        {
             self.purpose.get_or_insert(purpose);
         }
         if let Some(identity) = &ruling.identity

@@ -16,6 +16,8 @@ pub mod consent;
 pub mod catalogue;
 /// May it pass? The one place that decides.
 pub mod policy;
+/// What visitors are told, and in which words.
+pub mod notice;
 /// Carries the verdict out.
 pub mod enforce;
 /// Tells the operator.

@@ -3,6 +3,7 @@
 use crate::catalogue::{Catalogue, Lists};
 use crate::consent;
 use crate::enforce::browser::{GuardFile, Memory};
+use crate::notice::Languages;
 use crate::policy::{Aliases, Mode, PathPattern, Policy, Unlisted};
 
 use http::uri::{Authority, Scheme};
@@ -22,12 +23,14 @@ pub struct Origin {
 }
 
 /// What a visitor is told on the notice and the choices page.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Notice {
     /// The operator's name as a visitor knows it; empty for the host's.
     pub operator: String,
     /// Address of the privacy policy; empty for no link.
     pub policy_url: String,
+    /// In which languages.
+    pub languages: Arc<Languages>,
 }
 
 /// Everything the hot path needs to know of one site.

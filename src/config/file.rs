@@ -4,6 +4,7 @@
 //! value whose meaning is checked later is `Spanned`, so that the check can
 //! point at it. `config/consentry.toml` explains the keys to people.
 
+use crate::config::notice::Notice;
 use crate::policy::{Mode, Unlisted};
 use crate::proxy;
 
@@ -27,6 +28,8 @@ pub struct File {
     pub lists: Lists,
     /// How consent is taken.
     pub consent: Consent,
+    /// How visitors are asked.
+    pub notice: Notice,
     /// How aliases of own names are found.
     pub dns: Dns,
     /// How much of anything is taken.
@@ -500,7 +503,7 @@ enum UnlistedName {
 }
 
 /// A value that nobody wrote, so it stands nowhere.
-fn default<T>(value: T) -> Spanned<T> {
+pub(super) fn default<T>(value: T) -> Spanned<T> {
     Spanned::new(usize::MAX..usize::MAX, value)
 }
 

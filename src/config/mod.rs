@@ -13,6 +13,7 @@ mod listening;
 mod lists;
 mod sites;
 mod exceptions;
+mod notice;
 
 pub use file::{
     Admin, Catalogue as CatalogueFiles, Consent, Danger, Dns, Exception as WrittenException, File,
@@ -20,6 +21,7 @@ pub use file::{
     Route as WrittenRoute, Site as WrittenSite, Timeouts, defaults, list_defaults,
 };
 pub use lists::{Cache, FilterLists, ListSource, Location, Record, Refresher};
+pub use notice::Notice as WrittenNotice;
 pub use outside::{Overrides, environment};
 
 use crate::catalogue::{Catalogue, SourceFile};
@@ -116,6 +118,7 @@ fn compile(
     let keys_file = keys::path(&file.consent, &ledger_file);
     let keys = keys::find(&file.consent, keys_file, &mut findings);
     let consent = listening::consent(&file.consent, keys.keys(), &mut findings);
+    let languages = notice::languages(&file.notice, &mut findings);
     let sources = catalogue_files(file, &mut findings);
     let catalogue = match Catalogue::compile(&sources).or_else(|found| {
         findings.mistakes.extend(found);
@@ -142,6 +145,7 @@ fn compile(
             catalogue: &catalogue,
             sources: &sources,
             consent,
+            languages,
             aliases,
             guard: Arc::new(GuardFile::of(&catalogue)),
             exceptions: &exceptions,

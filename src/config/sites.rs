@@ -6,6 +6,7 @@ use crate::config::file;
 use crate::config::findings::Findings;
 use crate::consent;
 use crate::enforce::browser::GuardFile;
+use crate::notice::Languages;
 use crate::policy::{Aliases, Mode, PathPattern, Policy, Unlisted};
 use crate::site::{Notice, Origin, Route, Site, Sites};
 
@@ -21,6 +22,7 @@ pub(super) struct Shared<'s> {
     /// What the catalogue was compiled from.
     pub(super) sources: &'s [SourceFile],
     pub(super) consent: consent::Settings,
+    pub(super) languages: Arc<Languages>,
     pub(super) guard: Arc<GuardFile>,
     pub(super) exceptions: &'s [OfSite],
     pub(super) pass_unfilterable: Vec<PathPattern>,
@@ -114,6 +116,7 @@ fn site(
         notice: Notice {
             operator: written.operator.clone(),
             policy_url: written.policy_url.get_ref().clone(),
+            languages: Arc::clone(&shared.languages),
         },
         own_prefix,
         address_truncated: written.address_truncated,

@@ -121,6 +121,7 @@ impl Proxy {
         let consent = consent::read(&parts.headers, own_cookie, scope, &site.consent, now_s);
         let visit = Visit {
             site,
+            texts: site.notice.languages.for_visitor(&parts.headers),
             consent: &consent,
             host: head.authority.as_str(),
             scope,
@@ -134,7 +135,7 @@ impl Proxy {
         let url = page_url(&parts, &head)?;
         let destination = Destination::of(&parts);
         let rules = site.rules(parts.uri.path(), day_of(now_s), || head.lot(&site.consent, now_s));
-        let variant = Variant::of(&consent, &rules.policy);
+        let variant = Variant::of(&consent, &rules.policy, visit.texts);
         let enforcing = rules.mode.enforces();
         let before = revival::asked(&mut parts, &consent).filter(|_| enforcing && !site.cmp_markup);
         let shown = match (enforcing, &before) {

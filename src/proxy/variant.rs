@@ -1,11 +1,13 @@
 //! Keeps caches from mixing up what different visitors get.
 //!
-//! A page depends on what its visitor granted, so its validator does, too: the
+//! A page depends on what its visitor granted and on the language they read, so
+//! its validator does, too: the
 //! `ETag` that leaves here names the variant and wraps the origin's own. A
 //! conditional request is passed on only when it is about the same variant;
 //! any other asks the origin for the whole page.
 
 use crate::consent::{Consent, VendorChoices};
+use crate::notice::Texts;
 use crate::policy::Policy;
 
 use http::header::{
@@ -21,7 +23,7 @@ use sha2::{Digest, Sha256};
 pub(super) struct Variant(String);
 
 impl Variant {
-    pub(super) fn of(consent: &Consent, policy: &Policy) -> Self {
+    pub(super) fn of(consent: &Consent, policy: &Policy, texts: &Texts) -> Self {
         let undecided = if consent.is_undecided() { "-u" } else { "" };
         let gpc = if consent.gpc() { "-g" } else { "" };
         let names = match policy.aliases().map_or(0, |aliases| aliases.mark()) {
@@ -30,9 +32,11 @@ impl Variant {
         };
         let vendors = consent.vendors().map_or_else(String::new, vendors_mark);
         Self(format!(
-            "{}{undecided}{gpc}{vendors}.{}{names}.{}",
+            "{}{undecided}{gpc}{vendors}.{}{names}.{}-{:08x}.{}",
             consent.granted().class(),
             policy.revision(),
+            texts.lang,
+            texts.mark,
             env!("CARGO_PKG_VERSION")
         ))
     }
@@ -230,22 +234,30 @@ fn keep_private(headers: &mut HeaderMap) {
     if let Ok(value) = HeaderValue::from_str(&directives.join(", ")) {
         headers.insert(CACHE_CONTROL, value);
     }
-    headers.append(http::header::VARY, HeaderValue::from_static("Cookie, Sec-GPC"));
+    headers
+        .append(http::header::VARY, HeaderValue::from_static("Cookie, Sec-GPC, Accept-Language"));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::catalogue::Catalogue;
+    use crate::notice::Languages;
     use crate::policy::Unlisted;
     use crate::purpose::PurposeSet;
     use http::Request;
     use std::sync::Arc;
 
+    fn texts(lang: &str) -> Texts {
+        let mut headers = HeaderMap::new();
+        headers.insert(http::header::ACCEPT_LANGUAGE, lang.parse().unwrap());
+        Languages::built_in().for_visitor(&headers).clone()
+    }
+
     fn variant(granted: PurposeSet) -> Variant {
         let policy =
             Policy::new(Arc::new(Catalogue::compile(&[]).unwrap()), Unlisted::Observe, &[]);
-        Variant::of(&Consent::chosen(granted), &policy)
+        Variant::of(&Consent::chosen(granted), &policy, &texts("en"))
     }
 
     fn request(path: &str, fields: &[(&'static str, &str)]) -> Parts {

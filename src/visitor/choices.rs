@@ -33,7 +33,7 @@ pub(super) fn page(return_to: &ReturnTo, visit: &Visit<'_>) -> Response<Bytes> {
             li { a href=(visit.path("me")) { (texts.my_record) } }
         }
     };
-    page::html(StatusCode::OK, texts.title, &main, visit)
+    page::html(StatusCode::OK, &texts.title, &main, visit)
 }
 
 /// "Refuse all" and "Accept all": one class, one size, one click each.
@@ -108,7 +108,7 @@ fn services(purpose: Purpose, visit: &Visit<'_>) -> Markup {
                     @for vendor in vendors.iter().take(MAX_VENDORS) { (service(vendor, visit)) }
                 }
                 @if vendors.len() > MAX_VENDORS {
-                    p { (texts.more_services) " " (vendors.len() - MAX_VENDORS) }
+                    p { (texts.more_services.replace("{count}", &(vendors.len() - MAX_VENDORS).to_string())) }
                 }
             }
         }
@@ -123,12 +123,9 @@ fn service(vendor: &Vendor, visit: &Visit<'_>) -> Markup {
             @if vendor.owner != vendor.name { " (" (vendor.owner) ")" }
             ": " (vendor.about)
             @if vendor.purposes.iter().count() > 1 {
-                " " (texts.services_need_all)
-                @for (at, purpose) in vendor.purposes.iter().enumerate() {
-                    @if at > 0 { "," }
-                    " " (texts.purpose(purpose).name)
-                }
-                "."
+                @let names: Vec<_> =
+                    vendor.purposes.iter().map(|purpose| texts.purpose(purpose).name.as_str()).collect();
+                " " (texts.services_need_all.replace("{purposes}", &names.join(&texts.comma)))
             }
         }
     }

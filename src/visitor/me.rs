@@ -26,7 +26,7 @@ pub(super) fn page(visit: &Visit<'_>) -> Response<Bytes> {
         }
         ul.links { li { a href=(ReturnTo::home().choices_url(visit)) { (texts.change) } } }
     };
-    page::html(StatusCode::OK, texts.me_title, &main, visit)
+    page::html(StatusCode::OK, &texts.me_title, &main, visit)
 }
 
 #[cfg(test)]

@@ -18,17 +18,16 @@ mod return_to;
 mod script;
 mod state;
 mod status;
-mod texts;
 #[cfg(test)]
 mod trial;
 
 pub use notice::{choices_url, link, notice};
 
 use crate::consent::{Consent, Record};
+use crate::notice::Texts;
 use crate::site::Site;
 use refusal::Refusal;
 use return_to::ReturnTo;
-use texts::Texts;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header, request};
@@ -45,6 +44,8 @@ pub const REPORT_BYTES: usize = 64 * 1024;
 pub struct Visit<'a> {
     /// The site.
     pub site: &'a Site,
+    /// What they read, in their language.
+    pub texts: &'a Texts,
     /// What the visitor chose so far.
     pub consent: &'a Consent,
     /// The site's authority as the visitor wrote it, with the port.
@@ -64,8 +65,8 @@ impl<'a> Visit<'a> {
         cookie_name(self.secure)
     }
 
-    fn texts(&self) -> &'static Texts {
-        &texts::ENGLISH
+    const fn texts(&self) -> &'a Texts {
+        self.texts
     }
 
     /// Who answers for the site, as the visitor knows them.

@@ -28,7 +28,7 @@ pub fn notice(visit: &Visit<'_>, return_to: &str) -> String {
     let script = format!("{}{}", visit.host_prefix(), visit.path(script::name()));
     ascii(html! {
         style { (PreEscaped(NOTICE_STYLE.trim_end())) }
-        section #csy-ask lang=(texts.lang) dir=(texts.dir) aria-label=(texts.title) {
+        section #csy-ask lang=(texts.lang) dir=(texts.dir.name()) aria-label=(texts.title) {
             p {
                 @if visit.consent.gpc() { (status::gpc(visit)) " " }
                 (texts.ask.replace("{operator}", visit.operator()))
@@ -57,7 +57,7 @@ pub fn link(visit: &Visit<'_>, return_to: &str) -> String {
     let texts = visit.texts();
     ascii(html! {
         style { (PreEscaped(LINK_STYLE.trim_end())) }
-        nav #csy-link lang=(texts.lang) dir=(texts.dir) aria-label=(texts.title) {
+        nav #csy-link lang=(texts.lang) dir=(texts.dir.name()) aria-label=(texts.title) {
             a href=(choices_url(visit, return_to)) target="_self" rel="nofollow" { (texts.title) }
         }
     })

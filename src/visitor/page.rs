@@ -36,7 +36,7 @@ pub(super) fn html(
     let texts = visit.texts();
     let page = html! {
         (DOCTYPE)
-        html lang=(texts.lang) dir=(texts.dir) {
+        html lang=(texts.lang) dir=(texts.dir.name()) {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";

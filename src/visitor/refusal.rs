@@ -47,15 +47,15 @@ impl Refusal {
     pub(super) fn page(self, return_to: &ReturnTo, visit: &Visit<'_>) -> Response<Bytes> {
         let texts = visit.texts();
         let (title, why, offers_choice) = match self {
-            Self::FromElsewhere => (texts.not_taken, texts.from_elsewhere, true),
-            Self::AheadOfTime => (texts.not_taken, texts.ahead_of_time, true),
-            Self::Framed => (texts.not_taken, texts.framed, true),
-            Self::NotAForm => (texts.not_taken, texts.not_a_form, true),
-            Self::TooLarge => (texts.not_taken, texts.too_large, true),
-            Self::Unclear => (texts.not_taken, texts.unclear, true),
-            Self::NoReceipt => (texts.not_taken, texts.no_receipt_now, true),
-            Self::Unknown => (texts.unknown_title, texts.unknown, false),
-            Self::Method => (texts.method_title, texts.method, false),
+            Self::FromElsewhere => (&texts.not_taken, &texts.from_elsewhere, true),
+            Self::AheadOfTime => (&texts.not_taken, &texts.ahead_of_time, true),
+            Self::Framed => (&texts.not_taken, &texts.framed, true),
+            Self::NotAForm => (&texts.not_taken, &texts.not_a_form, true),
+            Self::TooLarge => (&texts.not_taken, &texts.too_large, true),
+            Self::Unclear => (&texts.not_taken, &texts.unclear, true),
+            Self::NoReceipt => (&texts.not_taken, &texts.no_receipt_now, true),
+            Self::Unknown => (&texts.unknown_title, &texts.unknown, false),
+            Self::Method => (&texts.method_title, &texts.method, false),
         };
         let main = html! {
             p { (why) }

@@ -1,6 +1,7 @@
 //! The visitor's choice as it stands, in words, with the signal behind it.
 
 use crate::consent::Source;
+use crate::notice::Texts;
 use crate::purpose::Purpose;
 use crate::visitor::Visit;
 
@@ -21,9 +22,9 @@ pub(super) fn words(visit: &Visit<'_>) -> Markup {
                 (Source::Silence, _) => { p { (texts.not_chosen) } }
                 (Source::Gpc, None) => {}
                 (Source::Gpc, Some(record)) => {
-                    p { (texts.you_chose_on) " " (time(record.time_s)) ". " (texts.gpc_came_later) }
+                    p { (chosen_on(texts, record.time_s)) " " (texts.gpc_came_later) }
                 }
-                (Source::Choice, Some(record)) => { p { (texts.you_chose_on) " " (time(record.time_s)) "." } }
+                (Source::Choice, Some(record)) => { p { (chosen_on(texts, record.time_s)) } }
                 (Source::Choice, None) => { p { (texts.you_chose) } }
             }
             @if consent.source() == Source::Gpc && consent.is_undecided() { p { (texts.not_chosen) } }
@@ -32,18 +33,23 @@ pub(super) fn words(visit: &Visit<'_>) -> Markup {
 }
 
 /// What became of the signal.
-pub(super) fn gpc(visit: &Visit<'_>) -> &'static str {
+pub(super) fn gpc<'a>(visit: &Visit<'a>) -> &'a str {
     let texts = visit.texts();
     let outvoted = [Purpose::Marketing, Purpose::Personalization]
         .iter()
         .any(|purpose| visit.consent.grants(*purpose));
-    if outvoted { texts.gpc_choice_counts } else { texts.gpc_honoured }
+    if outvoted { &texts.gpc_choice_counts } else { &texts.gpc_honoured }
+}
+
+fn chosen_on(texts: &Texts, time_s: u64) -> Markup {
+    let (before, after) = texts.you_chose_on.split_once("{time}").unwrap_or_default();
+    html! { (before) (time(time_s)) (after) }
 }
 
 fn time(time_s: u64) -> Markup {
     let time = timestamp(time_s);
     let words = time.map(|time| time.strftime("%Y-%m-%d %H:%M UTC").to_string());
-    html! { time datetime=[time] { (words.unwrap_or_default()) } }
+    html! { time dir="ltr" datetime=[time] { (words.unwrap_or_default()) } }
 }
 
 pub(super) fn timestamp(time_s: u64) -> Option<Timestamp> {

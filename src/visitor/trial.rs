@@ -3,6 +3,7 @@
 use crate::catalogue::{Catalogue, SourceFile};
 use crate::consent::{self, Consent, Keys};
 use crate::enforce::browser::GuardFile;
+use crate::notice::Languages;
 use crate::policy::{Mode, Policy, Unlisted};
 use crate::site::{Notice, Origin, Site};
 use crate::visitor::{Answer, Visit, answer, own_page};
@@ -32,6 +33,7 @@ impl Trial {
     pub(super) fn visit(&self) -> Visit<'_> {
         Visit {
             site: &self.site,
+            texts: self.site.notice.languages.for_visitor(&HeaderMap::new()),
             consent: &self.consent,
             host: self.host,
             scope: "shop",
@@ -147,7 +149,11 @@ pub(super) fn site() -> Site {
             lifetime_s: 1000,
             notice_revision: 3,
         },
-        notice: Notice { operator: "The Shop".into(), policy_url: "/privacy".into() },
+        notice: Notice {
+            operator: "The Shop".into(),
+            policy_url: "/privacy".into(),
+            languages: Arc::new(Languages::built_in()),
+        },
         own_prefix: "/.consentry".into(),
         address_truncated: true,
         browser_policy: true,

@@ -28,6 +28,7 @@ mod disguises;
 mod own_scripts;
 mod documents;
 mod name_server;
+mod notice_texts;
 mod consent;
 mod cookies;
 mod choosing;

@@ -1,0 +1,146 @@
+//! Every text a visitor reads: what `config/texts/en.toml` explains.
+
+use crate::consent::State;
+use crate::purpose::Purpose;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// The texts of one language. Words in braces, such as `{operator}`, are
+/// filled in by the page that shows them.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(
+    missing_docs,
+    reason = "the names are those of config/texts/en.toml, which shows what each says"
+)]
+pub struct Texts {
+    /// The language, as in the attribute `lang`.
+    pub lang: String,
+    /// Which way it is written.
+    pub dir: Direction,
+    /// What stands between the members of a list.
+    pub comma: String,
+    pub title: String,
+    pub ask: String,
+    pub refuse_all: String,
+    pub accept_all: String,
+    pub one_by_one: String,
+    pub save: String,
+    pub gpc_honoured: String,
+    pub gpc_came_later: String,
+    pub gpc_choice_counts: String,
+    pub introduction: String,
+    pub now: String,
+    pub not_chosen: String,
+    pub you_chose: String,
+    pub you_chose_on: String,
+    pub all_at_once: String,
+    pub always_on: String,
+    pub services: String,
+    pub services_note: String,
+    pub more_services: String,
+    pub services_need_all: String,
+    pub change_any_time: String,
+    pub policy: String,
+    pub back: String,
+    pub my_record: String,
+    pub me_title: String,
+    pub receipt: String,
+    pub receipt_note: String,
+    pub no_receipt: String,
+    pub change: String,
+    pub granted: String,
+    pub denied: String,
+    pub undecided: String,
+    pub not_taken: String,
+    pub nothing_changed: String,
+    pub from_elsewhere: String,
+    pub ahead_of_time: String,
+    pub framed: String,
+    pub not_a_form: String,
+    pub too_large: String,
+    pub unclear: String,
+    pub no_receipt_now: String,
+    pub unknown_title: String,
+    pub unknown: String,
+    pub method_title: String,
+    pub method: String,
+    pub necessary: PurposeTexts,
+    pub functional: PurposeTexts,
+    pub analytics: PurposeTexts,
+    pub personalization: PurposeTexts,
+    pub marketing: PurposeTexts,
+    /// Stands for all of the above, so that a page kept in a browser's cache is
+    /// another one when they change.
+    #[serde(skip)]
+    pub mark: u32,
+}
+
+/// What one purpose is called, and what it means.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PurposeTexts {
+    /// Its name.
+    pub name: String,
+    /// What is done for it.
+    pub about: String,
+}
+
+/// Which way a language is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// From left to right.
+    #[default]
+    Ltr,
+    /// From right to left.
+    Rtl,
+}
+
+impl Direction {
+    /// The value of the attribute `dir`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ltr => "ltr",
+            Self::Rtl => "rtl",
+        }
+    }
+}
+
+impl Texts {
+    /// What a purpose is called.
+    #[must_use]
+    pub const fn purpose(&self, purpose: Purpose) -> &PurposeTexts {
+        match purpose {
+            Purpose::Necessary => &self.necessary,
+            Purpose::Functional => &self.functional,
+            Purpose::Analytics => &self.analytics,
+            Purpose::Personalization => &self.personalization,
+            Purpose::Marketing => &self.marketing,
+        }
+    }
+
+    /// What a visitor's word about a purpose is called.
+    #[must_use]
+    pub fn state(&self, state: State) -> &str {
+        match state {
+            State::Granted => &self.granted,
+            State::Denied => &self.denied,
+            State::Undecided => &self.undecided,
+        }
+    }
+
+    /// The same texts, with the mark that stands for them.
+    pub(super) fn marked(mut self) -> Self {
+        let hash = Sha256::digest(self.canonical());
+        self.mark = hash.iter().take(4).fold(0, |mark, byte| (mark << 8) | u32::from(*byte));
+        self
+    }
+
+    /// All texts in one string, in the order of their fields.
+    pub(super) fn canonical(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}

@@ -83,6 +83,12 @@ struct WrittenVendor {
     #[serde(default)]
     storage: Vec<Spanned<String>>,
     #[serde(default)]
+    databases: Vec<Spanned<String>>,
+    #[serde(default)]
+    caches: Vec<Spanned<String>>,
+    #[serde(default)]
+    workers: Vec<Spanned<String>>,
+    #[serde(default)]
     request_headers: Vec<Spanned<String>>,
     #[serde(default)]
     response_headers: Vec<Spanned<String>>,
@@ -181,6 +187,9 @@ impl Compiler {
             reason: written.reason.clone().unwrap_or_default(),
             cookies: names(&written.cookies),
             storage: names(&written.storage),
+            databases: names(&written.databases),
+            caches: names(&written.caches),
+            workers: names(&written.workers),
         }));
         let mut lines = Lines::new(file);
         for host in &written.hosts {
@@ -249,10 +258,26 @@ impl Compiler {
             let rule = self.rule(vendor, &mut lines, name);
             self.globals.push((name.get_ref().clone(), rule));
         }
-        // Storage keys are acted on in the browser only; they are kept so that
-        // the file is read as a whole.
-        for name in &written.storage {
+        // These are acted on in the browser only; they are kept so that the
+        // file is read as a whole.
+        for name in written.storage.iter().chain(&written.databases).chain(&written.caches) {
+            if !is_pattern(name.get_ref()) {
+                mistakes.push(at(file, name, "a name is exact or holds one `*`"));
+            }
             let _ = self.rule(vendor, &mut lines, name);
+        }
+        // A worker's file is the vendor's on the own host, too.
+        for name in &written.workers {
+            let rule = self.rule(vendor, &mut lines, name);
+            let inserted = if is_pattern(name.get_ref()) && !name.get_ref().contains('/') {
+                self.own_paths.insert(&format!("*/{}", name.get_ref()), necessary, rule)
+            } else {
+                Err("")
+            };
+            if inserted.is_err() {
+                let mistake = at(file, name, "a worker is named by its file, without a `*`");
+                mistakes.push(mistake.advise("write `worker.js`, whatever directory it is in"));
+            }
         }
     }
 

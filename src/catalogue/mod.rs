@@ -59,6 +59,12 @@ pub struct Vendor {
     pub cookies: Vec<String>,
     /// Keys of what it keeps in the browser's storage, as patterns.
     pub storage: Vec<String>,
+    /// Names of its IndexedDB databases, as patterns.
+    pub databases: Vec<String>,
+    /// Names of what it keeps in Cache Storage, as patterns.
+    pub caches: Vec<String>,
+    /// Files of its service workers, wherever a site puts them, as patterns.
+    pub workers: Vec<String>,
 }
 
 /// A place in a catalogue file, so that every decision can be followed.

@@ -24,6 +24,9 @@ fn vendor(name: &str) -> Arc<Vendor> {
         reason: String::new(),
         cookies: Vec::new(),
         storage: Vec::new(),
+        databases: Vec::new(),
+        caches: Vec::new(),
+        workers: Vec::new(),
     })
 }
 

@@ -15,6 +15,13 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 /// One transparent pixel (GIF89a).
 const PIXEL: &[u8] = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff!\xf9\x04\x01\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x01D\0;";
 
+/// Takes the place of a service worker that tracks since before a withdrawal,
+/// and goes: a browser asks for the file again when the visitor comes back
+/// (Service Workers, "Update"), even to a page that runs no script.
+const LEAVING: &[u8] = b"onactivate = (event) => event.waitUntil(registration.unregister());
+oninstall = () => skipWaiting();
+";
+
 /// The answer for a withheld request, by what the browser says (in the fields
 /// it `asked` with) or the path suggests that it is for.
 pub(super) fn answer(asked: &HeaderMap, request: &Parts) -> Response<Body> {
@@ -23,9 +30,8 @@ pub(super) fn answer(asked: &HeaderMap, request: &Parts) -> Response<Body> {
     }
     let destination = asked.get("sec-fetch-dest").and_then(|value| value.to_str().ok());
     let (kind, content): (&'static str, &'static [u8]) = match destination {
-        // An empty worker also takes the place of one that tracks since before
-        // a withdrawal.
-        Some("script" | "worker" | "sharedworker" | "serviceworker") => ("text/javascript", b""),
+        Some("serviceworker") => ("text/javascript", LEAVING),
+        Some("script" | "worker" | "sharedworker") => ("text/javascript", b""),
         Some("style") => ("text/css", b""),
         Some("image") => ("image/gif", PIXEL),
         Some("iframe" | "frame" | "fencedframe" | "embed" | "object") => ("text/html", b""),
@@ -65,7 +71,8 @@ mod tests {
     fn b14_each_destination_gets_an_empty_thing_of_its_kind() {
         for (method, path, destination, status, kind, length) in [
             ("GET", "/x", Some("script"), 200, "text/javascript", "0"),
-            ("GET", "/x", Some("serviceworker"), 200, "text/javascript", "0"),
+            ("GET", "/x", Some("sharedworker"), 200, "text/javascript", "0"),
+            ("GET", "/x", Some("serviceworker"), 200, "text/javascript", "101"),
             ("GET", "/x.js", None, 200, "text/javascript", "0"),
             ("GET", "/x.js", Some("empty"), 204, "", ""),
             ("GET", "/x", None, 204, "", ""),

@@ -162,6 +162,9 @@ impl Source {
             reason: String::new(),
             cookies: Vec::new(),
             storage: Vec::new(),
+            databases: Vec::new(),
+            caches: Vec::new(),
+            workers: Vec::new(),
         };
         let vendors = combinations
             .iter()

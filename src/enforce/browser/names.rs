@@ -97,8 +97,9 @@ fn is_setting(name: &str) -> bool {
         || name == "fbAsyncInit"
 }
 
-/// The table of the guard: per purpose letters, the patterns of cookies (`c`)
-/// and storage keys (`s`) that need those purposes, as JSON.
+/// The table of the guard: per purpose letters, the patterns of cookies (`c`),
+/// storage keys (`s`), databases (`d`), caches (`k`) and workers (`w`) that
+/// need those purposes, as JSON.
 ///
 /// What anybody calls necessary is not in it, nor is a pattern that would cover
 /// such a name. Every file gives in turn, the best known vendors first.
@@ -114,7 +115,7 @@ pub fn names_table(catalogue: &Catalogue) -> String {
     let mut left = MAX_NAMES;
     for vendor in others {
         let letters = vendor.purposes.without(Purpose::Necessary).class();
-        for place in [Place::Cookies, Place::Storage] {
+        for place in Place::ALL {
             let names = table.entry(letters).or_default().entry(place).or_default();
             for name in place.names(vendor).iter().take(MAX_OF_VENDOR) {
                 if left > 0
@@ -174,13 +175,22 @@ pub(crate) fn names_of_vendors(
 enum Place {
     Cookies,
     Storage,
+    Databases,
+    Caches,
+    Workers,
 }
 
 impl Place {
+    const ALL: [Self; 5] =
+        [Self::Cookies, Self::Storage, Self::Databases, Self::Caches, Self::Workers];
+
     fn names(self, vendor: &Vendor) -> &[String] {
         match self {
             Self::Cookies => &vendor.cookies,
             Self::Storage => &vendor.storage,
+            Self::Databases => &vendor.databases,
+            Self::Caches => &vendor.caches,
+            Self::Workers => &vendor.workers,
         }
     }
 
@@ -188,6 +198,9 @@ impl Place {
         match self {
             Self::Cookies => "c",
             Self::Storage => "s",
+            Self::Databases => "d",
+            Self::Caches => "k",
+            Self::Workers => "w",
         }
     }
 }
@@ -241,7 +254,7 @@ mod tests {
             )
         };
         let text = [
-            vendor("ads", "purposes = ['marketing', 'personalization']\nglobals = ['adq', 'ads_id', 'ads.go', 'adsSettings']\ncookies = ['_ads', '_ads_*', 'cart*', 'sid']\nstorage = ['adk', 'basket']"),
+            vendor("ads", "purposes = ['marketing', 'personalization']\nglobals = ['adq', 'ads_id', 'ads.go', 'adsSettings']\ncookies = ['_ads', '_ads_*', 'cart*', 'sid']\nstorage = ['adk', 'basket']\ndatabases = ['adDb']\ncaches = ['ad-cache']\nworkers = ['ad-sw.js']"),
             vendor("stats", "purposes = ['analytics']\nglobals = ['stats']\ncookies = ['_stats', '_ads']"),
             vendor("shop", "purposes = ['necessary']\nreason = 'x'\ncookies = ['cart_items', 'sid']\nstorage = ['bas*', 'basket']"),
         ]
@@ -296,7 +309,7 @@ mod tests {
         assert_eq!(
             table,
             serde_json::json!({
-                "pm": { "c": ["_ads", "_ads_*"], "s": ["adk"] },
+                "pm": { "c": ["_ads", "_ads_*"], "s": ["adk"], "d": ["adDb"], "k": ["ad-cache"], "w": ["ad-sw.js"] },
                 "a": { "c": ["_ads", "_stats"] },
             })
         );

@@ -2,7 +2,7 @@
 
 use crate::catalogue::{Catalogue, Lists};
 use crate::consent;
-use crate::enforce::browser::{GuardFile, Memory};
+use crate::enforce::browser::{GuardFiles, Memory};
 use crate::notice::Languages;
 use crate::policy::{Aliases, Mode, PathPattern, Policy, Unlisted};
 
@@ -57,8 +57,8 @@ pub struct Site {
     pub address_truncated: bool,
     /// Whether pages carry a Content-Security-Policy of ours.
     pub browser_policy: bool,
-    /// The script that keeps holding in the browser.
-    pub guard: Arc<GuardFile>,
+    /// The scripts that keep holding in the browser.
+    pub guard: Arc<GuardFiles>,
     /// What the site's pages have taught us.
     pub memory: Arc<Memory>,
     /// Whether markup that waits for another consent tool is made live here.

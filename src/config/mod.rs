@@ -25,7 +25,7 @@ pub use notice::Notice as WrittenNotice;
 pub use outside::{Overrides, environment};
 
 use crate::catalogue::{Catalogue, SourceFile};
-use crate::enforce::browser::GuardFile;
+use crate::enforce::browser::GuardFiles;
 use crate::mistake::Mistake;
 use crate::policy::Aliases;
 use crate::proxy;
@@ -147,7 +147,7 @@ fn compile(
             consent,
             languages,
             aliases,
-            guard: Arc::new(GuardFile::of(&catalogue)),
+            guard: Arc::new(GuardFiles::of(&catalogue)),
             exceptions: &exceptions,
             pass_unfilterable,
         },

@@ -5,7 +5,7 @@ use crate::config::exceptions::{self, OfSite};
 use crate::config::file;
 use crate::config::findings::Findings;
 use crate::consent;
-use crate::enforce::browser::GuardFile;
+use crate::enforce::browser::GuardFiles;
 use crate::notice::Languages;
 use crate::policy::{Aliases, Mode, PathPattern, Policy, Unlisted};
 use crate::site::{Notice, Origin, Route, Site, Sites};
@@ -23,7 +23,7 @@ pub(super) struct Shared<'s> {
     pub(super) sources: &'s [SourceFile],
     pub(super) consent: consent::Settings,
     pub(super) languages: Arc<Languages>,
-    pub(super) guard: Arc<GuardFile>,
+    pub(super) guard: Arc<GuardFiles>,
     pub(super) exceptions: &'s [OfSite],
     pub(super) pass_unfilterable: Vec<PathPattern>,
     /// What is known of own names, if they are looked up.

@@ -40,7 +40,7 @@ impl Browser {
         };
         let guard = shown.then(|| Guard {
             prefix: site.own_prefix.to_string(),
-            file: site.guard.name().to_owned(),
+            files: Arc::clone(&site.guard),
             choices_url: String::new(),
             nonce: None,
         });

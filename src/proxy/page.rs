@@ -207,7 +207,7 @@ fn guard(
             let choices_url = pipeline.choices_url().to_owned();
             let guard = Guard { nonce, choices_url, ..guard.clone() };
             let catalogue = exchange.rules.policy.catalogue();
-            guard.tag(&policy, catalogue, &exchange.consent, &pipeline.stand_ins())
+            guard.tags(&policy, catalogue, &exchange.consent, &pipeline.stand_ins())
         }
         Some(_) | None => String::new(),
     }

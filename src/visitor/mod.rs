@@ -106,7 +106,7 @@ pub enum Page {
     Reports,
     /// The visitor's receipt.
     Me,
-    /// The script that keeps holding in the browser.
+    /// One of the scripts that keep holding in the browser.
     Guard,
     /// The script behind the notice.
     Script,
@@ -124,7 +124,9 @@ pub fn own_page(site: &Site, path: &str) -> Option<Page> {
         "/state" => Some(Page::State),
         "/reports" => Some(Page::Reports),
         "/me" => Some(Page::Me),
-        _ if rest.starts_with("/guard-") && rest.ends_with(".js") => Some(Page::Guard),
+        _ if site.guard.find(rest.strip_prefix('/').unwrap_or_default()).is_some() => {
+            Some(Page::Guard)
+        }
         _ if rest.strip_prefix('/') == Some(script::name()) => Some(Page::Script),
         _ if rest.is_empty() || rest.starts_with('/') => Some(Page::Unknown),
         _ => None,
@@ -151,10 +153,7 @@ pub fn answer(page: Page, request: &request::Parts, body: &[u8], visit: &Visit<'
         }
         (Page::State, &Method::GET | &Method::HEAD) => state::page(visit),
         (Page::Me, &Method::GET | &Method::HEAD) => me::page(visit),
-        (Page::Guard, &Method::GET | &Method::HEAD) => page::script(
-            visit.site.guard.body(),
-            request.uri.path().ends_with(visit.site.guard.name()),
-        ),
+        (Page::Guard, &Method::GET | &Method::HEAD) => guard_file(request.uri.path(), visit),
         (Page::Script, &Method::GET | &Method::HEAD) => script::answer(),
         (Page::Reports, &Method::POST) => page::empty(StatusCode::NO_CONTENT),
         (Page::Choices, &Method::POST) => match choose::choose(&request.headers, body, visit) {
@@ -170,6 +169,14 @@ pub fn answer(page: Page, request: &request::Parts, body: &[u8], visit: &Visit<'
     };
     let response = if request.method == Method::HEAD { shown.map(|_| Bytes::new()) } else { shown };
     Answer { response, chosen: None }
+}
+
+fn guard_file(path: &str, visit: &Visit<'_>) -> Response<Bytes> {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    match visit.site.guard.find(name) {
+        Some(file) => page::script(file.body(), file.name() == name),
+        None => Refusal::Unknown.page(&ReturnTo::home(), visit),
+    }
 }
 
 fn wrong_method(allowed: &'static str, visit: &Visit<'_>) -> Response<Bytes> {

@@ -2,7 +2,7 @@
 
 use crate::catalogue::{Catalogue, SourceFile};
 use crate::consent::{self, Consent, Keys};
-use crate::enforce::browser::GuardFile;
+use crate::enforce::browser::GuardFiles;
 use crate::notice::Languages;
 use crate::policy::{Mode, Policy, Unlisted};
 use crate::site::{Notice, Origin, Site};
@@ -157,7 +157,7 @@ pub(super) fn site() -> Site {
         own_prefix: "/.consentry".into(),
         address_truncated: true,
         browser_policy: true,
-        guard: Arc::new(GuardFile::of(&catalogue)),
+        guard: Arc::new(GuardFiles::of(&catalogue)),
         memory: Arc::default(),
     }
 }

@@ -6,7 +6,7 @@
 use crate::driver::{Browser, is_here};
 use crate::harness::{Origin, origin};
 
-use consentry::enforce::browser::GuardFile;
+use consentry::enforce::browser::{GuardFiles, OwnScript};
 use http::Response;
 use http_body_util::Full;
 use serde_json::{Value, json};
@@ -68,7 +68,11 @@ impl Stage {
     /// The guard's tag as the proxy would write it.
     fn tag(&self) -> String {
         let config = self.config.to_string().replace('\'', "&#39;");
-        format!("<script src=/.consentry/guard.js data-consentry='{config}'></script>")
+        let kept = json!({ "deny": self.config["deny"], "vendors": self.config["names"] });
+        format!(
+            "<script src=/.consentry/kept.js data-consentry-kept='{kept}'></script>\
+             <script src=/.consentry/guard.js data-consentry='{config}'></script>"
+        )
     }
 
     /// Adds a page: what comes before everything else, and the rest.
@@ -100,12 +104,12 @@ impl Stage {
                 response.body(Full::from(text.clone())).unwrap()
             }
         };
+        let files = GuardFiles::with(NAMES);
+        let text = |file: &OwnScript| String::from_utf8(file.body().to_vec()).unwrap();
         let tag = "const i = new Image(); i.src = TRACKER + '/by-tag?visitor=1#2';".to_owned();
         let mut shop = origin()
-            .answer(
-                "/.consentry/guard.js",
-                script(String::from_utf8(GuardFile::with(NAMES, "").body().to_vec()).unwrap()),
-            )
+            .answer("/.consentry/kept.js", script(text(files.kept())))
+            .answer("/.consentry/guard.js", script(text(files.guard())))
             .answer("/.consentry/broken.js", script("throw 1".to_owned()))
             .answer("/.consentry/reports", |_| {
                 Response::builder().status(204).body(Full::default()).unwrap()
@@ -201,7 +205,8 @@ async fn b3_b4_no_way_reaches_what_is_denied_and_every_way_what_is_allowed() {
         assert_eq!(log, json!(calm), "{path}");
         let after = browser.runs("return [alive, errors, window.abused || []]").await;
         assert_eq!(after, json!([true, [], []]), "{path}");
-        let left = "return document.querySelectorAll('[data-consentry],[src*=guard]').length";
+        let left =
+            "return document.querySelectorAll('[data-consentry],[src*=guard],[src*=kept]').length";
         assert_eq!(browser.runs(left).await, 0);
     }
     for (path, host) in [("/allowed-ways", "friend"), ("/unguarded", "vendor")] {
@@ -316,7 +321,7 @@ async fn e6_what_was_said_about_a_vendor_outweighs_its_purposes() {
     let mut stage = Stage::new().await;
     stage.config["deny"] = json!("a");
     stage.config["names"] =
-        json!({ "keep": { "c": ["_ga*"], "s": [] }, "drop": { "c": ["_fbp"], "s": ["fb.*"] } });
+        json!({ "keep": { "c": ["_ga*"] }, "drop": { "c": ["_fbp"], "s": ["fb.*"] } });
     let tag = stage.tag();
     let (shop, _third) = stage.page("/", &tag, "").start().await;
     let browser = Browser::open(true).await;

@@ -2,7 +2,9 @@
 //! have loaded, or is loaded again.
 
 use crate::driver::{Browser, is_here};
-use crate::harness::{Origin, OriginBuilder, Proxy, Seen, consentry, origin, visitor};
+use crate::harness::{
+    Origin, OriginBuilder, Proxy, Seen, consentry, origin, visitor, without_guard,
+};
 
 use base64::Engine;
 use bytes::Bytes;
@@ -83,13 +85,6 @@ impl Stage {
     pub(crate) async fn agrees(&self, browser: &Browser) {
         self.agreed.store(true, Ordering::Relaxed);
         browser.runs(&format!("{}\nsetTimeout(revive, 0, 'd')", served(REVIVE))).await;
-    }
-}
-
-fn without_guard(html: &str) -> String {
-    match html.split_once("<script src=\"/.consentry/guard-") {
-        Some((before, rest)) => format!("{before}{}", rest.split_once("</script>").unwrap().1),
-        None => html.to_owned(),
     }
 }
 

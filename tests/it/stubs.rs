@@ -70,11 +70,10 @@ async fn j1_a_checkout_that_waits_for_the_tag_completes_with_everything_withheld
 #[tokio::test]
 async fn j1_a_page_is_told_the_names_it_lacks_and_no_others() {
     let told = |page: &str| {
-        let (_, rest) = page.split_once("data-consentry=\"").unwrap();
+        let Some((_, rest)) = page.split_once("data-consentry-stubs=\"") else { return Vec::new() };
         let json = rest.split('"').next().unwrap().replace("&quot;", "\"");
-        let told: serde_json::Value = serde_json::from_str(&json.replace("&amp;", "&")).unwrap();
-        let names = told["stubs"].as_array().unwrap().clone();
-        names.iter().map(|name| name.as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        let names: Vec<String> = serde_json::from_str(&json.replace("&amp;", "&")).unwrap();
+        names
     };
     let origin = origin()
         .page("/vendor", "<script src=//ads.acme.example/p.js></script><script>x()</script>")

@@ -17,13 +17,14 @@
 (() => {
   "use strict";
 
-  // Cookie and storage names by the letters of their purposes; the proxy fills them in.
-  const NAMES = /*NAMES*/{};
-
   const script = document.currentScript;
   const config = JSON.parse(script.getAttribute("data-consentry"));
   const self = script.src;
+  // What denied vendors keep: `kept.js` put it on its element, unless something kept it from here.
+  const names = script.previousElementSibling;
+  const kept = names && names.consentry || {};
   // Before a framework compares the page with what it would have rendered.
+  if (names && names.consentry) names.remove();
   script.remove();
 
   // ---- What is used later, as it was before any other script ----
@@ -718,46 +719,18 @@
 
   // ---- Names that are not to be kept on the visitor's device ----
 
-  const NONE = /^\b$/;
-  // What was decided about single vendors outweighs what holds for their purposes.
-  const anyOf = (patterns) =>
-    "(?:" + patterns.map((pattern) => pattern.replace(/[.+?^${}()|[\]\\]/g, "\\$&").replace(/\*/g, ".*")).join("|") + ")$";
-  const deniedNames = (where) => {
-    const denied = [];
-    for (const letters of Object.keys(NAMES)) {
-      if ([...letters].some((letter) => (config.deny || "").includes(letter))) denied.push(...(NAMES[letters][where] || []));
-    }
-    const { keep = {}, drop = {} } = config.names || {};
-    const sources = [];
-    if (denied.length) sources.push("^" + ((keep[where] || []).length ? "(?!" + anyOf(keep[where]) + ")" : "") + anyOf(denied));
-    if ((drop[where] || []).length) sources.push("^" + anyOf(drop[where]));
-    return sources.length ? new RegExp(sources.join("|")) : NONE;
-  };
-  const DENIED_COOKIES = deniedNames("c");
-  const DENIED_KEYS = deniedNames("s");
+  const isDenied = (what, name) => kept[what] && kept[what](`${name}`);
 
   // Dropped unless it deletes: that a name goes is in everybody's interest.
   const dropsCookie = (text) => {
     const name = exec(/^\s*([^=;]*?)\s*=/, text);
-    if (!name || !test(DENIED_COOKIES, name[1])) return false;
+    if (!name || !isDenied("cookie", name[1])) return false;
     const age = exec(/;\s*max-age\s*=\s*(-?\d+)/i, text);
     const expires = exec(/;\s*expires\s*=\s*([^;]*)/i, text);
     if (age ? age[1] <= 0 : expires && instant(expires[1]) < now()) return false;
     report("cookie", name[1]);
     return true;
   };
-
-  // `localStorage.key = value` is a write that nothing can stand in front of: a stand-in for the
-  // object would be refused wherever the browser wants the real one. Such keys are swept away:
-  // at the start, when the page has loaded and when it is left.
-  const sweep = () => each(["localStorage", "sessionStorage"], (which) => {
-    try {
-      const storage = window[which];
-      each(keys(storage), (key) => {
-        if (test(DENIED_KEYS, key)) storage.removeItem(key);
-      });
-    } catch (_) {}
-  });
 
   // ---- Hooks ----
 
@@ -1032,7 +1005,7 @@
     hookAll("Navigator", "sendBeacon", "value", (_, values) =>
       held(values[0], "connect", base()) ? { value: true } : undefined);
     hookAll("ServiceWorkerContainer", "register", "value", (_, values) =>
-      held(values[0], "worker", base()) ? { value: never() } : undefined);
+      held(values[0], "worker", base()) || isDenied("worker", values[0]) ? { value: never() } : undefined);
     hookAll("Worklet", "addModule", "value", (_, values) =>
       held(values[0], "script", base()) ? { value: resolved() } : undefined);
 
@@ -1074,14 +1047,15 @@
 
     // Connections and workers: an object of the right kind that never opens. One that failed
     // would make patient clients try again for ever.
+    const standsFor = (object, type, has) => {
+      each(keys(has), (name) => defineProperty(object, name, { __proto__: null, value: has[name], writable: true, configurable: true, enumerable: true }));
+      return setPrototypeOf(object, type.prototype);
+    };
     const silent = (key, kind, fields) => hookNew(realm, key, (values, wanted) => {
       const address = held(values[0], kind, base());
       if (!address) return;
       const object = new NativeEventTarget();
-      const has = fields(object, address);
-      each(keys(has), (name) => defineProperty(object, name, { __proto__: null, value: has[name], writable: true, configurable: true, enumerable: true }));
-      setPrototypeOf(object, wanted.prototype);
-      return object;
+      return standsFor(object, wanted, fields(object, address));
     });
     const ignore = () => {};
     const ends = (object, state) => () => {
@@ -1139,16 +1113,24 @@
     hookAll("Document", "cookie", "set", (_, values) => (dropsCookie(`${values[0]}`) ? nothing : undefined));
     hookAll("CookieStore", "set", "value", (_, values) => {
       const { name, expires } = typeof values[0] === "object" ? values[0] : { name: values[0] };
-      if (!test(DENIED_COOKIES, `${name}`) || expires && expires < now()) return;
+      if (!isDenied("cookie", name) || expires && expires < now()) return;
       report("cookie", `${name}`);
       return { value: resolved() };
     });
     hookAll("Storage", "setItem", "value", (_, values) => {
       const name = `${values[0]}`;
-      if (!test(DENIED_KEYS, name)) return;
+      if (!isDenied("key", name)) return;
       report("storage", name);
       return nothing;
     });
+    // Nothing opens, nothing fails, and nobody tries again.
+    hookAll("IDBFactory", "open", "value", (_, values) =>
+      isDenied("database", values[0]) ? { value: standsFor(new NativeEventTarget(), realm.IDBOpenDBRequest, {
+        readyState: "pending", result: undefined, error: null, source: null, transaction: null,
+        onsuccess: null, onerror: null, onupgradeneeded: null, onblocked: null,
+      }) } : undefined);
+    hookAll("CacheStorage", "open", "value", (_, values) =>
+      isDenied("cache", values[0]) ? { value: never() } : undefined);
 
     // Windows within reach.
     hookAll("HTMLIFrameElement HTMLFrameElement HTMLObjectElement", "contentWindow contentDocument", "get",
@@ -1165,14 +1147,5 @@
   };
 
   guard(window);
-  if (DENIED_KEYS !== NONE) {
-    sweep();
-    listen(window, "load", sweep);
-    listen(window, "pagehide", sweep);
-  }
   listen(window, "pagehide", send);
-
-  // Stand-ins for the globals of vendors that were withheld; the proxy puts `stubs.js` here.
-  /*STUBS*/
-  if (typeof stubs === "function") stubs(config.stubs || []);
 })();

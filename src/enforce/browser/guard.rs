@@ -1,42 +1,39 @@
-//! The guard: the script that runs before every other on a page, and what it
-//! is told there.
+//! The guard: the script that runs before every other on a page, what comes
+//! with it, and what it is told there.
 
 use crate::catalogue::Catalogue;
 use crate::consent::Consent;
-use crate::enforce::browser::{BrowserPolicy, STUBS, names_of_vendors, names_table, served};
+use crate::enforce::browser::{BrowserPolicy, KEPT, STUBS, names_of_vendors, names_table, served};
 use crate::enforce::html::escape;
 use crate::purpose::{Purpose, PurposeSet};
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
+use std::sync::Arc;
 
 const SOURCE: &str = include_str!("guard.js");
 
-/// The guard as a browser gets it: the same bytes for every visitor, under a
-/// name that changes with them, so that it can be cached for ever.
+/// Calls the stand-ins' script with the names that its tag lists.
+const STUBS_CALLED: &str = "{
+const script = document.currentScript;
+script.remove();
+stubs(JSON.parse(script.getAttribute(\"data-consentry-stubs\")));
+}
+";
+
+/// A script of ours as a browser gets it: the same bytes for every visitor,
+/// under a name that changes with them, so that it can be cached for ever.
 #[derive(Debug)]
-pub struct GuardFile {
+pub struct OwnScript {
     name: String,
     body: Bytes,
 }
 
-impl GuardFile {
-    /// The guard for sites that use this catalogue.
-    #[must_use]
-    pub fn of(catalogue: &Catalogue) -> Self {
-        Self::with(&names_table(catalogue), STUBS)
-    }
-
-    /// The guard with what it needs to know: `names` is the table of cookie
-    /// and storage names in JSON, `stand_ins` a script that defines
-    /// `stubs(names)`.
-    #[must_use]
-    pub fn with(names: &str, stand_ins: &str) -> Self {
-        let source = SOURCE.replace("/*NAMES*/{}", names).replace("/*STUBS*/", stand_ins);
-        let script = served(&source);
+impl OwnScript {
+    fn of(kind: &str, text: String) -> Self {
         let hash: String =
-            Sha256::digest(&script).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        Self { name: format!("guard-{hash}.js"), body: Bytes::from(script) }
+            Sha256::digest(&text).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        Self { name: format!("{kind}-{hash}.js"), body: Bytes::from(text) }
     }
 
     /// The file's name below the site's own prefix.
@@ -52,13 +49,70 @@ impl GuardFile {
     }
 }
 
+/// The guard's three files: itself; what denied vendors may not keep on the
+/// device; stand-ins for the globals of withheld vendors. A page gets the
+/// second where anything is denied and the third where it lacks anybody, so
+/// that what every page waits for stays small.
+#[derive(Debug)]
+pub struct GuardFiles {
+    guard: OwnScript,
+    kept: OwnScript,
+    stand_ins: OwnScript,
+}
+
+impl GuardFiles {
+    /// The files for sites that use this catalogue.
+    #[must_use]
+    pub fn of(catalogue: &Catalogue) -> Self {
+        Self::with(&names_table(catalogue))
+    }
+
+    /// The files with `names`, the table of what vendors keep, in JSON.
+    #[must_use]
+    pub fn with(names: &str) -> Self {
+        Self {
+            guard: OwnScript::of("guard", served(SOURCE)),
+            kept: OwnScript::of("kept", served(&KEPT.replace("/*NAMES*/{}", names))),
+            stand_ins: OwnScript::of("stand-ins", served(STUBS) + STUBS_CALLED),
+        }
+    }
+
+    /// The guard itself.
+    #[must_use]
+    pub const fn guard(&self) -> &OwnScript {
+        &self.guard
+    }
+
+    /// What denied vendors may not keep on the device.
+    #[must_use]
+    pub const fn kept(&self) -> &OwnScript {
+        &self.kept
+    }
+
+    /// Stand-ins for the globals of withheld vendors.
+    #[must_use]
+    pub const fn stand_ins(&self) -> &OwnScript {
+        &self.stand_ins
+    }
+
+    /// The file that was ever called `name`, if it may be one of these: the
+    /// hash of an older one is another.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&OwnScript> {
+        let kind = name.strip_suffix(".js")?.rsplit_once('-')?.0;
+        [&self.guard, &self.kept, &self.stand_ins]
+            .into_iter()
+            .find(|file| file.name.rsplit_once('-').is_some_and(|(known, _)| known == kind))
+    }
+}
+
 /// Where the guard of one page is, and what it needs besides the policy.
 #[derive(Clone, Debug)]
 pub struct Guard {
     /// The site's own prefix, such as `/.consentry`.
     pub prefix: String,
-    /// The file's name.
-    pub file: String,
+    /// The files.
+    pub files: Arc<GuardFiles>,
     /// Where a visitor can choose.
     pub choices_url: String,
     /// The nonce that the site's own policy asks of its scripts.
@@ -66,10 +120,13 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// The tag that brings the guard into a page. Its attribute is all the
-    /// guard knows: nothing about the visitor but what they decided.
+    /// The tags that bring the guard into a page. Their attributes are all it
+    /// knows: nothing about the visitor but what they decided.
+    ///
+    /// What denied vendors keep comes first, since the guard takes it from
+    /// there; nothing stands in between, so nobody else can.
     #[must_use]
-    pub fn tag(
+    pub fn tags(
         &self,
         policy: &BrowserPolicy,
         catalogue: &Catalogue,
@@ -81,22 +138,34 @@ impl Guard {
         let told = serde_json::json!({
             "policy": policy.directives(),
             "block": policy.exclusions,
-            "deny": denied.class(),
-            "stubs": stand_ins,
             "prefix": self.prefix,
             "choices": self.choices_url,
-            "names": consent.vendors().map(|vendors| names_of_vendors(catalogue, vendors)),
         });
+        let mut tags = String::new();
+        let vendors = consent.vendors();
+        if !denied.is_empty() || vendors.is_some() {
+            let kept = serde_json::json!({
+                "deny": denied.class(),
+                "vendors": vendors.map(|vendors| names_of_vendors(catalogue, vendors)),
+            });
+            tags.push_str(&self.tag(&self.files.kept, "data-consentry-kept", &kept.to_string()));
+        }
+        tags.push_str(&self.tag(&self.files.guard, "data-consentry", &told.to_string()));
+        if !stand_ins.is_empty() {
+            let names = serde_json::json!(stand_ins).to_string();
+            tags.push_str(&self.tag(&self.files.stand_ins, "data-consentry-stubs", &names));
+        }
+        tags
+    }
+
+    fn tag(&self, file: &OwnScript, attribute: &str, value: &str) -> String {
         let nonce = match &self.nonce {
             Some(nonce) => format!(" nonce=\"{}\"", escape(nonce)),
             None => String::new(),
         };
-        format!(
-            "<script src=\"{}/{}\"{nonce} data-consentry=\"{}\"></script>",
-            self.prefix,
-            self.file,
-            escape(&told.to_string())
-        )
+        let Self { prefix, .. } = self;
+        let value = escape(value);
+        format!("<script src=\"{prefix}/{}\"{nonce} {attribute}=\"{value}\"></script>", file.name)
     }
 }
 
@@ -183,19 +252,43 @@ mod tests {
     }
 
     #[test]
-    fn b9_the_guard_is_small_and_takes_names_and_stand_ins() {
-        let bare = GuardFile::with("{}", "");
-        let size = gzipped(bare.body());
-        assert!(size <= 12 * 1024, "{size} bytes");
-        let full = GuardFile::with(r#"{"a":{"c":["_ga"]}}"#, "// Nothing.\nfunction stubs() {}");
-        let script = std::str::from_utf8(full.body()).unwrap();
+    fn b9_the_guard_is_small_and_comes_with_names_and_stand_ins() {
+        let catalogue = Catalogue::compile(&crate::catalogue::SourceFile::embedded()).unwrap();
+        let files = GuardFiles::of(&catalogue);
+        for (file, most) in
+            [(files.guard(), 12 * 1024), (files.kept(), 7 * 1024), (files.stand_ins(), 3_400)]
+        {
+            let size = gzipped(file.body());
+            assert!(size <= most, "{}: {size} bytes of {most}", file.name());
+            let script = std::str::from_utf8(file.body()).unwrap();
+            assert!(!script.lines().any(|line| line.starts_with("//") || line.starts_with(' ')));
+            assert!(!script.contains("/*"));
+        }
+        let kept = |names| GuardFiles::with(names).kept;
+        let named = kept(r#"{"a":{"c":["_ga"]}}"#);
+        let script = std::str::from_utf8(named.body()).unwrap();
         assert!(script.contains(r#"const NAMES = {"a":{"c":["_ga"]}};"#));
-        assert!(script.contains("\nfunction stubs() {}\n"));
-        assert!(!script.lines().any(|line| line.starts_with("//") || line.starts_with(' ')));
-        assert!(!script.contains("/*"));
-        assert_ne!(full.name(), bare.name());
+        assert_ne!(named.name(), kept("{}").name());
         // Text over several lines would lose its indentation.
-        assert!(SOURCE.lines().all(|line| line.matches('`').count() % 2 == 0));
+        assert!(
+            [SOURCE, KEPT].iter().all(|source| source.lines().all(|line| line
+                .matches('`')
+                .count()
+                % 2
+                == 0))
+        );
+    }
+
+    #[test]
+    fn a_file_is_found_by_its_kind_under_any_hash() {
+        let files = GuardFiles::with("{}");
+        for name in ["guard-0123.js", "kept-ffff.js", "stand-ins-0123456789abcdef.js"] {
+            let found = files.find(name).map(|file| file.name().rsplit_once('-').unwrap().0);
+            assert_eq!(found, name.rsplit_once('-').map(|(kind, _)| kind));
+        }
+        for name in ["guard.js", "guard-0123", "ins-0123.js", "choose-0123.js", ""] {
+            assert!(files.find(name).is_none(), "{name}");
+        }
     }
 
     #[test]

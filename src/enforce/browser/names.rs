@@ -161,10 +161,11 @@ pub(crate) fn names_of_vendors(
             (_, true) => "drop",
             (false, false) => continue,
         };
-        for place in [Place::Cookies, Place::Storage] {
+        for place in Place::ALL {
             let names = place.names(vendor).iter().take(MAX_OF_VENDOR).map(String::as_str);
-            let names = names.filter(|name| !is_needed(catalogue, place, name));
-            lists.entry(list).or_default().entry(place.key()).or_default().extend(names);
+            for name in names.filter(|name| !is_needed(catalogue, place, name)) {
+                lists.entry(list).or_default().entry(place.key()).or_default().push(name);
+            }
         }
     }
     serde_json::json!(lists)
@@ -321,8 +322,8 @@ mod tests {
         assert_eq!(
             names_of_vendors(&catalogue(), &vendors),
             serde_json::json!({
-                "keep": { "c": ["_stats", "_ads"], "s": [] },
-                "drop": { "c": ["_ads", "_ads_*"], "s": ["adk"] },
+                "keep": { "c": ["_stats", "_ads"] },
+                "drop": { "c": ["_ads", "_ads_*"], "s": ["adk"], "d": ["adDb"], "k": ["ad-cache"], "w": ["ad-sw.js"] },
             })
         );
     }

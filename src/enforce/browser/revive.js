@@ -151,7 +151,8 @@ async function revive(before) {
       const guard = fresh.querySelector("script[data-consentry]");
       // What runs from here on would need a guard that this page lacks.
       if (guard && found.length && !(Symbol.for("consentry") in window)) return false;
-      const stubs = guard ? JSON.parse(guard.getAttribute("data-consentry")).stubs || [] : [];
+      const standIns = fresh.querySelector("script[data-consentry-stubs]");
+      const stubs = standIns ? JSON.parse(standIns.getAttribute("data-consentry-stubs")) : [];
       const choice = new CustomEvent("consentry:choice", { cancelable: true, detail: { stubs } });
       if (!document.dispatchEvent(choice)) return false;
       await run(found);

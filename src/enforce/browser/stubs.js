@@ -2,7 +2,7 @@
 // that calls them goes on: nothing is sent, nothing is stored, and whoever
 // waits for an answer is called back.
 //
-// `stubs(names)` runs inside the guard's closure, before every other script. A
+// `stubs(names)` runs right behind the guard, before every other script. A
 // name that already means something is left alone, and each stand-in can be
 // replaced by simply assigning or declaring the real one.
 //

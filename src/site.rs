@@ -1,5 +1,9 @@
 //! What one protected site is made of, and which site a host belongs to.
 
+mod sharing;
+
+pub use sharing::{ChoiceCookie, Sharing};
+
 use crate::catalogue::{Catalogue, Lists};
 use crate::consent;
 use crate::enforce::browser::{GuardFiles, Memory};
@@ -48,6 +52,8 @@ pub struct Site {
     pub mode: Mode,
     /// How consent is taken.
     pub consent: consent::Settings,
+    /// Which hosts share a choice.
+    pub sharing: Sharing,
     /// What visitors are told.
     pub notice: Notice,
     /// Where our own pages live: `/.consentry`.
@@ -100,13 +106,6 @@ pub struct Rules {
 }
 
 impl Site {
-    /// What a consent cookie is bound to: the site, or the host where one site
-    /// serves any, so that one tenant's choice is worth nothing at another's.
-    #[must_use]
-    pub fn consent_scope<'a>(&'a self, host: &'a str) -> &'a str {
-        if self.hosts.is_empty() { host } else { &self.name }
-    }
-
     /// What holds for the page at `path`, `today`. `lot` says where among a
     /// hundred the visitor stands; it is asked only where that matters.
     #[must_use]

@@ -432,6 +432,10 @@ pub struct Site {
     pub name: Spanned<String>,
     /// The hosts it answers to; none for any.
     pub hosts: Vec<Spanned<String>>,
+    /// Whether those hosts share a visitor's choice.
+    pub share_choice: bool,
+    /// Sites with the same group share it, too; empty for no other site.
+    pub choice_group: Spanned<String>,
     /// Names of the own domain to look up at the start.
     pub aliases: Vec<Spanned<String>>,
     /// The server behind it; the only key a site cannot do without.
@@ -469,6 +473,8 @@ impl Default for Site {
         Self {
             name: default(String::new()),
             hosts: Vec::new(),
+            share_choice: true,
+            choice_group: default(String::new()),
             aliases: Vec::new(),
             origin: default(String::new()),
             origin_host: default(String::new()),

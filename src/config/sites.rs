@@ -8,7 +8,7 @@ use crate::consent;
 use crate::enforce::browser::GuardFiles;
 use crate::notice::Languages;
 use crate::policy::{Aliases, Mode, PathPattern, Policy, Unlisted};
-use crate::site::{Notice, Origin, Route, Site, Sites};
+use crate::site::{Notice, Origin, Route, Sharing, Site, Sites};
 
 use http::uri::{Authority, Scheme};
 use std::collections::HashSet;
@@ -42,6 +42,8 @@ pub(super) fn compile(
     }
     for entry in written {
         let Some(site) = site(entry, shared, findings) else { continue };
+        let sharing = sharing(entry.get_ref(), &site, written, findings);
+        let site = Site { sharing, ..site };
         let name = Arc::clone(&site.name);
         if let Err(taken) = sites.insert(site) {
             host_taken(&taken, entry, findings);
@@ -58,6 +60,42 @@ pub(super) fn compile(
         }
     }
     sites
+}
+
+/// Who shares a choice with this site's visitors. A site that answers to any
+/// host may have any number of owners, so there every host is alone.
+fn sharing(
+    entry: &file::Site,
+    site: &Site,
+    all: &[Spanned<file::Site>],
+    findings: &mut Findings<'_>,
+) -> Sharing {
+    let group = entry.choice_group.get_ref();
+    if group.chars().any(char::is_control) || group.chars().count() > 100 {
+        findings
+            .wrong(&entry.choice_group, "a group has up to 100 characters, all of them visible");
+    }
+    if !group.is_empty() && (!entry.share_choice || site.hosts.is_empty()) {
+        findings.wrong_with_advice(
+            &entry.choice_group,
+            format!("the group `{group}` is to share choices, and this site's hosts do not"),
+            "list the `hosts` and leave `share_choice` on, or leave the group out",
+        );
+    }
+    if site.hosts.is_empty() || !entry.share_choice {
+        return Sharing::Apart;
+    }
+    if group.is_empty() {
+        return Sharing::among(&site.name, site.hosts.iter().map(String::as_str));
+    }
+    let members =
+        all.iter().map(Spanned::get_ref).filter(|other| other.choice_group.get_ref() == group);
+    let hosts: Vec<String> = members
+        .flat_map(|other| &other.hosts)
+        .filter_map(|host| read_host(host.get_ref()).ok())
+        .collect();
+    // No site's name holds a control character, so a group is no site.
+    Sharing::among(&format!("\0group {group}"), hosts.iter().map(String::as_str))
 }
 
 fn host_taken(
@@ -113,6 +151,7 @@ fn site(
         policy,
         mode: written.mode,
         consent: shared.consent.clone(),
+        sharing: Sharing::Apart,
         notice: Notice {
             operator: written.operator.clone(),
             policy_url: written.policy_url.get_ref().clone(),

@@ -23,18 +23,20 @@ pub struct Settings {
 /// nothing. One exception: GPC outweighs a choice that was made while GPC was
 /// *off*, because the later of the two words is the "no".
 ///
-/// `cookie_name` and `scope` (the site, or the host where one site serves any)
-/// name the cookie that counts; `now_s` is the time in seconds since 1970.
+/// `cookie_names` and `scope` (what a choice is signed for) tell which cookie
+/// counts; `now_s` is the time in seconds since 1970.
 #[must_use]
 pub fn read(
     headers: &HeaderMap,
-    cookie_name: &str,
+    cookie_names: &[&str],
     scope: &str,
     settings: &Settings,
     now_s: u64,
 ) -> Consent {
     let gpc = global_privacy_control(headers);
-    let record = cookie_values(headers, cookie_name)
+    let record = cookie_names
+        .iter()
+        .flat_map(|name| cookie_values(headers, name))
         .filter_map(|value| settings.keys.verify(scope, value))
         .filter(|record| is_current(record, settings, now_s))
         .max_by_key(|record| record.time_s);
@@ -125,7 +127,7 @@ mod tests {
         for (name, value) in fields {
             headers.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
-        read(&headers, "consentry", "shop", &settings(), NOW_S)
+        read(&headers, &["consentry"], "shop", &settings(), NOW_S)
     }
 
     #[test]

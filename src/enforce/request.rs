@@ -40,8 +40,8 @@ pub struct RequestContext<'a> {
     /// Whether the origin gets only the first part of the visitor's address
     /// until they agree to personalization.
     pub address_truncated: bool,
-    /// The name of our own cookie, which the origin has no use for.
-    pub own_cookie: &'a str,
+    /// The names of our own cookie, which the origin has no use for.
+    pub own_cookies: &'a [&'a str],
 }
 
 /// What was found about a request.
@@ -164,7 +164,7 @@ fn filter_cookies(
         let mut kept: Vec<&[u8]> = Vec::new();
         let mut touched = false;
         for (pair, name) in cookie_pairs(field.as_bytes()) {
-            if name == context.own_cookie.as_bytes() {
+            if context.own_cookies.iter().any(|own| name == own.as_bytes()) {
                 touched = true;
                 continue;
             }
@@ -374,7 +374,7 @@ mod tests {
             host: "shop.example",
             enforcing,
             address_truncated: true,
-            own_cookie: "consentry",
+            own_cookies: &["consentry"],
         };
         let (cleared, outcome) = clear_request(request, &context);
         (cleared.into_inner(), outcome)

@@ -115,16 +115,16 @@ impl Proxy {
         self.admit(&head)?;
         let sites = self.sites.load_full();
         let site = sites.find(&head.host).ok_or_else(|| Error::UnknownHost(head.host.clone()))?;
-        let own_cookie = visitor::cookie_name(head.secure);
-        let scope = site.consent_scope(&head.host);
+        let cookie = site.sharing.cookie(&head.host, head.secure);
         let now_s = now_ms() / 1000;
-        let consent = consent::read(&parts.headers, own_cookie, scope, &site.consent, now_s);
+        let consent =
+            consent::read(&parts.headers, cookie.names(), cookie.scope, &site.consent, now_s);
         let visit = Visit {
             site,
             texts: site.notice.languages.for_visitor(&parts.headers),
             consent: &consent,
             host: head.authority.as_str(),
-            scope,
+            cookie,
             secure: head.secure,
             now_s,
         };
@@ -180,7 +180,7 @@ impl Proxy {
                 host: &head.host,
                 enforcing,
                 address_truncated: site.address_truncated,
-                own_cookie,
+                own_cookies: cookie.names(),
             },
         );
         if destination != Destination::Asset || outcome.withheld {
@@ -411,7 +411,7 @@ impl Proxy {
                 host: &head.host,
                 enforcing: true,
                 address_truncated: false,
-                own_cookie: visit.cookie_name(),
+                own_cookies: visit.cookie.names(),
             };
             let (_, outcome) = clear_request(parts, &context);
             if rules.mode.enforces() {

@@ -42,7 +42,10 @@ pub(super) fn choose(
     let mut response = page::empty(StatusCode::SEE_OTHER);
     let fields = response.headers_mut();
     fields.insert(LOCATION, page::value(ReturnTo::from_form(body, visit).as_str()));
-    fields.insert(SET_COOKIE, page::value(&cookie(&record, visit)));
+    let value = visit.site.consent.keys.sign(visit.cookie.scope, &record);
+    for field in visit.cookie.keeping(&value, visit.site.consent.lifetime_s) {
+        fields.append(SET_COOKIE, page::value(&field));
+    }
     Ok((response, record))
 }
 
@@ -100,17 +103,6 @@ fn is_form(headers: &HeaderMap) -> bool {
     let essence = declared.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
     essence.trim_ascii().eq_ignore_ascii_case(FORM_TYPE.as_bytes())
         && !headers.contains_key(CONTENT_ENCODING)
-}
-
-fn cookie(record: &Record, visit: &Visit<'_>) -> String {
-    let consent = &visit.site.consent;
-    format!(
-        "{}={}; Path=/; Max-Age={}; HttpOnly; SameSite=Lax{}",
-        visit.cookie_name(),
-        consent.keys.sign(visit.scope, record),
-        consent.lifetime_s,
-        if visit.secure { "; Secure" } else { "" },
-    )
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ pub use notice::{choices_url, link, notice};
 
 use crate::consent::{Consent, Record};
 use crate::notice::Texts;
-use crate::site::Site;
+use crate::site::{ChoiceCookie, Site};
 use refusal::Refusal;
 use return_to::ReturnTo;
 
@@ -50,8 +50,8 @@ pub struct Visit<'a> {
     pub consent: &'a Consent,
     /// The site's authority as the visitor wrote it, with the port.
     pub host: &'a str,
-    /// What the cookie is bound to: `Site::consent_scope`.
-    pub scope: &'a str,
+    /// The cookie that keeps their choice.
+    pub cookie: ChoiceCookie<'a>,
     /// Whether the visitor's connection is https.
     pub secure: bool,
     /// The time in seconds since 1970.
@@ -59,12 +59,6 @@ pub struct Visit<'a> {
 }
 
 impl<'a> Visit<'a> {
-    /// The name of the cookie that keeps this visitor's choice.
-    #[must_use]
-    pub const fn cookie_name(&self) -> &'static str {
-        cookie_name(self.secure)
-    }
-
     const fn texts(&self) -> &'a Texts {
         self.texts
     }
@@ -86,13 +80,6 @@ impl<'a> Visit<'a> {
     fn host_prefix(&self) -> String {
         format!("{}//{}", if self.secure { "https:" } else { "" }, self.host)
     }
-}
-
-/// The name of our cookie. `__Host-` keeps other hosts of the same domain from
-/// setting it, and browsers take it on https only.
-#[must_use]
-pub const fn cookie_name(secure: bool) -> &'static str {
-    if secure { "__Host-consentry" } else { "consentry" }
 }
 
 /// One of our own pages.

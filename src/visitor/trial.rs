@@ -5,7 +5,7 @@ use crate::consent::{self, Consent, Keys};
 use crate::enforce::browser::GuardFiles;
 use crate::notice::Languages;
 use crate::policy::{Mode, Policy, Unlisted};
-use crate::site::{Notice, Origin, Site};
+use crate::site::{Notice, Origin, Sharing, Site};
 use crate::visitor::{Answer, Visit, answer, own_page};
 
 use bytes::Bytes;
@@ -36,7 +36,7 @@ impl Trial {
             texts: self.site.notice.languages.for_visitor(&HeaderMap::new()),
             consent: &self.consent,
             host: self.host,
-            scope: "shop",
+            cookie: self.site.sharing.cookie(self.host, self.secure),
             secure: self.secure,
             now_s: NOW_S,
         }
@@ -44,8 +44,14 @@ impl Trial {
 
     /// The same visitor, whose browser sends these fields.
     pub(super) fn with_fields(&self, fields: &[(&str, &str)]) -> Self {
-        let name = self.visit().cookie_name();
-        let consent = consent::read(&headers(fields), name, "shop", &self.site.consent, NOW_S + 5);
+        let cookie = self.visit().cookie;
+        let consent = consent::read(
+            &headers(fields),
+            cookie.names(),
+            cookie.scope,
+            &self.site.consent,
+            NOW_S + 5,
+        );
         Self { site: self.site.clone(), consent, ..*self }
     }
 
@@ -149,6 +155,7 @@ pub(super) fn site() -> Site {
             lifetime_s: 1000,
             notice_revision: 3,
         },
+        sharing: Sharing::among("shop", ["shop.example"]),
         notice: Notice {
             operator: "The Shop".into(),
             policy_url: "/privacy".into(),

@@ -220,6 +220,7 @@ async fn d1_on_https_only_the_cookie_that_no_other_host_can_set_counts() {
     for (scheme, name, granted) in [
         ("https", "__Host-consentry", true),
         ("https", "consentry", false),
+        ("https", "__Secure-consentry", false),
         ("http", "consentry", true),
         ("http", "__Host-consentry", false),
     ] {

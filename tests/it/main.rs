@@ -35,6 +35,7 @@ mod choosing;
 mod explain_and_log;
 mod placeholders;
 mod vendors;
+mod sharing;
 mod readme;
 mod demo;
 mod driver;

@@ -166,7 +166,7 @@ proptest! {
             lifetime_s: 1000,
             notice_revision: 1,
         };
-        let read = consent::read(&request.headers, "consentry", "shop", &settings, 1_800_000_000);
+        let read = consent::read(&request.headers, &["consentry"], "shop", &settings, 1_800_000_000);
         prop_assert_eq!(read.granted(), PurposeSet::NECESSARY);
         let consent = Consent::silent();
         let context = RequestContext {
@@ -175,7 +175,7 @@ proptest! {
             host: HOST,
             enforcing: true,
             address_truncated: true,
-            own_cookie: "consentry",
+            own_cookies: &["consentry"],
         };
         let (cleared, _) = clear_request(request, &context);
         let sent: Vec<_> =

@@ -30,7 +30,7 @@ fuzz_target!(|value: &[u8]| {
             host: "www.shop.example",
             enforcing: true,
             address_truncated: true,
-            own_cookie: "consentry",
+            own_cookies: &["consentry"],
         },
     );
     for sent in cleared.get().headers.get_all("cookie") {

@@ -6,6 +6,7 @@ pub use sharing::{ChoiceCookie, Sharing};
 
 use crate::catalogue::{Catalogue, Lists};
 use crate::consent;
+use crate::enforce::StatementKey;
 use crate::enforce::browser::{GuardFiles, Memory};
 use crate::notice::Languages;
 use crate::policy::{Aliases, Mode, PathPattern, Policy, Unlisted};
@@ -24,6 +25,8 @@ pub struct Origin {
     pub authority: Authority,
     /// The `Host` it is sent, when it is not the visitor's.
     pub host: Option<Authority>,
+    /// What our statements to it are signed with.
+    pub statement_key: Option<StatementKey>,
 }
 
 /// What a visitor is told on the notice and the choices page.

@@ -332,13 +332,19 @@ pub enum LogFormat {
 pub struct Origin {
     /// More certificate authorities for origins over https, PEM.
     pub ca_file: Spanned<String>,
+    /// The secret that signs what origins are told; empty for no signature.
+    pub statement_key_file: Spanned<String>,
     /// Whether origins are told that a proxy asks.
     pub via: bool,
 }
 
 impl Default for Origin {
     fn default() -> Self {
-        Self { ca_file: default(String::new()), via: true }
+        Self {
+            ca_file: default(String::new()),
+            statement_key_file: default(String::new()),
+            via: true,
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! The secrets that sign choices: found, or made on the first start.
 
-use crate::config::file::Consent;
+use crate::config::file::{Consent, Origin};
 use crate::config::findings::Findings;
 use crate::consent::Keys;
+use crate::enforce::StatementKey;
 use crate::mistake::Mistake;
 
 use std::fmt::Write as _;
@@ -61,10 +62,34 @@ pub(super) fn find(consent: &Consent, file: PathBuf, findings: &mut Findings<'_>
     Found::Kept(Keys::from_secret(secret))
 }
 
+/// The secret that signs what origins are told.
+pub(super) fn statement(origin: &Origin, findings: &mut Findings<'_>) -> Option<StatementKey> {
+    let written = &origin.statement_key_file;
+    if written.get_ref().is_empty() {
+        return None;
+    }
+    match fs::read_to_string(written.get_ref()) {
+        Ok(text) => {
+            warn_if_open(Path::new(written.get_ref()), findings);
+            let key = StatementKey::parse(&text);
+            if key.is_none() {
+                let message = "the key is 64 hexadecimal digits (32 random bytes)";
+                let mistake = Mistake::in_file(written.get_ref(), message);
+                findings.mistakes.push(mistake.advise("make one with `openssl rand -hex 32`"));
+            }
+            key
+        }
+        Err(error) => {
+            findings.unreadable(written, &error);
+            None
+        }
+    }
+}
+
 fn warn_if_open(file: &Path, findings: &mut Findings<'_>) {
     if fs::metadata(file).is_ok_and(|file| file.mode() & 0o007 != 0) {
         findings.warnings.push(format!(
-            "{}: everybody on this machine can read the keys that sign choices; run `chmod 600 {0}`",
+            "{}: everybody on this machine can read these keys; run `chmod 600 {0}`",
             file.display()
         ));
     }

@@ -145,6 +145,7 @@ fn compile(
             catalogue: &catalogue,
             sources: &sources,
             consent,
+            statement_key: keys::statement(&file.origin, &mut findings),
             languages,
             aliases,
             guard: Arc::new(GuardFiles::of(&catalogue)),

@@ -5,6 +5,7 @@ use crate::config::exceptions::{self, OfSite};
 use crate::config::file;
 use crate::config::findings::Findings;
 use crate::consent;
+use crate::enforce::StatementKey;
 use crate::enforce::browser::GuardFiles;
 use crate::notice::Languages;
 use crate::policy::{Aliases, Mode, PathPattern, Policy, Unlisted};
@@ -22,6 +23,8 @@ pub(super) struct Shared<'s> {
     /// What the catalogue was compiled from.
     pub(super) sources: &'s [SourceFile],
     pub(super) consent: consent::Settings,
+    /// What statements to origins are signed with.
+    pub(super) statement_key: Option<StatementKey>,
     pub(super) languages: Arc<Languages>,
     pub(super) guard: Arc<GuardFiles>,
     pub(super) exceptions: &'s [OfSite],
@@ -43,7 +46,9 @@ pub(super) fn compile(
     for entry in written {
         let Some(site) = site(entry, shared, findings) else { continue };
         let sharing = sharing(entry.get_ref(), &site, written, findings);
-        let site = Site { sharing, ..site };
+        let statement_key = shared.statement_key.clone();
+        let origin = Origin { statement_key, ..site.origin };
+        let site = Site { sharing, origin, ..site };
         let name = Arc::clone(&site.name);
         if let Err(taken) = sites.insert(site) {
             host_taken(&taken, entry, findings);
@@ -316,7 +321,7 @@ fn origin(written: &file::Site, findings: &mut Findings<'_>) -> Option<Origin> {
         },
     };
     match read_origin(written.origin.get_ref()) {
-        Ok((scheme, authority)) => Some(Origin { scheme, authority, host }),
+        Ok((scheme, authority)) => Some(Origin { scheme, authority, host, statement_key: None }),
         Err((message, advice)) => {
             findings.wrong_with_advice(&written.origin, message, advice);
             None

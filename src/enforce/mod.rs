@@ -13,11 +13,13 @@ mod report_uri;
 mod request;
 mod response;
 mod referrer;
+mod statement;
 
 pub use charset::charset_of;
 pub use pipeline::{Pipeline, PipelineError, Start};
 pub use request::{RequestContext, RequestOutcome, clear_request};
 pub use response::{ResponseContext, ResponseOutcome, clear_response, expiring_cookies};
+pub use statement::StatementKey;
 
 /// Something that has been through enforcement.
 ///

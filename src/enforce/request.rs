@@ -4,6 +4,7 @@ use crate::catalogue::{Kind, Subject};
 use crate::consent::Consent;
 use crate::enforce::Cleared;
 use crate::enforce::fields::{cookie_pairs, filter_query, text_of};
+use crate::enforce::statement::tell_origin;
 use crate::policy::{Basis, Decision, Layer, Policy, Ruling, Verdict};
 use crate::purpose::Purpose;
 
@@ -302,23 +303,6 @@ fn truncated(text: &str) -> Option<String> {
             IpAddr::from([a, b, c, 0, 0, 0, 0, 0]).to_string()
         }
     })
-}
-
-/// Tells the origin what may be done with this visitor, so that
-/// personalization on the server can obey. Whatever a client sent under our
-/// names goes first.
-fn tell_origin(headers: &mut HeaderMap, consent: &Consent) {
-    let forged: Vec<_> =
-        headers.keys().filter(|name| name.as_str().starts_with("consentry-")).cloned().collect();
-    for name in forged {
-        headers.remove(name);
-    }
-    let said = Purpose::OPTIONAL
-        .map(|purpose| format!("{}={}", purpose.name(), u8::from(consent.grants(purpose))))
-        .join(", ");
-    if let Ok(value) = HeaderValue::from_str(&said) {
-        headers.insert("consentry-consent", value);
-    }
 }
 
 #[cfg(test)]

@@ -172,7 +172,7 @@ impl Proxy {
         let path = exchange.path.clone();
         let is_gpc_support = matches!(parts.method, Method::GET | Method::HEAD)
             && parts.uri.path() == GPC_SUPPORT_PATH;
-        let (cleared, outcome) = clear_request(
+        let (mut cleared, outcome) = clear_request(
             parts,
             &RequestContext {
                 policy: &rules.policy,
@@ -194,6 +194,9 @@ impl Proxy {
             return Ok(self.ended(&exchange, started, answer));
         }
 
+        if let Some(key) = &site.origin.statement_key {
+            key.sign(&mut cleared, now_s);
+        }
         let method = cleared.get().method.clone();
         let is_head = method == Method::HEAD;
         let response = self.fetch(cleared, body, site, enforcing, visitor_upgrade).await?;

@@ -143,6 +143,7 @@ pub(super) fn site() -> Site {
             scheme: http::uri::Scheme::HTTP,
             authority: "127.0.0.1:1".parse().unwrap(),
             host: None,
+            statement_key: None,
         },
         policy: Policy::new(Arc::clone(&catalogue), Unlisted::Observe, &[]),
         mode: Mode::Enforce,

@@ -443,3 +443,36 @@ async fn e4_a_page_that_a_program_fetches_gets_no_link() {
         assert_eq!(page.body, "<p>nothing to withhold", "{name}: {value}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d11_the_origin_can_tell_our_statement_from_anybody_elses() {
+    let origin = shop().await;
+    let builder = consentry(&origin);
+    let key = builder.path("statement.key");
+    std::fs::write(&key, "0c".repeat(32)).unwrap();
+    let proxy = builder
+        .config(&format!("[origin]\nstatement_key_file = \"{}\"", key.display()))
+        .start()
+        .await;
+    let mut person = visitor(&proxy)
+        .sending("consentry-consent", "marketing=1")
+        .sending("signature", "consentry=:Zm9yZ2Vk:");
+    person.opens("/shoes?a=b").await;
+    let seen = origin.seen().pop().unwrap();
+    let said: Vec<_> = seen.headers.get_all("consentry-consent").iter().collect();
+    assert_eq!(said, ["functional=0, analytics=0, personalization=0, marketing=0"]);
+    let input = seen.headers["signature-input"].to_str().unwrap();
+    let parameters = input.strip_prefix("consentry=").unwrap();
+    let base = format!(
+        "\"consentry-consent\": {}\n\"@method\": GET\n\"@path\": /shoes\n\"@signature-params\": {parameters}",
+        said[0].to_str().unwrap()
+    );
+    let mut mac = <hmac::Hmac<sha2::Sha256> as hmac::KeyInit>::new_from_slice(&[12; 32]).unwrap();
+    hmac::Mac::update(&mut mac, base.as_bytes());
+    let expected = base64::Engine::encode(
+        &base64::engine::general_purpose::STANDARD,
+        hmac::Mac::finalize(mac).into_bytes(),
+    );
+    let signature = seen.headers.get_all("signature").iter().last().unwrap();
+    assert_eq!(signature.to_str().unwrap(), format!("consentry=:{expected}:"));
+}

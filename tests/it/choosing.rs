@@ -473,6 +473,6 @@ async fn d11_the_origin_can_tell_our_statement_from_anybody_elses() {
         &base64::engine::general_purpose::STANDARD,
         hmac::Mac::finalize(mac).into_bytes(),
     );
-    let signature = seen.headers.get_all("signature").iter().last().unwrap();
+    let signature = seen.headers.get_all("signature").iter().next_back().unwrap();
     assert_eq!(signature.to_str().unwrap(), format!("consentry=:{expected}:"));
 }

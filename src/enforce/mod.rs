@@ -7,6 +7,7 @@ pub mod browser;
 pub mod html;
 pub mod codec;
 mod charset;
+mod expiry;
 mod fields;
 mod pipeline;
 mod report_uri;
@@ -16,9 +17,10 @@ mod referrer;
 mod statement;
 
 pub use charset::charset_of;
+pub use expiry::{CookiePlaces, Expiry};
 pub use pipeline::{Pipeline, PipelineError, Start};
 pub use request::{RequestContext, RequestOutcome, clear_request};
-pub use response::{ResponseContext, ResponseOutcome, clear_response, expiring_cookies};
+pub use response::{ResponseContext, ResponseOutcome, clear_response};
 pub use statement::StatementKey;
 
 /// Something that has been through enforcement.

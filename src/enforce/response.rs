@@ -1,14 +1,15 @@
 //! Clears a response's header fields.
 
-use crate::catalogue::{Kind, Subject};
+use crate::catalogue::{Identity, Kind, Subject};
 use crate::consent::Consent;
+use crate::enforce::expiry::{CookiePlaces, Expiry};
 use crate::enforce::fields::{
     field_of, filter_query, list_members, member_parameter, set_cookie_name, text_of,
 };
 use crate::enforce::html::{link, refresh_address};
 use crate::enforce::referrer::tightened;
 use crate::enforce::report_uri::without_blocked;
-use crate::policy::{Basis, Decision, Layer, Policy, Ruling, Verdict, registrable};
+use crate::policy::{Basis, Decision, Layer, Policy, Ruling, Verdict};
 use crate::purpose::Purpose;
 
 use http::header::{
@@ -18,9 +19,6 @@ use http::header::{
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
-
-/// How many denied cookies one response expires, and on how many domains each.
-const MAX_EXPIRED: usize = 24;
 
 /// What a response is judged by.
 #[derive(Debug)]
@@ -41,6 +39,15 @@ pub struct ResponseContext<'a> {
     pub is_page: bool,
     /// Denied cookies that the browser still holds.
     pub denied_cookies: &'a [String],
+    /// Where cookies were seen to be set.
+    pub places: &'a CookiePlaces,
+}
+
+impl ResponseContext<'_> {
+    fn expiry(&self) -> Expiry<'_> {
+        let Self { host, secure, places, .. } = *self;
+        Expiry { host, path: self.url.path(), secure, places }
+    }
 }
 
 /// What was found about a response.
@@ -71,7 +78,7 @@ pub fn clear_response(response: &mut Parts, context: &ResponseContext<'_>) -> Re
             forbid_ad_apis(headers);
         }
         tighten_referrer(headers, context, &mut outcome);
-        for field in expiring_cookies(context.denied_cookies, context.host, context.secure) {
+        for field in context.expiry().fields(context.denied_cookies) {
             headers.append(SET_COOKIE, field);
         }
     }
@@ -79,40 +86,6 @@ pub fn clear_response(response: &mut Parts, context: &ResponseContext<'_>) -> Re
         add_listed_policies(headers, context, &mut outcome);
     }
     outcome
-}
-
-/// `Set-Cookie` fields that delete denied cookies: on the host and on every
-/// parent domain up to the registrable one, since a script may have set them
-/// there. `HttpOnly` makes no difference to a deletion.
-#[must_use]
-pub fn expiring_cookies(names: &[String], host: &str, secure: bool) -> Vec<HeaderValue> {
-    let mut domains = vec![String::new()];
-    if let Some(top) = registrable(host) {
-        let mut suffix = host;
-        loop {
-            domains.push(format!("; Domain={suffix}"));
-            if suffix == top {
-                break;
-            }
-            match suffix.split_once('.') {
-                Some((_, parent)) => suffix = parent,
-                None => break,
-            }
-        }
-    }
-    let secure = if secure { "; Secure" } else { "" };
-    names
-        .iter()
-        .take(MAX_EXPIRED)
-        .flat_map(|name| {
-            let domains = if name.starts_with("__Host-") { domains.get(..1) } else { domains.get(..) };
-            domains.unwrap_or_default().iter().filter_map(move |domain| {
-                let field =
-                    format!("{name}=; Path=/{domain}; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT{secure}");
-                HeaderValue::from_str(&field).ok()
-            })
-        })
-        .collect()
 }
 
 /// Only we may speak under our names.
@@ -133,7 +106,12 @@ fn filter_set_cookie(
         let name = text_of(set_cookie_name(field));
         let ruling = context.policy.decide(Subject::Cookie(&name), context.host, context.consent);
         outcome.decisions.push(Decision::on_name(&ruling, Layer::Response, Kind::Cookie, &name));
-        !(ruling.verdict.blocks() && context.enforcing)
+        let goes = ruling.verdict.blocks() && context.enforcing;
+        let of_vendor = |identity: &Identity<'_>| identity.vendor.purpose != Purpose::Necessary;
+        if !goes && ruling.identity.as_ref().is_some_and(of_vendor) {
+            context.places.note(context.host, context.url.path(), &name, &text_of(field));
+        }
+        !goes
     });
 }
 
@@ -422,6 +400,7 @@ mod tests {
             secure: true,
             is_page: true,
             denied_cookies: &denied,
+            places: &CookiePlaces::default(),
         };
         let _ = clear_response(&mut response, &context);
         response.headers
@@ -447,18 +426,11 @@ mod tests {
 
     #[test]
     fn c3_denied_cookies_are_expired_on_host_and_parents() {
-        let headers = clear(&[], PurposeSet::EMPTY, &["_acme", "__Host-_acme"]);
+        let headers = clear(&[], PurposeSet::EMPTY, &["_acme"]);
         let cookies = values(&headers, "set-cookie");
-        assert_eq!(cookies.len(), 4);
-        for domain in [
-            "Path=/; Max-Age=0",
-            "Path=/; Domain=www.shop.example; Max-Age=0",
-            "Path=/; Domain=shop.example; Max-Age=0",
-        ] {
-            assert!(
-                cookies.iter().any(|c| c.starts_with("_acme=; ") && c.contains(domain)),
-                "{domain}"
-            );
+        for place in ["Path=/", "Path=/; Domain=shop.example", "Path=/a; Domain=www.shop.example"] {
+            let field = format!("_acme=; {place}; Max-Age=0; Secure");
+            assert!(cookies.contains(&field.as_str()), "{place}: {cookies:?}");
         }
     }
 

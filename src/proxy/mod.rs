@@ -23,6 +23,7 @@ mod tls;
 mod upgrade;
 mod upstream;
 mod variant;
+mod withdrawal;
 mod withheld;
 
 pub use aliases::look_up_aliases;
@@ -34,9 +35,7 @@ pub use upstream::UpstreamError;
 use crate::catalogue::Kind;
 use crate::consent;
 use crate::enforce::html::{OtherTools, PageContext};
-use crate::enforce::{
-    Cleared, RequestContext, ResponseContext, clear_request, clear_response, expiring_cookies,
-};
+use crate::enforce::{Cleared, RequestContext, ResponseContext, clear_request, clear_response};
 use crate::ledger::Spool;
 use crate::observe::{ChoiceMade, ExchangeEnded, ExchangeFailed, Observe, VisitorLimited};
 use crate::policy::{Decision, Layer};
@@ -223,6 +222,7 @@ impl Proxy {
                 secure: head.secure,
                 is_page,
                 denied_cookies: &outcome.denied_cookies,
+                places: site.memory.cookies(),
             },
         );
         exchange.decisions.extend(outcome.decisions);
@@ -404,23 +404,9 @@ impl Proxy {
                 gpc: record.made_under_gpc,
             };
             self.observe.emit(&event);
-            // What was agreed to before and is not any more goes at once.
-            let chosen =
-                consent::Consent::chosen(record.granted).with_vendors(record.vendors.clone());
-            let rules = visit.site.rules("", day_of(visit.now_s), || 0);
-            let context = RequestContext {
-                policy: &rules.policy,
-                consent: &chosen,
-                host: &head.host,
-                enforcing: true,
-                address_truncated: false,
-                own_cookies: visit.cookie.names(),
-            };
-            let (_, outcome) = clear_request(parts, &context);
-            if rules.mode.enforces() {
-                for field in expiring_cookies(&outcome.denied_cookies, &head.host, head.secure) {
-                    answer.response.headers_mut().append(SET_COOKIE, field);
-                }
+            let fields = answer.response.headers_mut();
+            for field in withdrawal::expiring(parts, fields, record, visit, &head.host) {
+                fields.append(SET_COOKIE, field);
             }
         }
         Ok(answer.response.map(body::full))

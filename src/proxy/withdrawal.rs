@@ -30,7 +30,7 @@ pub(super) fn expiring(
         host,
         enforcing: true,
         address_truncated: false,
-        own_cookie: visit.cookie_name(),
+        own_cookies: visit.cookie.names(),
     };
     let (_, outcome) = clear_request(request, &context);
     // Nobody keeps anything under our own path; the visitor goes on to a page.

@@ -2,7 +2,8 @@
 //! what browsers report of it.
 
 use crate::driver::{Browser, is_here};
-use crate::harness::{Origin, Page, Proxy, consentry, origin, visitor, without_guard};
+use crate::harness::{Origin, Page, Proxy, consentry, origin, visitor};
+use crate::reading::without_guard;
 
 use bytes::Bytes;
 use http::Response;

@@ -1,8 +1,8 @@
 //! `consentry demo`, the program itself: a shop full of trackers, of which a
 //! visitor gets only what they agreed to.
 
-use crate::harness::{Page, Visitor, visitor_at, without_guard};
-use crate::reading::elements;
+use crate::harness::{Page, Visitor, visitor_at};
+use crate::reading::{elements, without_guard};
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};

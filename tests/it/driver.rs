@@ -222,6 +222,19 @@ impl Browser {
         names
     }
 
+    /// Every cookie of the browser, for whatever path: name, domain, path.
+    pub(crate) async fn all_cookies(&self) -> Vec<String> {
+        let body = json!({ "cmd": "Storage.getCookies", "params": {} });
+        let found = self.tells("POST", "/goog/cdp/execute", &body).await;
+        let text = |cookie: &Value| {
+            let part = |key: &str| cookie[key].as_str().unwrap().to_owned();
+            format!("{} {} {}", part("name"), part("domain"), part("path"))
+        };
+        let mut all: Vec<_> = found["cookies"].as_array().unwrap().iter().map(text).collect();
+        all.sort_unstable();
+        all
+    }
+
     /// Forgets every cookie.
     pub(crate) async fn forgets(&self) {
         self.tells("DELETE", "/cookie", &Value::Null).await;

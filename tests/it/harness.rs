@@ -48,6 +48,10 @@ request_headers = ["x-acme-id"]
 response_headers = ["x-acme-segment"]
 parameters = ["acmeid"]
 own_paths = ["/acme/collect"]
+storage = ["acme.*"]
+databases = ["acme-ads"]
+caches = ["acme-*"]
+workers = ["acme-worker.js"]
 
 [[vendor]]
 id = "acme-stats"
@@ -58,6 +62,8 @@ about = "Counts visits."
 source = "https://acme.example"
 hosts = ["stats.acme.example", "stats.acme.localhost"]
 cookies = ["_stats"]
+storage = ["stats.*"]
+databases = ["acme-stats"]
 
 [[vendor]]
 id = "acme-maps"
@@ -579,20 +585,4 @@ impl Visitor {
             }
         }
     }
-}
-
-/// A page without the tags of the guard's files: they name what to stand in
-/// for.
-pub(crate) fn without_guard(html: &str) -> String {
-    let mut rest = html;
-    let mut page = String::new();
-    while let Some((before, tag)) = rest.split_once("<script src=\"/.consentry/") {
-        page.push_str(before);
-        let (tag, after) = tag.split_once("</script>").unwrap();
-        if !["kept-", "guard-", "stand-ins-"].iter().any(|kind| tag.starts_with(kind)) {
-            page.push_str(&format!("<script src=\"/.consentry/{tag}</script>"));
-        }
-        rest = after;
-    }
-    page + rest
 }

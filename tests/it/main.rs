@@ -44,6 +44,7 @@ mod browser_policy;
 mod guard;
 mod stubs;
 mod revive;
+mod withdrawal;
 mod catalogue;
 mod hydration;
 mod pages;

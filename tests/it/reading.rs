@@ -83,3 +83,19 @@ impl TokenSink for Sink {
         }
     }
 }
+
+/// A page without the tags of the guard's files: they name what to stand in
+/// for.
+pub(crate) fn without_guard(html: &str) -> String {
+    let mut rest = html;
+    let mut page = String::new();
+    while let Some((before, tag)) = rest.split_once("<script src=\"/.consentry/") {
+        page.push_str(before);
+        let (tag, after) = tag.split_once("</script>").unwrap();
+        if !["kept-", "guard-", "stand-ins-"].iter().any(|kind| tag.starts_with(kind)) {
+            page.push_str(&format!("<script src=\"/.consentry/{tag}</script>"));
+        }
+        rest = after;
+    }
+    page + rest
+}

@@ -2,9 +2,8 @@
 //! have loaded, or is loaded again.
 
 use crate::driver::{Browser, is_here};
-use crate::harness::{
-    Origin, OriginBuilder, Proxy, Seen, consentry, origin, visitor, without_guard,
-};
+use crate::harness::{Origin, OriginBuilder, Proxy, Seen, consentry, origin, visitor};
+use crate::reading::without_guard;
 
 use base64::Engine;
 use bytes::Bytes;

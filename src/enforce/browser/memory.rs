@@ -1,6 +1,8 @@
 //! What one site's pages have taught us: hosts that its scripts load although
-//! no page names them, and the verdicts on hosts that were asked about before.
+//! no page names them, the verdicts on hosts that were asked about before, and
+//! where vendors' cookies are set.
 
+use crate::enforce::CookiePlaces;
 use crate::enforce::browser::reach::Uses;
 
 use std::collections::{HashMap, VecDeque};
@@ -25,6 +27,7 @@ pub struct Memory {
     /// By the host of the pages: one tenant teaches another nothing.
     places: Mutex<HashMap<String, Place>>,
     verdicts: Mutex<HashMap<(String, String, u8), Uses>>,
+    cookies: CookiePlaces,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -45,7 +48,17 @@ impl Memory {
     /// every verdict is asked for again.
     #[must_use]
     pub fn for_other_rules(&self) -> Self {
-        Self { places: Mutex::new(lock(&self.places).clone()), verdicts: Mutex::default() }
+        Self {
+            places: Mutex::new(lock(&self.places).clone()),
+            verdicts: Mutex::default(),
+            cookies: self.cookies.clone(),
+        }
+    }
+
+    /// Where vendors' cookies were seen to be set.
+    #[must_use]
+    pub const fn cookies(&self) -> &CookiePlaces {
+        &self.cookies
     }
 
     /// The authorities learned so far.

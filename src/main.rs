@@ -1,6 +1,6 @@
 //! The `consentry` command.
 
-use consentry::cli::{self, check, demo, explain, health, lists, log, serve};
+use consentry::cli::{self, check, demo, explain, health, lists, log, proof, serve};
 
 use clap::{Parser, Subcommand};
 use std::io::{self, Write};
@@ -28,6 +28,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Read the block log
     Log(log::LogArgs),
+    /// Prove a visitor's choice: what they chose, and on which words
+    Proof(proof::ProofArgs),
     /// Say what would happen to an address, cookie, header or piece of HTML, and why
     Explain(explain::ExplainArgs),
     /// Show the filter lists: how old they are, and what of them is used
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args, &mut err),
         Command::Demo(args) => demo::run(args, &mut out),
         Command::Log(args) => written(log::run(args, &mut out), &mut err),
+        Command::Proof(args) => proof::run(args, &mut out, &mut err),
         Command::Explain(args) => written(explain::run(args, &mut out), &mut err),
         Command::Lists(args) => written(lists::run(args, &mut out), &mut err),
         Command::Check(args) => check::run(args, &mut out),

@@ -1,7 +1,7 @@
 //! `consentry log`: the block log in a terminal, as CSV or as JSON lines.
 
 mod show;
-mod when;
+pub(super) mod when;
 
 use crate::ledger;
 use crate::ledger::read::{Filter, Gap, Line, Reader, VerdictWord};

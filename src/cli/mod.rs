@@ -7,6 +7,7 @@ pub mod health;
 pub mod lists;
 pub mod log;
 mod logging;
+pub mod proof;
 pub mod serve;
 
 /// Exit code: everything is fine.

@@ -6,7 +6,7 @@ use crate::dashboard::{Admin, AdminServer};
 use crate::ledger::{self, Ledger};
 use crate::observe::{ConfigReloaded, ExceptionExpired, Observe};
 use crate::policy::Mode;
-use crate::proxy::{Server, Setup, StartError, look_up_aliases};
+use crate::proxy::{Archive, Archiving, Server, Setup, StartError, look_up_aliases};
 use crate::site::Sites;
 
 use arc_swap::ArcSwap;
@@ -108,6 +108,9 @@ pub struct Running {
     /// Events.
     pub observe: Arc<Observe>,
     sites: Arc<ArcSwap<Sites>>,
+    archive: Arc<Archive>,
+    /// The words that visitors are asked with, on their way into the archive.
+    archiving: Option<Archiving>,
     /// Which name server is asked about aliases.
     name_server: Option<SocketAddr>,
     lists: Option<Refresher>,
@@ -155,11 +158,13 @@ impl Running {
         if any_missing {
             let _ = tokio::time::timeout(FIRST_LISTS, lists.settled()).await;
         }
+        let archive = Arc::new(Archive::default());
         let setup = Setup {
             settings: compiled.proxy,
             sites: Arc::clone(&sites),
             ledger: Arc::clone(&ledger),
             observe: Arc::clone(&observe),
+            archive: Arc::clone(&archive),
         };
         let name_server = setup.settings.name_server;
         let draining = Arc::new(AtomicBool::new(false));
@@ -183,12 +188,15 @@ impl Running {
             look_up_aliases(aliases, name_server);
         }
         let told = Mutex::default();
+        let archiving = Some(archive.keep_all(sites.load_full(), Arc::clone(&ledger)));
         let running = Self {
             server,
             admin,
             ledger,
             observe,
             sites,
+            archive,
+            archiving,
             name_server,
             lists: Some(lists),
             draining,
@@ -204,7 +212,10 @@ impl Running {
     pub fn reload(&mut self, fresh: Compiled) {
         // First, so that no list of before is swapped in afterwards.
         self.lists = None;
+        self.archiving = None;
         self.replace_sites(fresh.sites);
+        let (sites, ledger) = (self.sites.load_full(), Arc::clone(&self.ledger));
+        self.archiving = Some(self.archive.keep_all(sites, ledger));
         let (sites, observe) = (Arc::clone(&self.sites), Arc::clone(&self.observe));
         let lists = Refresher::start(fresh.lists, sites, observe);
         lists.refresh_soon();
@@ -260,8 +271,12 @@ impl Running {
     /// When the ledger could not take everything in time; it stays spooled.
     pub async fn stop(self) -> Result<(), ledger::Error> {
         self.draining.store(true, Ordering::Relaxed);
-        let Self { server, admin, ledger, .. } = self;
-        let stopped = tokio::task::spawn_blocking(move || server.stop()).await;
+        let Self { server, admin, ledger, archiving, .. } = self;
+        let stopped = tokio::task::spawn_blocking(move || {
+            server.stop();
+            drop(archiving);
+        })
+        .await;
         if let Err(error) = stopped {
             tracing::error!(%error, "a worker did not stop in order");
         }

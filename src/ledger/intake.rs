@@ -35,6 +35,8 @@ pub(super) struct Piece {
 pub(super) struct Taken {
     pub(super) entries: u64,
     pub(super) lost: u64,
+    /// Numbers of receipts that are to leave no trace.
+    pub(super) erased: Vec<String>,
 }
 
 /// The spool files of a directory and their sizes, the oldest first.
@@ -139,6 +141,19 @@ impl Piece {
                 }
                 Ok(SpoolLine::Gap(gap)) => {
                     batch.gap(&gap)?;
+                    continue;
+                }
+                Ok(SpoolLine::Receipt(receipt)) if receipt.is_sound() => {
+                    batch.receipt(&receipt)?;
+                    continue;
+                }
+                Ok(SpoolLine::Notice(notice)) => {
+                    batch.notice(&notice)?;
+                    continue;
+                }
+                Ok(SpoolLine::Erase(erasure)) if erasure.is_sound() => {
+                    batch.erase(&erasure)?;
+                    taken.erased.push(erasure.number.into_owned());
                     continue;
                 }
                 _ => "a line of a spool file cannot be read",

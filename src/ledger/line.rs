@@ -9,6 +9,7 @@
 //! - `{"e":{...}}`: an entry. `t` time in milliseconds, `s` site, `p` page,
 //!   `c` consent class in bits, `u` undecided, `g` signal, `r` policy
 //!   revision, `m` mode, `d` the set's hash.
+//! - `receipt`, `notice` and `erase`: see `choice`.
 //! - `{"gap":{"n":lost,"t":time,"s":since,"w":why}}`: so many entries are
 //!   missing here.
 //!
@@ -17,6 +18,10 @@
 //! asked; what is empty is left
 //! out. Leftovers of an older version are read by a newer one, so keys are
 //! only ever added.
+
+mod choice;
+
+pub(super) use choice::{EraseLine, NoticeLine, ReceiptLine};
 
 use crate::ledger::Entry;
 use crate::policy::{Basis, Decision, Decisions, Grounds, Verdict};
@@ -35,6 +40,12 @@ pub(super) enum SpoolLine<'a> {
     Set(SetLine<'a>),
     #[serde(rename = "gap", borrow)]
     Gap(GapLine<'a>),
+    #[serde(rename = "receipt", borrow)]
+    Receipt(ReceiptLine<'a>),
+    #[serde(rename = "notice", borrow)]
+    Notice(NoticeLine<'a>),
+    #[serde(rename = "erase", borrow)]
+    Erase(EraseLine<'a>),
 }
 
 #[derive(Debug, Serialize, Deserialize)]

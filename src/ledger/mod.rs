@@ -7,12 +7,16 @@
 //!
 //! Nothing in here knows who a visitor is: see `Entry`.
 
+pub mod consent_record;
 mod entry;
+mod erase;
 mod error;
 mod intake;
 mod line;
 pub mod plain;
+pub mod proof;
 pub mod read;
+pub mod receipt;
 mod schema;
 mod spool;
 mod store;
@@ -22,6 +26,7 @@ mod writer;
 
 pub use entry::Entry;
 pub use error::Error;
+pub use receipt::{Act, Method, Notice, Receipt};
 pub use spool::Spool;
 
 use store::Store;
@@ -156,12 +161,19 @@ impl Ledger {
             waiting: Vec::new(),
             offsets: HashMap::new(),
             unsynced: None,
+            erased: Vec::new(),
         };
         let thread = std::thread::Builder::new()
             .name("ledger".to_owned())
             .spawn(move || writer.run(&inbox))
             .map_err(|source| unwritable(path, source))?;
         Ok(Self { settings, dir, shared, tap: Mutex::default(), orders, thread: Some(thread) })
+    }
+
+    /// Where its database is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.settings.path
     }
 
     /// One worker's way into the ledger. Each worker has its own, and drops it

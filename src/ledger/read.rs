@@ -134,6 +134,14 @@ impl Reader {
         Ok(Self { conn: schema::open_for_reading(path)?, path: path.to_owned() })
     }
 
+    pub(super) const fn conn(&self) -> &Connection {
+        &self.conn
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The newest `limit` decisions that fit, the newest last.
     ///
     /// # Errors
@@ -283,11 +291,11 @@ fn known(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<String>> {
     Ok(Some(row.get(column)?).filter(|text: &String| !text.is_empty()))
 }
 
-fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+pub(super) fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     Ok(row.get::<_, i64>(column)?.cast_unsigned())
 }
 
 /// SQLite's numbers end where half of ours do.
-fn stored(number: u64) -> i64 {
+pub(super) fn stored(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

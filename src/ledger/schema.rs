@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The format this version writes.
-const SCHEMA: i64 = 2;
+const SCHEMA: i64 = 3;
 
 /// Files up to this size are checked in full when they are opened; of larger
 /// ones everything but the entries, so that a start takes no minutes.
@@ -28,6 +28,7 @@ pub(super) fn prepare(conn: &Connection, path: &Path, now_ms: u64) -> Result<(),
             let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
             if empty(&tx)? {
                 tx.execute_batch(include_str!("schema.sql"))?;
+                tx.execute_batch(include_str!("receipts.sql"))?;
                 tx.execute("INSERT INTO meta VALUES (?1, ?2)", [SCHEMA, now_ms.cast_signed()])?;
             }
             tx.commit()
@@ -35,20 +36,32 @@ pub(super) fn prepare(conn: &Connection, path: &Path, now_ms: u64) -> Result<(),
         begun.map_err(failed)?;
     }
     if check_schema(conn, path)? < SCHEMA {
-        let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate);
-        tx.and_then(|tx| {
-            tx.execute_batch(include_str!("schema-2.sql"))?;
-            tx.commit()
-        })
-        .map_err(failed)?;
+        bring_up_to_date(conn).map_err(failed)?;
     }
     check_health(conn, path)?;
     let tuned = (|| {
         conn.pragma_update(None, "journal_mode", "wal")?;
         conn.pragma_update(None, "synchronous", "normal")?;
+        // What is erased must not stay readable in pages that are free.
+        conn.pragma_update(None, "secure_delete", "on")?;
         conn.pragma_update(None, "journal_size_limit", 16 * 1024 * 1024)
     })();
     tuned.map_err(failed)
+}
+
+/// Takes an older format to this one, or changes nothing. The format is asked
+/// for again inside: another process may just have done it.
+fn bring_up_to_date(conn: &Connection) -> rusqlite::Result<()> {
+    let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
+    let found: i64 = tx.query_row("SELECT max(schema) FROM meta", [], |row| row.get(0))?;
+    if found < 2 {
+        tx.execute_batch(include_str!("schema-2.sql"))?;
+    }
+    if found < 3 {
+        tx.execute_batch(include_str!("receipts.sql"))?;
+        tx.execute("UPDATE meta SET schema = 3", [])?;
+    }
+    tx.commit()
 }
 
 /// Opens a ledger to read it, while a proxy may be writing.
@@ -100,9 +113,20 @@ fn check_health(conn: &Connection, path: &Path) -> Result<(), Error> {
         if size <= CHECKED_IN_FULL_BYTES {
             return conn.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
         }
-        for table in
-            ["meta", "site", "page", "revision", "word", "decision", "decision_set", "gap", "spool"]
-        {
+        for table in [
+            "meta",
+            "site",
+            "page",
+            "revision",
+            "word",
+            "decision",
+            "decision_set",
+            "gap",
+            "spool",
+            "receipt",
+            "erased_receipt",
+            "notice",
+        ] {
             let said: String =
                 conn.query_row(&format!("PRAGMA quick_check({table})"), [], |row| row.get(0))?;
             if said != "ok" {

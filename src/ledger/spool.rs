@@ -5,8 +5,11 @@
 //! process loses nothing. There is no fsync here and no lock shared with the
 //! writer thread, so a slow database delays nobody.
 
-use crate::ledger::line::{self, EntryLine, GapLine, SetHash, SetText, SpoolLine};
-use crate::ledger::{Entry, Shared, Tap};
+use crate::consent::ReceiptId;
+use crate::ledger::line::{
+    self, EntryLine, EraseLine, GapLine, NoticeLine, ReceiptLine, SetHash, SetText, SpoolLine,
+};
+use crate::ledger::{Entry, Notice, Receipt, Shared, Tap};
 
 use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, HashSet};
@@ -75,8 +78,7 @@ impl Sink for File {
 /// Where the lines of one exchange end in the buffer.
 struct Ends {
     gap: usize,
-    set: usize,
-    hash: SetHash,
+    set: Option<(usize, SetHash)>,
 }
 
 impl Spool {
@@ -116,19 +118,52 @@ impl Spool {
         if let Some(tap) = &self.tap {
             tap(entry);
         }
-        if let Err(error) = self.write_down(entry) {
-            self.lose(entry.time_ms, &error);
+        let written = self.write_down(|spool| spool.compose(entry));
+        self.settled(written, entry.time_ms);
+    }
+
+    /// Puts a choice on record.
+    pub fn keep(&mut self, receipt: &Receipt) {
+        self.put(&SpoolLine::Receipt(ReceiptLine::of(receipt)), receipt.time_ms);
+    }
+
+    /// Puts a notice into the archive, unless it is there.
+    pub fn archive(&mut self, notice: &Notice) {
+        self.put(&SpoolLine::Notice(NoticeLine::of(notice)), notice.time_ms);
+    }
+
+    /// Has a receipt erased wherever it lies; a hash of its number remains, so
+    /// that whoever holds the number can see that it was done.
+    pub fn erase(&mut self, number: ReceiptId, time_ms: u64) {
+        self.put(&SpoolLine::Erase(EraseLine::of(number, time_ms)), time_ms);
+    }
+
+    fn put(&mut self, line: &SpoolLine<'_>, time_ms: u64) {
+        let written = self.write_down(|spool| {
+            let gap = spool.begin()?;
+            line::push_line(line, &mut spool.buffer)?;
+            Ok(Ends { gap, set: None })
+        });
+        self.settled(written, time_ms);
+    }
+
+    fn settled(&mut self, written: io::Result<()>, time_ms: u64) {
+        if let Err(error) = written {
+            self.lose(time_ms, &error);
         }
     }
 
-    fn write_down(&mut self, entry: &Entry) -> io::Result<()> {
+    fn write_down(
+        &mut self,
+        compose: impl FnOnce(&mut Self) -> io::Result<Ends>,
+    ) -> io::Result<()> {
         if self.file.is_none() {
             self.renew()?;
         } else if self.size >= self.limit_bytes {
             // A file that grows too long is better than an entry lost.
             self.renew().or(io::Result::Ok(()))?;
         }
-        let ends = self.compose(entry)?;
+        let ends = compose(self)?;
         let Some(file) = &mut self.file else { return Ok(()) };
         match file.write(&self.buffer) {
             Ok(written) if written == self.buffer.len() => {
@@ -147,13 +182,18 @@ impl Spool {
         Ok(())
     }
 
-    /// Puts into the buffer what is to be written, in one piece.
-    fn compose(&mut self, entry: &Entry) -> io::Result<Ends> {
+    /// Begins the buffer with what is missing so far; says where that ends.
+    fn begin(&mut self) -> io::Result<usize> {
         self.buffer.clear();
         if let Some(missing) = &self.missing {
             line::push_line(&missing.line(), &mut self.buffer)?;
         }
-        let gap = self.buffer.len();
+        Ok(self.buffer.len())
+    }
+
+    /// Puts into the buffer what is to be written, in one piece.
+    fn compose(&mut self, entry: &Entry) -> io::Result<Ends> {
+        let gap = self.begin()?;
         let quick = self.quick.hash_one(&entry.decisions);
         let hash = match self.known.get(&quick) {
             Some(hash) if self.sets.contains(hash) => *hash,
@@ -169,7 +209,7 @@ impl Spool {
                 set.hash
             }
         };
-        let ends = Ends { gap, set: self.buffer.len(), hash };
+        let ends = Ends { gap, set: Some((self.buffer.len(), hash)) };
         let hash = line::hash_text(&hash);
         line::push_line(&SpoolLine::Entry(EntryLine::of(entry, &hash)), &mut self.buffer)?;
         Ok(ends)
@@ -181,11 +221,11 @@ impl Spool {
         if written >= ends.gap {
             self.missing = None;
         }
-        if written >= ends.set {
+        if let Some((_, hash)) = ends.set.filter(|(end, _)| written >= *end) {
             if self.sets.len() >= SETS_REMEMBERED {
                 self.sets.clear();
             }
-            self.sets.insert(ends.hash);
+            self.sets.insert(hash);
         }
     }
 

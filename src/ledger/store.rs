@@ -1,7 +1,10 @@
 //! The database as it is written: how lines of a spool get in.
 
 use crate::ledger::Error;
-use crate::ledger::line::{DecisionLine, EntryLine, GapLine, SetLine};
+use crate::ledger::line::{
+    DecisionLine, EntryLine, EraseLine, GapLine, NoticeLine, ReceiptLine, SetLine,
+};
+use crate::ledger::receipt::hash_of;
 use crate::ledger::schema::{self, explain};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
@@ -84,6 +87,13 @@ impl Store {
     /// Forgets how far a file that is gone was stored.
     pub(super) fn forget(&self, file: &str) -> rusqlite::Result<()> {
         self.conn.prepare_cached("DELETE FROM spool WHERE file = ?1")?.execute([file]).map(|_| ())
+    }
+
+    /// Empties the write-ahead log into the database; `false` when a reader is
+    /// still at it.
+    pub(super) fn clear_log(&self) -> rusqlite::Result<bool> {
+        self.conn
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| Ok(row.get::<_, i64>(0)? == 0))
     }
 
     pub(super) fn begin(&mut self) -> rusqlite::Result<Batch<'_>> {
@@ -169,6 +179,97 @@ impl Batch<'_> {
                 line.lost.cast_signed(),
                 line.why
             ])?;
+        Ok(())
+    }
+
+    /// Stores a receipt, unless it is there, or was erased before it came.
+    pub(super) fn receipt(&self, line: &ReceiptLine<'_>) -> rusqlite::Result<()> {
+        let leaf =
+            line.leaf().map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+        self.tx
+            .prepare_cached(
+                "INSERT OR IGNORE INTO receipt (number, leaf, time_ms, site, granted, asked,
+                     vendors_allowed, vendors_refused, act, method, gpc, notice_revision, notice,
+                     choices, language, valid_s)
+                 SELECT unhex(?1), ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, unhex(?13),
+                     unhex(?14), ?15, ?16
+                 WHERE NOT EXISTS (SELECT 1 FROM erased_receipt WHERE number_hash = ?17)",
+            )?
+            .execute(params![
+                line.number,
+                leaf,
+                line.time_ms.cast_signed(),
+                line.site,
+                line.granted,
+                line.asked,
+                line.vendors_allowed,
+                line.vendors_refused,
+                line.act,
+                line.method,
+                line.gpc,
+                line.notice_revision,
+                line.notice,
+                line.choices,
+                line.language,
+                line.valid_s.cast_signed(),
+                hash_of(&line.number),
+            ])?;
+        Ok(())
+    }
+
+    /// Stores a notice, unless it is there.
+    pub(super) fn notice(&self, line: &NoticeLine<'_>) -> rusqlite::Result<()> {
+        let failed = |error: std::io::Error| rusqlite::Error::ToSqlConversionFailure(error.into());
+        let hash = hash_of(&line.html);
+        let known: bool = self
+            .tx
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM notice WHERE hash = ?1 AND site = ?2
+                 AND revision = ?3 AND language = ?4 AND layer = ?5 AND gpc = ?6)",
+            )?
+            .query_row(
+                params![hash, line.site, line.revision, line.language, line.layer, line.gpc],
+                |row| row.get(0),
+            )?;
+        if known {
+            return Ok(());
+        }
+        let html = zstd::bulk::compress(line.html.as_bytes(), 3).map_err(failed)?;
+        self.tx
+            .prepare_cached(
+                "INSERT INTO notice (hash, time_ms, site, revision, language, layer, gpc,
+                     operator, policy_url, choices_url, html)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+            )?
+            .execute(params![
+                hash,
+                line.time_ms.cast_signed(),
+                line.site,
+                line.revision,
+                line.language,
+                line.layer,
+                line.gpc,
+                line.operator,
+                line.policy_url,
+                line.choices_url,
+                html,
+            ])?;
+        Ok(())
+    }
+
+    /// Erases a receipt. What is left names nobody: its place in the order, its
+    /// hash, and the hash of its number.
+    pub(super) fn erase(&self, line: &EraseLine<'_>) -> rusqlite::Result<()> {
+        self.tx
+            .prepare_cached(
+                "INSERT OR IGNORE INTO erased_receipt (number_hash, receipt, leaf, time_ms)
+                 SELECT ?1, receipt.id, receipt.leaf, ?2
+                 FROM (SELECT 1) LEFT JOIN receipt ON receipt.number = unhex(?3)",
+            )?
+            .execute(params![hash_of(&line.number), line.time_ms.cast_signed(), line.number])?;
+        self.tx
+            .prepare_cached("DELETE FROM receipt WHERE number = unhex(?1)")?
+            .execute([&line.number])?;
         Ok(())
     }
 

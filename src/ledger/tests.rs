@@ -1,5 +1,6 @@
 //! Promises of the whole room.
 
+pub(crate) mod receipts;
 mod trouble;
 
 use super::read::{Filter, Line, Reader, VerdictWord};
@@ -157,7 +158,8 @@ fn g1_a_line_says_what_whose_why_and_where_and_never_who() {
     let tables = query.query_map([], |row| row.get::<_, String>(0)).unwrap();
     assert_eq!(
         tables.map(Result::unwrap).collect::<Vec<_>>().join(" "),
-        "decision decision_set entry gap meta page revision set_member site spool word"
+        "decision decision_set entry erased_receipt gap meta notice page receipt revision set_member \
+         site spool sqlite_sequence word"
     );
 }
 

@@ -4,6 +4,7 @@
 //! too, and stores each line exactly once. Whatever is wrong with the
 //! database, the spools stay until it is right again.
 
+use crate::ledger::erase;
 use crate::ledger::intake::{self, Piece, Sizes, Taken};
 use crate::ledger::schema;
 use crate::ledger::store::Store;
@@ -49,6 +50,8 @@ pub(super) struct Writer {
     pub(super) offsets: HashMap<String, u64>,
     /// When something was stored that the disk may not have yet.
     pub(super) unsynced: Option<Instant>,
+    /// Numbers of erased receipts that the spool may still hold.
+    pub(super) erased: Vec<String>,
 }
 
 /// How a pass over the spools ended.
@@ -146,8 +149,26 @@ impl Writer {
             self.unsynced.get_or_insert_with(Instant::now);
             self.shared.written.fetch_add(taken.entries, Ordering::Relaxed);
             self.shared.lost.fetch_add(taken.lost, Ordering::Relaxed);
+            self.erased.extend(taken.erased);
         }
+        self.leave_no_trace()?;
         Ok(pass)
+    }
+
+    /// Clears what the database's log and the spool still hold of erased
+    /// receipts; tried again until it is done.
+    fn leave_no_trace(&mut self) -> Result<(), Error> {
+        if self.erased.is_empty() {
+            return Ok(());
+        }
+        let (path, dir, numbers) = (self.path.clone(), self.dir.clone(), self.erased.clone());
+        erase::scrub(&dir, &numbers).map_err(|source| unreadable(&dir, source))?;
+        let cleared =
+            self.opened()?.clear_log().map_err(|source| schema::explain(&path, source))?;
+        if cleared {
+            self.erased.clear();
+        }
+        Ok(())
     }
 
     fn opened(&mut self) -> Result<&mut Store, Error> {
@@ -252,6 +273,7 @@ fn store_all(store: &mut Store, pieces: &[Piece]) -> rusqlite::Result<Taken> {
         let taken = piece.store(&mut batch)?;
         all.entries += taken.entries;
         all.lost += taken.lost;
+        all.erased.extend(taken.erased);
     }
     batch.commit()?;
     Ok(all)

@@ -74,6 +74,11 @@ impl Languages {
         self.known.iter().map(|texts| texts.lang.as_str())
     }
 
+    /// Their texts.
+    pub fn all(&self) -> impl Iterator<Item = &Texts> {
+        self.known.iter().map(Arc::as_ref)
+    }
+
     /// The texts for the visitor whose browser sent `headers`.
     #[must_use]
     pub fn for_visitor(&self, headers: &HeaderMap) -> &Texts {

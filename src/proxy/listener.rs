@@ -6,7 +6,7 @@ use crate::proxy::head::Peer;
 use crate::proxy::limiter::Limiter;
 use crate::proxy::tls::{TlsError, acceptor};
 use crate::proxy::upstream::{Upstream, UpstreamError, tls_config};
-use crate::proxy::{Proxy, Settings};
+use crate::proxy::{Archive, Proxy, Settings};
 use crate::site::Sites;
 
 use arc_swap::ArcSwap;
@@ -74,6 +74,8 @@ pub struct Setup {
     pub ledger: Arc<Ledger>,
     /// Where events go.
     pub observe: Arc<Observe>,
+    /// Which notices are kept.
+    pub archive: Arc<Archive>,
 }
 
 /// A running proxy.
@@ -91,7 +93,7 @@ impl Server {
     /// When the address, a certificate or the spool cannot be had; then
     /// nothing was started.
     pub fn start(setup: Setup) -> Result<Self, StartError> {
-        let Setup { settings, sites, ledger, observe } = setup;
+        let Setup { settings, sites, ledger, observe, archive } = setup;
         let count = match settings.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             count => count,
@@ -121,6 +123,7 @@ impl Server {
                 spool: Arc::new(Mutex::new(spool)),
                 observe: Arc::clone(&observe),
                 limiter: Arc::clone(&limiter),
+                archive: Arc::clone(&archive),
             });
             let worker = Worker {
                 proxy,

@@ -6,6 +6,7 @@
 //! nothing of ours.
 
 mod aliases;
+mod archive;
 mod body;
 mod browser;
 mod document;
@@ -27,6 +28,7 @@ mod withdrawal;
 mod withheld;
 
 pub use aliases::look_up_aliases;
+pub use archive::{Archive, Archiving};
 pub use listener::{Server, Setup, StartError};
 pub use settings::{Limits, Settings, Timeouts, TlsFiles};
 pub use tls::TlsError;
@@ -73,6 +75,7 @@ pub(crate) struct Proxy {
     spool: Arc<Mutex<Spool>>,
     observe: Arc<Observe>,
     limiter: Arc<Limiter>,
+    archive: Arc<Archive>,
 }
 
 impl Proxy {
@@ -404,6 +407,7 @@ impl Proxy {
                 gpc: record.made_under_gpc,
             };
             self.observe.emit(&event);
+            self.archive.keep(record, answer.method, visit, site, &self.spool);
             let fields = answer.response.headers_mut();
             for field in withdrawal::expiring(parts, fields, record, visit, &head.host) {
                 fields.append(SET_COOKIE, field);

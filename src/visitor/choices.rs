@@ -2,6 +2,7 @@
 
 use crate::catalogue::Vendor;
 use crate::consent::State;
+use crate::ledger::Method;
 use crate::purpose::Purpose;
 use crate::visitor::{ReturnTo, Visit, page, status};
 
@@ -42,6 +43,7 @@ pub(super) fn pair(return_to: &ReturnTo, visit: &Visit<'_>) -> Markup {
     html! {
         form method="post" action=(visit.path("choices")) {
             input type="hidden" name="return_to" value=(return_to.as_str());
+            input type="hidden" name="by" value=(Method::Choices.name());
             div.pair {
                 button.answer type="submit" name="choice" value="none" { (texts.refuse_all) }
                 button.answer type="submit" name="choice" value="all" { (texts.accept_all) }
@@ -56,6 +58,7 @@ fn one_by_one(return_to: &ReturnTo, visit: &Visit<'_>) -> Markup {
     html! {
         form method="post" action=(visit.path("choices")) {
             input type="hidden" name="return_to" value=(return_to.as_str());
+            input type="hidden" name="by" value=(Method::Choices.name());
             fieldset {
                 legend { h2 { (texts.one_by_one) } }
                 div.purpose {

@@ -1,5 +1,6 @@
 //! Reads the form of the notice and of the choices page.
 
+use crate::ledger::Method;
 use crate::purpose::{Purpose, PurposeSet};
 
 use std::borrow::Cow;
@@ -58,6 +59,15 @@ fn about_vendor(value: &str) -> Option<AboutVendor> {
     Some(AboutVendor { id: id.to_owned(), allowed })
 }
 
+/// Where the form stood, as far as it says so: the hidden field `by`.
+pub(super) fn method(body: &[u8]) -> Method {
+    let mut named = values(body, "by");
+    match (named.next(), named.next()) {
+        (Some(name), None) => Method::from_name(&name),
+        _ => Method::Form,
+    }
+}
+
 fn values<'b>(body: &'b [u8], wanted: &'static str) -> impl Iterator<Item = Cow<'b, str>> {
     form_urlencoded::parse(body).filter(move |(name, _)| name == wanted).map(|(_, value)| value)
 }
@@ -102,6 +112,20 @@ mod tests {
         assert_eq!(one, Some(Said::Vendor(about("tube", true))));
         let none = read(b"choice=none&vendor=allow:tube");
         assert_eq!(none, Some(Said::Everything(PurposeSet::NECESSARY, Vec::new())));
+    }
+
+    #[test]
+    fn f1_a_form_says_where_it_stood_in_our_words_only() {
+        for (body, expected) in [
+            ("choice=all&by=notice", Method::Notice),
+            ("by=choices", Method::Choices),
+            ("choice=all", Method::Form),
+            ("by=", Method::Form),
+            ("by=somebody%40mail.example", Method::Form),
+            ("by=notice&by=choices", Method::Form),
+        ] {
+            assert_eq!(method(body.as_bytes()), expected, "{body}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! I/O and reads no clock; all it takes from the machine is the random number
 //! of a receipt.
 
+mod archive;
 mod choices;
 mod choose;
 mod form;
@@ -21,9 +22,11 @@ mod status;
 #[cfg(test)]
 mod trial;
 
+pub use archive::{archived, in_every_language};
 pub use notice::{choices_url, link, notice};
 
 use crate::consent::{Consent, Record};
+use crate::ledger;
 use crate::notice::Texts;
 use crate::site::{ChoiceCookie, Site};
 use refusal::Refusal;
@@ -59,6 +62,12 @@ pub struct Visit<'a> {
 }
 
 impl<'a> Visit<'a> {
+    /// The language of what this visitor sees (BCP 47).
+    #[must_use]
+    pub fn language(&self) -> &'a str {
+        &self.texts.lang
+    }
+
     const fn texts(&self) -> &'a Texts {
         self.texts
     }
@@ -127,6 +136,8 @@ pub struct Answer {
     pub response: Response<Bytes>,
     /// The choice, when the visitor made one.
     pub chosen: Option<Record>,
+    /// Where they made it.
+    pub method: ledger::Method,
 }
 
 /// Answers a request for one of our own pages.
@@ -144,7 +155,9 @@ pub fn answer(page: Page, request: &request::Parts, body: &[u8], visit: &Visit<'
         (Page::Script, &Method::GET | &Method::HEAD) => script::answer(),
         (Page::Reports, &Method::POST) => page::empty(StatusCode::NO_CONTENT),
         (Page::Choices, &Method::POST) => match choose::choose(&request.headers, body, visit) {
-            Ok((response, record)) => return Answer { response, chosen: Some(record) },
+            Ok((response, record)) => {
+                return Answer { response, chosen: Some(record), method: form::method(body) };
+            }
             Err(refusal) => refusal.page(&ReturnTo::from_form(body, visit), visit),
         },
         (Page::Choices, _) => wrong_method("GET, HEAD, POST", visit),
@@ -155,7 +168,7 @@ pub fn answer(page: Page, request: &request::Parts, body: &[u8], visit: &Visit<'
         (Page::Unknown, _) => Refusal::Unknown.page(&ReturnTo::home(), visit),
     };
     let response = if request.method == Method::HEAD { shown.map(|_| Bytes::new()) } else { shown };
-    Answer { response, chosen: None }
+    Answer { response, chosen: None, method: ledger::Method::Form }
 }
 
 fn guard_file(path: &str, visit: &Visit<'_>) -> Response<Bytes> {

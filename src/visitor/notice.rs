@@ -8,6 +8,7 @@
 //! ASCII, so they read the same in whatever charset the page is written. Their
 //! addresses name the host, so that no `<base>` of a page sends a choice away.
 
+use crate::ledger::Method;
 use crate::visitor::{ReturnTo, Visit, script, status};
 
 use maud::{Markup, PreEscaped, html};
@@ -35,6 +36,7 @@ pub fn notice(visit: &Visit<'_>, return_to: &str) -> String {
             }
             form method="post" action=(action) target="_self" {
                 input type="hidden" name="return_to" value=(ReturnTo::read(return_to, visit).as_str());
+                input type="hidden" name="by" value=(Method::Notice.name());
                 button type="submit" name="choice" value="none" { (texts.refuse_all) }
                 button type="submit" name="choice" value="all" { (texts.accept_all) }
             }

@@ -32,6 +32,7 @@ mod notice_texts;
 mod consent;
 mod cookies;
 mod choosing;
+mod proof;
 mod explain_and_log;
 mod placeholders;
 mod vendors;

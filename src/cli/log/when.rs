@@ -7,12 +7,12 @@ use jiff::{SignedDuration, Timestamp};
 const FORMS: &str = "expected a span back from now (30m, 24h, 7d), a date (2026-05-01) or a time (2026-05-01T12:00:00Z)";
 
 /// The moment a log begins; a date counts from its first moment.
-pub(super) fn since(text: &str) -> Result<u64, String> {
+pub(in crate::cli) fn since(text: &str) -> Result<u64, String> {
     moment(text, Timestamp::now(), 0)
 }
 
 /// The moment a log ends; a date counts to its end.
-pub(super) fn until(text: &str) -> Result<u64, String> {
+pub(in crate::cli) fn until(text: &str) -> Result<u64, String> {
     moment(text, Timestamp::now(), 1)
 }
 

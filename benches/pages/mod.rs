@@ -58,6 +58,7 @@ pub(crate) fn context() -> Arc<PageContext> {
         guarded: false,
         choices_url: "/.consentry/choices".to_owned(),
         appended: String::new(),
+        opening: None,
         memory_bytes: 8 * 1024 * 1024,
         others: consentry::enforce::html::OtherTools::default(),
     })

@@ -210,6 +210,7 @@ impl Explained<'_> {
             guarded: false,
             choices_url: "/.consentry/choices".to_owned(),
             appended: String::new(),
+            opening: None,
             memory_bytes: 8 * 1024 * 1024,
             others: crate::enforce::html::OtherTools::default(),
         };

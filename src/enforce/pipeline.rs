@@ -359,6 +359,7 @@ impl Pipeline {
         if self.append_only {
             let witnessed = PageContext {
                 appended: String::new(),
+                opening: None,
                 enforcing: false,
                 ..(*self.context).clone()
             };

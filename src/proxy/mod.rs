@@ -36,7 +36,7 @@ pub use upstream::UpstreamError;
 
 use crate::catalogue::Kind;
 use crate::consent;
-use crate::enforce::html::{OtherTools, PageContext};
+use crate::enforce::html::{Opening, OtherTools, PageContext};
 use crate::enforce::{Cleared, RequestContext, ResponseContext, clear_request, clear_response};
 use crate::ledger::Spool;
 use crate::observe::{ChoiceMade, ExchangeEnded, ExchangeFailed, Observe, VisitorLimited};
@@ -141,9 +141,9 @@ impl Proxy {
         let enforcing = rules.mode.enforces();
         let before = revival::asked(&mut parts, &consent).filter(|_| enforcing && !site.cmp_markup);
         let shown = match (enforcing, &before) {
-            (true, Some(_)) => visitor::link(&visit, path_and_query(&url)),
+            (true, Some(_)) => Shown::link(&visit, path_and_query(&url)),
             (true, None) => shown_on_page(&parts, &visit, destination, &url),
-            (false, _) => String::new(),
+            (false, _) => Shown::default(),
         };
         // Then nothing on a page can be blocked.
         let granted_all = !rules.policy.may_block(&consent);
@@ -210,7 +210,7 @@ impl Proxy {
         let is_page = document::is_document(&parts, destination);
         // Neither the notice nor the guard is markup that XML could take.
         let (shown, browser) = if document::is_xml(&parts) {
-            (String::new(), browser.map(|browser| Browser { guard: None, ..browser }))
+            (Shown::default(), browser.map(|browser| Browser { guard: None, ..browser }))
         } else {
             (shown, browser)
         };
@@ -233,7 +233,7 @@ impl Proxy {
             exchange.file();
             return Ok(self.ended(&exchange, started, Response::from_parts(parts, body::empty())));
         }
-        let untouched = enforcing && append_only && shown.is_empty();
+        let untouched = enforcing && append_only && shown.is_nothing();
         let patience = self.settings.timeouts.response_body;
         let context = Arc::new(PageContext {
             policy: rules.policy.clone(),
@@ -245,10 +245,11 @@ impl Proxy {
                 makes_live: site.cmp_markup,
                 appended_beside: (site.beside_other_cmp
                     && consent.is_undecided()
-                    && !shown.is_empty())
+                    && !shown.is_nothing())
                 .then(|| visitor::link(&visit, path_and_query(&url))),
             },
-            appended: shown,
+            appended: shown.appended,
+            opening: shown.opening,
             memory_bytes: self.settings.limits.page_memory_bytes,
             enforcing,
             guarded: browser.as_ref().is_some_and(|browser| browser.guard.is_some()),
@@ -468,13 +469,37 @@ fn path_and_query(url: &Url) -> &str {
     &url[url::Position::BeforePath..url::Position::AfterQuery]
 }
 
+/// What we add to a page.
+#[derive(Default)]
+struct Shown {
+    appended: String,
+    opening: Option<Opening>,
+}
+
+impl Shown {
+    fn notice(visit: &Visit<'_>, return_to: &str) -> Self {
+        Self {
+            appended: visitor::notice(visit, return_to),
+            opening: Some(visitor::opening(visit, return_to)),
+        }
+    }
+
+    fn link(visit: &Visit<'_>, return_to: &str) -> Self {
+        Self { appended: visitor::link(visit, return_to), opening: None }
+    }
+
+    const fn is_nothing(&self) -> bool {
+        self.appended.is_empty()
+    }
+}
+
 /// What we add to a page: the notice while something is undecided, the link to
 /// the choices afterwards.
 ///
 /// The notice goes to everybody who may look at a page. The link goes only
 /// where a browser says that a person is looking, so that whoever fetches a
 /// page as data gets it byte for byte.
-fn shown_on_page(parts: &Parts, visit: &Visit<'_>, destination: Destination, url: &Url) -> String {
+fn shown_on_page(parts: &Parts, visit: &Visit<'_>, destination: Destination, url: &Url) -> Shown {
     let by_script = ["x-requested-with", "hx-request", "turbo-frame", "x-pjax"]
         .iter()
         .any(|name| parts.headers.contains_key(*name));
@@ -482,15 +507,15 @@ fn shown_on_page(parts: &Parts, visit: &Visit<'_>, destination: Destination, url
     let takes_html = accept.is_some_and(|accept| accept.contains("text/html"));
     let return_to = path_and_query(url);
     match destination {
-        Destination::Page | Destination::Unknown if by_script => String::new(),
+        Destination::Page | Destination::Unknown if by_script => Shown::default(),
         Destination::Page | Destination::Unknown if visit.consent.is_undecided() => match accept {
-            Some(accept) if !takes_html && !accept.contains("*/*") => String::new(),
-            _ => visitor::notice(visit, return_to),
+            Some(accept) if !takes_html && !accept.contains("*/*") => Shown::default(),
+            _ => Shown::notice(visit, return_to),
         },
-        Destination::Page => visitor::link(visit, return_to),
-        Destination::Unknown if takes_html => visitor::link(visit, return_to),
+        Destination::Page => Shown::link(visit, return_to),
+        Destination::Unknown if takes_html => Shown::link(visit, return_to),
         Destination::Unknown | Destination::Framed | Destination::Fetch | Destination::Asset => {
-            String::new()
+            Shown::default()
         }
     }
 }

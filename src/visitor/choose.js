@@ -3,7 +3,12 @@
 {
   const script = document.currentScript;
   const before = script && script.getAttribute("data-consentry-for");
-  const notice = script && script.closest("section");
+  // The notice is in the body's shadow tree, or at the end of the page.
+  const find = (root) => root && root.querySelector("#csy-ask");
+  // A browser that does not know shadow trees in HTML left it packed up.
+  const packed = document.getElementById("csy-home");
+  if (packed && packed.content) document.body.append(...packed.content.querySelectorAll("style, section"));
+  const notice = find(document.body.shadowRoot) || find(document);
   const form = notice && notice.querySelector("form");
   // A page that came with a policy of ours or with the guard, which has no way in
   // from outside, can load no more than they were told, whatever is agreed to

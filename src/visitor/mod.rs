@@ -23,7 +23,7 @@ mod status;
 mod trial;
 
 pub use archive::{archived, in_every_language};
-pub use notice::{choices_url, link, notice};
+pub use notice::{choices_url, link, notice, opening};
 
 use crate::consent::{Consent, Record};
 use crate::ledger;

@@ -8,6 +8,7 @@
 //! ASCII, so they read the same in whatever charset the page is written. Their
 //! addresses name the host, so that no `<base>` of a page sends a choice away.
 
+use crate::enforce::html::Opening;
 use crate::ledger::Method;
 use crate::visitor::{ReturnTo, Visit, script, status};
 
@@ -17,17 +18,58 @@ use std::fmt::Write;
 const NOTICE_STYLE: &str = include_str!("notice.css");
 const LINK_STYLE: &str = include_str!("link.css");
 
-/// The notice: asks a visitor who has not chosen, without getting in the way.
+/// The notice at the end of a page that does not say where its body begins.
 ///
 /// It is a region and no dialog: the page behind it works, and leaving it
 /// alone is no answer. There is nothing to close it with, since a visitor who
 /// wants it gone has two buttons of equal weight for that.
 #[must_use]
 pub fn notice(visit: &Visit<'_>, return_to: &str) -> String {
+    ascii(html! { (region(visit, return_to)) (script_tag(visit)) })
+}
+
+/// The notice where the body begins: who reads or tabs through a page meets it
+/// first.
+///
+/// It is the body's shadow tree, with the page in its slot, and no child of the
+/// body: React 18, when it takes over a whole document that it rendered, throws
+/// the page away if the body begins with a node it does not know, and a site's
+/// `body > :first-child` would fit another element. Neither sees a shadow tree,
+/// and no style of the page reaches into it. Browsers from before 2024 that do
+/// not know shadow trees in HTML keep the template, which the script unpacks;
+/// without scripts they show the plain link, which the others hide.
+#[must_use]
+pub fn opening(visit: &Visit<'_>, return_to: &str) -> Opening {
+    let markup = html! {
+        template #csy-home shadowrootmode="open" {
+            style { "::slotted(#csy-plain){display:none!important}" }
+            (region(visit, return_to))
+            slot {}
+        }
+    };
+    let rest = html! {
+        (script_tag(visit))
+        noscript #csy-plain {
+            a href=(choices_url(visit, return_to)) target="_self" rel="nofollow" { (visit.texts().title) }
+        }
+    };
+    let hidden = html! { style { ":root{--csy-ask:none}" } };
+    Opening { markup: ascii(markup), rest: ascii(rest), hidden: hidden.into_string() }
+}
+
+fn script_tag(visit: &Visit<'_>) -> Markup {
+    let script = format!("{}{}", visit.host_prefix(), visit.path(script::name()));
+    html! {
+        script defer src=(script) data-consentry-for=(visit.consent.granted().class())
+            data-consentry-closed[visit.site.browser_policy] {}
+    }
+}
+
+/// Asks a visitor who has not chosen, without getting in the way.
+fn region(visit: &Visit<'_>, return_to: &str) -> Markup {
     let texts = visit.texts();
     let action = format!("{}{}", visit.host_prefix(), visit.path("choices"));
-    let script = format!("{}{}", visit.host_prefix(), visit.path(script::name()));
-    ascii(html! {
+    html! {
         style { (PreEscaped(NOTICE_STYLE.trim_end())) }
         section #csy-ask lang=(texts.lang) dir=(texts.dir.name()) aria-label=(texts.title) {
             p {
@@ -41,10 +83,8 @@ pub fn notice(visit: &Visit<'_>, return_to: &str) -> String {
                 button type="submit" name="choice" value="all" { (texts.accept_all) }
             }
             a href=(choices_url(visit, return_to)) target="_self" rel="nofollow" { (texts.one_by_one) }
-            script defer src=(script) data-consentry-for=(visit.consent.granted().class())
-                data-consentry-closed[visit.site.browser_policy] {}
         }
-    })
+    }
 }
 
 /// The link to choose again, for visitors who have chosen.

@@ -18,6 +18,11 @@ const DRIVER: &str = "/usr/bin/chromedriver";
 /// The name under which the protocol wraps a reference to an element.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
+/// The name under which it wraps a reference to a shadow tree.
+const SHADOW: &str = "shadow-6066-11e4-a52e-4f735466cecf";
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+
 /// Whether there is a browser; says so when there is none, and fails where
 /// everything is required.
 pub(crate) fn is_here() -> bool {
@@ -42,6 +47,8 @@ pub(crate) struct Browser {
     session: String,
     /// How often somebody clicked.
     pub(crate) clicks: usize,
+    /// How often somebody pressed a key.
+    pub(crate) keys: usize,
     _profile: TempDir,
 }
 
@@ -77,6 +84,7 @@ impl Browser {
             address: SocketAddr::from(([127, 0, 0, 1], port)),
             session: String::new(),
             clicks: 0,
+            keys: 0,
             _profile: profile,
         };
         let profile = format!("--user-data-dir={}", browser._profile.path().display());
@@ -129,13 +137,64 @@ impl Browser {
         self.tells("POST", "/execute/sync", &json!({ "script": script, "args": [] })).await
     }
 
-    /// The elements that a CSS selector finds.
+    /// The elements that a CSS selector finds in the page, and in the shadow
+    /// tree of its body, where the notice is.
     pub(crate) async fn finds(&self, selector: &str) -> Vec<String> {
-        let found = self
-            .tells("POST", "/elements", &json!({ "using": "css selector", "value": selector }))
-            .await;
+        let mut found = self.finds_in("", selector).await;
+        if let Some(body) = self.finds_in("", "body").await.first()
+            && let Some(shadow) = self.shadow_of(body).await
+        {
+            found.extend(self.finds_in(&format!("/shadow/{shadow}"), selector).await);
+        }
+        found
+    }
+
+    async fn finds_in(&self, root: &str, selector: &str) -> Vec<String> {
+        let wanted = json!({ "using": "css selector", "value": selector });
+        let path = format!("{}{root}/elements", self.session);
+        let page = visitor_at(self.address).asks("POST", &path, &[JSON], &wanted.to_string()).await;
+        if page.status == 404 && !root.is_empty() {
+            // The page has gone in between.
+            return Vec::new();
+        }
+        let found: Value = serde_json::from_slice(&page.bytes).unwrap();
+        assert_eq!(page.status, 200, "{selector}: {found}");
         let name = |element: &Value| element[ELEMENT].as_str().unwrap().to_owned();
-        found.as_array().unwrap().iter().map(name).collect()
+        found["value"].as_array().unwrap().iter().map(name).collect()
+    }
+
+    async fn shadow_of(&self, element: &str) -> Option<String> {
+        let path = format!("{}/element/{element}/shadow", self.session);
+        let page = visitor_at(self.address).asks("GET", &path, &[JSON], "").await;
+        let answer: Value = serde_json::from_slice(&page.bytes).ok()?;
+        answer["value"][SHADOW].as_str().map(str::to_owned)
+    }
+
+    /// Presses keys one after the other, wherever the focus is.
+    pub(crate) async fn presses(&mut self, keys: &[&str]) {
+        for key in keys {
+            let actions =
+                json!([{ "type": "keyDown", "value": key }, { "type": "keyUp", "value": key }]);
+            let keyboard = json!([{ "type": "key", "id": "keyboard", "actions": actions }]);
+            self.tells("POST", "/actions", &json!({ "actions": keyboard })).await;
+            self.keys += 1;
+        }
+    }
+
+    /// Presses a key while another is held down.
+    pub(crate) async fn presses_with(&mut self, held: &str, key: &str) {
+        let actions = json!([
+            { "type": "keyDown", "value": held }, { "type": "keyDown", "value": key },
+            { "type": "keyUp", "value": key }, { "type": "keyUp", "value": held },
+        ]);
+        let keyboard = json!([{ "type": "key", "id": "keyboard", "actions": actions }]);
+        self.tells("POST", "/actions", &json!({ "actions": keyboard })).await;
+        self.keys += 1;
+    }
+
+    /// Gives the browser a command of its developer tools.
+    pub(crate) async fn commands(&self, command: &str, params: Value) -> Value {
+        self.tells("POST", "/goog/cdp/execute", &json!({ "cmd": command, "params": params })).await
     }
 
     /// The one element that a CSS selector finds, now or in a moment.
@@ -271,8 +330,7 @@ impl Browser {
 
     async fn asks(&self, method: &str, path: &str, body: &Value) -> Value {
         let body = if method == "POST" { body.to_string() } else { String::new() };
-        let json = ("content-type", "application/json");
-        let page = visitor_at(self.address).asks(method, path, &[json], &body).await;
+        let page = visitor_at(self.address).asks(method, path, &[JSON], &body).await;
         let mut answer: Value = serde_json::from_slice(&page.bytes).unwrap();
         let value = answer["value"].take();
         assert_eq!(page.status, 200, "{method} {path} {body}: {value}");

@@ -375,6 +375,7 @@ mod tests {
             guarded: false,
             choices_url: String::new(),
             appended: String::new(),
+            opening: None,
             memory_bytes: 1 << 20,
             others: crate::enforce::html::OtherTools::default(),
         }

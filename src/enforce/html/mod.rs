@@ -59,10 +59,24 @@ pub struct PageContext {
     pub choices_url: String,
     /// Markup to add at the end of the page; ASCII.
     pub appended: String,
+    /// What to add instead where the page says where its body begins.
+    pub opening: Option<Opening>,
     /// Memory for one page, in bytes.
     pub memory_bytes: usize,
     /// What consent tools of others mean on it.
     pub others: OtherTools,
+}
+
+/// Markup to add where the body begins; ASCII.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// For the very beginning of the body.
+    pub markup: String,
+    /// For the end of the same page.
+    pub rest: String,
+    /// For the end as well, where `markup` turned out to be one too many: it
+    /// hides it.
+    pub hidden: String,
 }
 
 /// What somebody else's consent tool means on a page.
@@ -120,6 +134,8 @@ const SELECTORS: [&str; 27] = [
 
 static COMPILED: LazyLock<Vec<Selector>> =
     LazyLock::new(|| SELECTORS.iter().filter_map(|selector| selector.parse().ok()).collect());
+
+static BODY: LazyLock<Option<Selector>> = LazyLock::new(|| "body".parse().ok());
 
 static STYLED: LazyLock<Option<Selector>> = LazyLock::new(|| "[style]".parse().ok());
 
@@ -269,6 +285,16 @@ fn settings(page: &Arc<Mutex<Page>>, memory: usize) -> Settings<'static, 'static
         );
         settings = settings.append_element_content_handler((Cow::Borrowed(selector), handlers));
     }
+    if let Some(selector) = BODY.as_ref() {
+        let page = Arc::clone(page);
+        let handlers = ElementContentHandlers::default().element(
+            move |element: &mut lol_html::send::Element<'_, '_>| {
+                lock(&page).open(element);
+                Ok(())
+            },
+        );
+        settings = settings.append_element_content_handler((Cow::Borrowed(selector), handlers));
+    }
     if let Some(selector) = STYLED.as_ref() {
         let page = Arc::clone(page);
         let handlers = ElementContentHandlers::default().element(
@@ -320,6 +346,6 @@ mod tests {
     #[test]
     fn every_selector_compiles() {
         assert_eq!(COMPILED.len(), SELECTORS.len());
-        assert!(STYLED.is_some() && TEXTS.is_some());
+        assert!(STYLED.is_some() && TEXTS.is_some() && BODY.is_some());
     }
 }

@@ -51,6 +51,8 @@ pub(super) struct Page {
     /// The last element whose attributes were changed.
     touched: Option<usize>,
     given_up: bool,
+    /// Whether something of ours stands at the beginning of the body.
+    opened: bool,
     /// Whether the script of somebody else's consent tool was seen.
     pub(super) beside_consent_tool: bool,
     pub(super) changed: bool,
@@ -77,6 +79,7 @@ impl Page {
             mended: HashMap::new(),
             touched: None,
             given_up: false,
+            opened: false,
             beside_consent_tool: false,
             changed: false,
             decisions: Decisions::default(),
@@ -110,19 +113,37 @@ impl Page {
         }
     }
 
+    /// Puts what belongs there at the beginning of the body.
+    pub(super) fn open(&mut self, element: &mut Element<'_, '_>) {
+        let beside = self.beside_consent_tool && self.context.others.appended_beside.is_some();
+        let elsewhere = self.depth > 0 || self.given_up || is_foreign(element);
+        if self.opened || beside || elsewhere {
+            return;
+        }
+        if let Some(opening) = &self.context.opening {
+            element.prepend(&opening.markup, ContentType::Html);
+            self.opened = true;
+            self.changed = true;
+        }
+    }
+
     /// What to add at the end, once.
     pub(super) fn take_appended(&mut self) -> Option<String> {
-        let others = &self.context.others;
-        let appended = match &others.appended_beside {
+        let opening = self.context.opening.as_ref().filter(|_| self.opened);
+        let appended = match (&self.context.others.appended_beside, opening) {
             // Two questions about the same thing are one too many.
-            Some(beside) if self.beside_consent_tool => beside,
-            Some(_) | None => &self.context.appended,
+            (Some(beside), Some(opening)) if self.beside_consent_tool => {
+                format!("{}{beside}", opening.hidden)
+            }
+            (Some(beside), None) if self.beside_consent_tool => beside.clone(),
+            (_, Some(opening)) => opening.rest.clone(),
+            (_, None) => self.context.appended.clone(),
         };
         if self.depth > 0 || self.given_up || appended.is_empty() {
             return None;
         }
         self.changed = true;
-        Some(appended.clone())
+        Some(appended)
     }
 
     /// The rest of the page passes as it is.

@@ -42,6 +42,7 @@ pub fn rewrite(page: &[u8], size: usize) -> Option<Vec<u8>> {
         guarded: false,
         choices_url: "/.consentry/choices".into(),
         appended: String::new(),
+        opening: None,
         memory_bytes: 1 << 20,
         others: OtherTools::default(),
     });

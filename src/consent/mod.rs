@@ -4,12 +4,26 @@
 //! certainty leaves the visitor undecided, never granted. This room does no
 //! I/O and reads no clock; the caller says what time it is.
 
+mod bits;
 mod cookie;
+mod gpp;
+mod heard;
+mod reading;
+mod region;
 mod signals;
+mod tcf;
+mod tools;
+mod us_privacy;
 mod vendors;
 
 pub use cookie::{Keys, KeysError, ReceiptId, Record};
+pub use gpp::section_ids as gpp_section_ids;
+pub use heard::{Heard, Signals, heard};
+pub use reading::Reading;
+pub use region::{OPT_IN, OPT_OUT, Regions, Rule, is_code};
 pub use signals::{Settings, cookie_values, global_privacy_control, read};
+pub use tcf::{Restriction, TcString};
+pub use tools::{Ids, Tool};
 pub use vendors::VendorChoices;
 
 use crate::purpose::{Purpose, PurposeSet};
@@ -46,6 +60,16 @@ pub enum Source {
     Choice,
     /// `Sec-GPC: 1`, with no choice made here while it was on.
     Gpc,
+    /// A choice made with another consent tool, in that tool's cookie.
+    Tool(Tool),
+    /// A TC string of IAB's Transparency and Consent Framework.
+    Tcf,
+    /// A string of IAB's Global Privacy Platform.
+    Gpp,
+    /// A US Privacy string.
+    UsPrivacy,
+    /// What silence means where the visitor is.
+    Region,
     /// Nothing: the visitor is undecided.
     Silence,
 }
@@ -57,6 +81,11 @@ impl Source {
         match self {
             Self::Choice => "choice",
             Self::Gpc => "gpc",
+            Self::Tool(tool) => tool.name(),
+            Self::Tcf => "tcf",
+            Self::Gpp => "gpp",
+            Self::UsPrivacy => "us-privacy",
+            Self::Region => "region",
             Self::Silence => "silence",
         }
     }
@@ -74,8 +103,14 @@ pub struct Consent {
     granted: PurposeSet,
     decided: PurposeSet,
     source: Source,
+    /// The signal that decided about each purpose, in the order of
+    /// [`Purpose::ALL`].
+    sources: [Source; 5],
     gpc: bool,
     record: Option<Record>,
+    /// Whether there is a signal that cannot be read: it may be a "no".
+    doubtful: bool,
+    region: Rule,
     /// Shared, since everything that judges on an exchange holds a copy.
     vendors: Option<Arc<VendorChoices>>,
 }
@@ -88,8 +123,11 @@ impl Consent {
             granted: PurposeSet::NECESSARY,
             decided: PurposeSet::NECESSARY,
             source: Source::Silence,
+            sources: [Source::Silence; 5],
             gpc: false,
             record: None,
+            doubtful: false,
+            region: Rule::OptIn,
             vendors: None,
         }
     }
@@ -102,8 +140,11 @@ impl Consent {
             granted: granted.with(Purpose::Necessary),
             decided: PurposeSet::ALL,
             source: Source::Choice,
+            sources: [Source::Choice; 5],
             gpc: false,
             record: None,
+            doubtful: false,
+            region: Rule::OptIn,
             vendors: None,
         }
     }
@@ -151,10 +192,55 @@ impl Consent {
         Self { vendors: (!vendors.is_empty()).then(|| Arc::new(vendors)), ..self }
     }
 
-    /// The signal that decided.
+    /// The weightiest signal that decided anything.
     #[must_use]
     pub const fn source(&self) -> Source {
         self.source
+    }
+
+    /// The signal that decided about `purpose`.
+    #[must_use]
+    pub fn source_of(&self, purpose: Purpose) -> Source {
+        self.sources.get(purpose as usize).copied().unwrap_or(Source::Silence)
+    }
+
+    /// The same consent where silence means what `rule` says.
+    ///
+    /// What was said counts everywhere. Where a signal was sent that cannot be
+    /// read, nobody knows that the visitor was silent.
+    #[must_use]
+    pub fn in_region(mut self, rule: Rule) -> Self {
+        self.region = rule;
+        if rule != Rule::OptIn && !self.doubtful {
+            let left = PurposeSet::ALL.minus(self.decided);
+            self.decide(left, PurposeSet::EMPTY, Source::Region);
+        }
+        self
+    }
+
+    /// Whether the link to the choices is shown where the notice is not.
+    #[must_use]
+    pub fn offers_choices(&self) -> bool {
+        self.region != Rule::Off
+    }
+
+    /// Puts down what one signal decides, weightier ones first.
+    fn decide(&mut self, granted: PurposeSet, denied: PurposeSet, source: Source) {
+        let left = PurposeSet::ALL.minus(self.decided);
+        let (granted, denied) = (granted.and(left), denied.and(left));
+        if granted.or(denied).is_empty() {
+            return;
+        }
+        self.granted = self.granted.or(granted);
+        self.decided = self.decided.or(granted).or(denied);
+        if self.source == Source::Silence {
+            self.source = source;
+        }
+        for (purpose, decided_by) in Purpose::ALL.into_iter().zip(&mut self.sources) {
+            if granted.or(denied).contains(purpose) {
+                *decided_by = source;
+            }
+        }
     }
 
     /// Whether the browser sends a Global Privacy Control signal.

@@ -1,6 +1,7 @@
 //! Reads what a browser sent, and decides which signal wins.
 
-use crate::consent::{Consent, Keys, Record, Source};
+use crate::consent::heard::{Signals, heard};
+use crate::consent::{Consent, Keys, Record, Regions, Source};
 use crate::purpose::{Purpose, PurposeSet};
 
 use http::HeaderMap;
@@ -15,13 +16,20 @@ pub struct Settings {
     pub lifetime_s: u64,
     /// The notice's revision: a choice made on an older one is undecided.
     pub notice_revision: u32,
+    /// Which signals of others count.
+    pub signals: Signals,
+    /// What silence means where.
+    pub regions: Regions,
 }
 
 /// The consent of the visitor who sent `headers`.
 ///
-/// Strongest first: a choice made here, then Global Privacy Control, then
-/// nothing. One exception: GPC outweighs a choice that was made while GPC was
-/// *off*, because the later of the two words is the "no".
+/// Strongest first: a choice made here, then Global Privacy Control, then the
+/// cookie of another consent tool, TCF, GPP, US Privacy, then nothing. Each
+/// purpose by itself: a weaker signal decides what the stronger ones left. One
+/// exception: GPC outweighs a choice that was made while GPC was *off*,
+/// because the later of the two words is the "no". What silence means where
+/// the visitor is, [`Consent::in_region`] adds.
 ///
 /// `cookie_names` and `scope` (what a choice is signed for) tell which cookie
 /// counts; `now_s` is the time in seconds since 1970.
@@ -33,42 +41,47 @@ pub fn read(
     settings: &Settings,
     now_s: u64,
 ) -> Consent {
-    let gpc = global_privacy_control(headers);
-    let record = cookie_names
-        .iter()
-        .flat_map(|name| cookie_values(headers, name))
+    let own = || cookie_names.iter().flat_map(|name| cookie_values(headers, name));
+    let record = own()
         .filter_map(|value| settings.keys.verify(scope, value))
         .filter(|record| is_current(record, settings, now_s))
         .max_by_key(|record| record.time_s);
-    let (mut granted, mut decided, mut source) = match &record {
-        Some(record) => (record.granted, record.decided, Source::Choice),
-        None => (PurposeSet::EMPTY, PurposeSet::EMPTY, Source::Silence),
-    };
-    if gpc && !record.as_ref().is_some_and(|record| record.made_under_gpc) {
-        for purpose in [Purpose::Marketing, Purpose::Personalization] {
-            granted = granted.without(purpose);
-            decided = decided.with(purpose);
-        }
-        source = Source::Gpc;
+    let mut consent = Consent { gpc: global_privacy_control(headers), ..Consent::silent() };
+    if consent.gpc && !record.as_ref().is_some_and(|record| record.made_under_gpc) {
+        let denied = [Purpose::Marketing, Purpose::Personalization].into_iter().collect();
+        consent.decide(PurposeSet::EMPTY, denied, Source::Gpc);
     }
-    let vendors =
-        record.as_ref().map(|record| &record.vendors).filter(|vendors| !vendors.is_empty());
-    let vendors = vendors.map(|vendors| match &record {
+    if let Some(record) = &record {
+        let refused = record.decided.minus(record.granted);
+        consent.decide(record.granted, refused, Source::Choice);
+    }
+    if consent.is_undecided() {
+        // A choice of ours that does not count (any more) may be a "no".
+        consent.doubtful = record.is_none() && own().next().is_some();
+        hear_others(&mut consent, headers, settings, now_s);
+    }
+    let vendors = record.as_ref().map(|record| match consent.source {
         // The later word is the "no" here, too.
-        Some(record) if gpc && !record.made_under_gpc => vendors.only_refused(),
-        _ => vendors.clone(),
+        Source::Gpc => record.vendors.only_refused(),
+        _ => record.vendors.clone(),
     });
-    let consent = Consent {
-        granted: granted.with(Purpose::Necessary),
-        decided: decided.with(Purpose::Necessary),
-        source,
-        gpc,
-        record,
-        vendors: None,
-    };
-    match vendors {
-        Some(vendors) => consent.with_vendors(vendors),
-        None => consent,
+    consent.record = record;
+    consent.with_vendors(vendors.unwrap_or_default())
+}
+
+/// Fills what is left with what others were told.
+fn hear_others(consent: &mut Consent, headers: &HeaderMap, settings: &Settings, now_s: u64) {
+    let others = heard(headers, &settings.signals, now_s, settings.lifetime_s);
+    let tools = others.iter().filter(|heard| matches!(heard.source, Source::Tool(_)));
+    // Of several tools none is stronger: a "no" in one of them wins.
+    let denied = tools.fold(PurposeSet::EMPTY, |all, heard| all.or(heard.reading.denied()));
+    for other in &others {
+        let granted = match other.source {
+            Source::Tool(_) => other.reading.granted().minus(denied),
+            _ => other.reading.granted(),
+        };
+        consent.decide(granted, other.reading.denied(), other.source);
+        consent.doubtful |= other.reading.is_doubtful();
     }
 }
 
@@ -106,7 +119,13 @@ mod tests {
     const NOW_S: u64 = 1_790_000_000;
 
     fn settings() -> Settings {
-        Settings { keys: Keys::from_secret([1; 32]), lifetime_s: 1000, notice_revision: 3 }
+        Settings {
+            keys: Keys::from_secret([1; 32]),
+            lifetime_s: 1000,
+            notice_revision: 3,
+            signals: Signals::default(),
+            regions: Regions::default(),
+        }
     }
 
     fn cookie(granted: PurposeSet, made_under_gpc: bool, age_s: u64, revision: u32) -> String {

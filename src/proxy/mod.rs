@@ -119,8 +119,10 @@ impl Proxy {
         let site = sites.find(&head.host).ok_or_else(|| Error::UnknownHost(head.host.clone()))?;
         let cookie = site.sharing.cookie(&head.host, head.secure);
         let now_s = now_ms() / 1000;
+        let region = site.consent.regions.rule(&parts.headers, head.from_trusted);
         let consent =
-            consent::read(&parts.headers, cookie.names(), cookie.scope, &site.consent, now_s);
+            consent::read(&parts.headers, cookie.names(), cookie.scope, &site.consent, now_s)
+                .in_region(region);
         let visit = Visit {
             site,
             texts: site.notice.languages.for_visitor(&parts.headers),
@@ -485,6 +487,9 @@ impl Shown {
     }
 
     fn link(visit: &Visit<'_>, return_to: &str) -> Self {
+        if !visit.consent.offers_choices() {
+            return Self::default();
+        }
         Self { appended: visitor::link(visit, return_to), opening: None }
     }
 

@@ -14,12 +14,17 @@ pub(super) fn page(visit: &Visit<'_>) -> Response<Bytes> {
         .into_iter()
         .map(|purpose| (purpose.name().to_owned(), consent.state(purpose).name().into()))
         .collect();
+    let sources: Map<String, Value> = Purpose::OPTIONAL
+        .into_iter()
+        .map(|purpose| (purpose.name().to_owned(), consent.source_of(purpose).name().into()))
+        .collect();
     let state = json!({
         "class": consent.granted().class(),
         "undecided": consent.is_undecided(),
         "source": consent.source().name(),
         "gpc": consent.gpc(),
         "purposes": purposes,
+        "sources": sources,
         "vendors": {
             "allowed": consent.vendors().map_or(&[][..], |vendors| vendors.allowed()),
             "refused": consent.vendors().map_or(&[][..], |vendors| vendors.refused()),
@@ -51,6 +56,10 @@ mod tests {
                 "necessary": "granted", "functional": "undecided", "analytics": "undecided",
                 "personalization": "undecided", "marketing": "undecided",
             },
+            "sources": {
+                "functional": "silence", "analytics": "silence",
+                "personalization": "silence", "marketing": "silence",
+            },
             "vendors": { "allowed": [], "refused": [] },
             "receipt": null, "decided_at": null, "choices_url": "/.consentry/choices",
         });
@@ -69,5 +78,20 @@ mod tests {
         assert_eq!(state["purposes"]["marketing"], "denied");
         assert_eq!(state["receipt"], receipt);
         assert_eq!(state["decided_at"], "2026-09-21T14:13:20Z");
+    }
+
+    #[test]
+    fn d5_scripts_can_tell_which_signal_decided_about_each_purpose() {
+        let cookie = "cc_cookie={\"categories\":[\"necessary\",\"analytics\"],\"revision\":0}";
+        let state = state(&Trial::new().with_fields(&[("sec-gpc", "1"), ("cookie", cookie)]));
+        assert_eq!(state["source"], "gpc");
+        assert_eq!(
+            state["sources"],
+            json!({
+                "functional": "cookieconsent", "analytics": "cookieconsent",
+                "personalization": "gpc", "marketing": "gpc",
+            })
+        );
+        assert_eq!(state["purposes"]["analytics"], "granted");
     }
 }

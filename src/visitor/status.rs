@@ -26,6 +26,11 @@ pub(super) fn words(visit: &Visit<'_>) -> Markup {
                 }
                 (Source::Choice, Some(record)) => { p { (chosen_on(texts, record.time_s)) } }
                 (Source::Choice, None) => { p { (texts.you_chose) } }
+                // Made elsewhere, or nowhere: the list below says what counts.
+                (
+                    Source::Tool(_) | Source::Tcf | Source::Gpp | Source::UsPrivacy | Source::Region,
+                    _,
+                ) => {}
             }
             @if consent.source() == Source::Gpc && consent.is_undecided() { p { (texts.not_chosen) } }
         }

@@ -155,6 +155,8 @@ pub(super) fn site() -> Site {
             keys: Keys::from_secret([1; 32]),
             lifetime_s: 1000,
             notice_revision: 3,
+            signals: consent::Signals::default(),
+            regions: consent::Regions::default(),
         },
         sharing: Sharing::among("shop", ["shop.example"]),
         notice: Notice {

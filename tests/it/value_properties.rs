@@ -165,6 +165,8 @@ proptest! {
             keys: Keys::from_secret([7; 32]),
             lifetime_s: 1000,
             notice_revision: 1,
+            signals: consent::Signals::default(),
+            regions: consent::Regions::default(),
         };
         let read = consent::read(&request.headers, &["consentry"], "shop", &settings, 1_800_000_000);
         prop_assert_eq!(read.granted(), PurposeSet::NECESSARY);

@@ -56,7 +56,7 @@ pub(crate) fn context() -> Arc<PageContext> {
         url: Url::parse("https://shop.example/").unwrap(),
         enforcing: true,
         guarded: false,
-        choices_url: "/.consentry/choices".to_owned(),
+        placeholders: consentry::enforce::html::Placeholders::plain("/.consentry/choices"),
         appended: String::new(),
         opening: None,
         memory_bytes: 8 * 1024 * 1024,

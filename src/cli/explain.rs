@@ -208,7 +208,7 @@ impl Explained<'_> {
             url,
             enforcing: true,
             guarded: false,
-            choices_url: "/.consentry/choices".to_owned(),
+            placeholders: crate::enforce::html::Placeholders::plain("/.consentry/choices"),
             appended: String::new(),
             opening: None,
             memory_bytes: 8 * 1024 * 1024,

@@ -18,6 +18,8 @@ use std::fmt;
 const PAYLOAD_BYTES: usize = 32;
 /// The longest value that is looked at; browsers take no longer cookie.
 const MAX_VALUE: usize = 4096;
+/// Keeps what is sealed from being taken for a choice.
+const SEAL_CONTEXT: &[u8] = b"consentry seal v1\0";
 const MADE_UNDER_GPC: u8 = 1;
 
 /// The random number a visitor can quote to find their choice again.
@@ -149,6 +151,26 @@ impl Keys {
         let mac = key.mac(Version::Purposes.context(), "\0lot", text).finalize().into_bytes();
         let number = mac.iter().take(4).fold(0_u32, |number, byte| number << 8 | u32::from(*byte));
         u8::try_from(number % 100).unwrap_or(0)
+    }
+
+    /// A text that only we can have written and that anybody may carry: it
+    /// comes back unchanged or not at all. It is no secret.
+    #[must_use]
+    pub fn seal(&self, scope: &str, text: &[u8]) -> String {
+        let Some(key) = self.0.first() else { return String::new() };
+        let mac = key.mac(SEAL_CONTEXT, scope, text).finalize().into_bytes();
+        format!("{}.{}", URL_SAFE_NO_PAD.encode(text), URL_SAFE_NO_PAD.encode(mac))
+    }
+
+    /// What [`Keys::seal`] was given for the same scope.
+    #[must_use]
+    pub fn unseal(&self, scope: &str, sealed: &str) -> Option<Vec<u8>> {
+        let (text, mac) = sealed.split_once('.')?;
+        let text = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let mac = decode::<32>(mac.as_bytes())?;
+        let mut keys = self.0.iter();
+        keys.any(|key| key.mac(SEAL_CONTEXT, scope, &text).verify_slice(&mac).is_ok())
+            .then_some(text)
     }
 
     /// The choice in a cookie value, if one of our keys signed it for `scope`.
@@ -328,6 +350,21 @@ mod tests {
         assert!([short, long].iter().all(|value| keys.verify("shop", value.as_bytes()).is_none()));
         for made_up in ["", "v1", "v1..", "v1.AAAA.AAAA", "all", "v0.x.y", "v1.\u{e9}.x", "..."] {
             assert_eq!(keys.verify("shop", made_up.as_bytes()), None, "{made_up}");
+        }
+    }
+
+    #[test]
+    fn what_is_sealed_comes_back_or_nothing_does() {
+        let keys = Keys::from_secret([1; 32]);
+        let sealed = keys.seal("shop", b"a text");
+        assert_eq!(keys.unseal("shop", &sealed).as_deref(), Some(&b"a text"[..]));
+        assert_eq!(keys.unseal("other", &sealed), None);
+        assert_eq!(Keys::from_secret([2; 32]).unseal("shop", &sealed), None);
+        for at in 0..sealed.len() {
+            let mut forged = sealed.clone().into_bytes();
+            forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
+            assert_eq!(keys.unseal("shop", &String::from_utf8(forged).unwrap()), None, "{at}");
+            assert_eq!(keys.unseal("shop", sealed.get(..at).unwrap()), None);
         }
     }
 

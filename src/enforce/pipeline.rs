@@ -172,7 +172,7 @@ impl Pipeline {
     /// Where the page's visitor can choose.
     #[must_use]
     pub fn choices_url(&self) -> &str {
-        &self.context.choices_url
+        &self.context.placeholders.choices_url
     }
 
     /// The globals that the page lacks and something stands in for.

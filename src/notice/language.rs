@@ -50,7 +50,9 @@ impl Languages {
     /// All mistakes found; then nothing has changed.
     pub fn add(&mut self, name: &str, text: &str) -> Result<(), Vec<Mistake>> {
         let pattern = BUILT_IN.first().cloned().unwrap_or_default();
-        let texts = Arc::new(file::read(name, text, &pattern, |tag| self.exact_or_wider(tag))?);
+        let texts = Arc::new(file::read(name, text, &pattern, |tag| {
+            self.exact_or_wider(tag).map(Arc::as_ref)
+        })?);
         match self.known.iter_mut().find(|known| known.lang.eq_ignore_ascii_case(&texts.lang)) {
             Some(known) => *known = Arc::clone(&texts),
             None => self.known.push(Arc::clone(&texts)),
@@ -75,13 +77,13 @@ impl Languages {
     }
 
     /// Their texts.
-    pub fn all(&self) -> impl Iterator<Item = &Texts> {
-        self.known.iter().map(Arc::as_ref)
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Texts>> {
+        self.known.iter()
     }
 
     /// The texts for the visitor whose browser sent `headers`.
     #[must_use]
-    pub fn for_visitor(&self, headers: &HeaderMap) -> &Texts {
+    pub fn for_visitor(&self, headers: &HeaderMap) -> &Arc<Texts> {
         wanted(headers).iter().find_map(|tag| self.best(tag)).unwrap_or(&self.fallback)
     }
 
@@ -89,20 +91,17 @@ impl Languages {
     /// language without its region (RFC 4647, 3.4), or the same language as it
     /// is written elsewhere: who reads `pt` would rather have `pt-BR` than
     /// English.
-    fn best(&self, range: &str) -> Option<&Texts> {
+    fn best(&self, range: &str) -> Option<&Arc<Texts>> {
         if range == "*" {
             return Some(&self.fallback);
         }
         self.exact_or_wider(range).or_else(|| {
             let language = primary(range);
-            self.known
-                .iter()
-                .find(|known| primary(&known.lang).eq_ignore_ascii_case(language))
-                .map(Arc::as_ref)
+            self.known.iter().find(|known| primary(&known.lang).eq_ignore_ascii_case(language))
         })
     }
 
-    fn exact_or_wider(&self, tag: &str) -> Option<&Texts> {
+    fn exact_or_wider(&self, tag: &str) -> Option<&Arc<Texts>> {
         let mut tag = tag;
         loop {
             if let Some(texts) =

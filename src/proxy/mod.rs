@@ -34,15 +34,15 @@ pub use settings::{Limits, Settings, Timeouts, TlsFiles};
 pub use tls::TlsError;
 pub use upstream::UpstreamError;
 
-use crate::catalogue::Kind;
+use crate::catalogue::{Kind, Subject};
 use crate::consent;
 use crate::enforce::html::{Opening, OtherTools, PageContext};
 use crate::enforce::{Cleared, RequestContext, ResponseContext, clear_request, clear_response};
 use crate::ledger::Spool;
 use crate::observe::{ChoiceMade, ExchangeEnded, ExchangeFailed, Observe, VisitorLimited};
-use crate::policy::{Decision, Layer};
+use crate::policy::{Basis, Decision, Layer, Verdict};
 use crate::site::{Site, Sites};
-use crate::visitor::{self, Page, Visit};
+use crate::visitor::{self, Asked, Page, Visit};
 use body::{Body, PassedBody, RequestBody};
 use browser::Browser;
 use error::Error;
@@ -242,7 +242,7 @@ impl Proxy {
             consent: consent.clone(),
             before: before.clone(),
             host: head.host.clone(),
-            choices_url: visitor::choices_url(&visit, path_and_query(&url)),
+            placeholders: visitor::placeholders(&visit, path_and_query(&url)),
             others: OtherTools {
                 makes_live: site.cmp_markup,
                 appended_beside: (site.beside_other_cmp
@@ -403,6 +403,9 @@ impl Proxy {
         if page == Page::Reports && parts.method == Method::POST {
             self.take_reports(&parts, &body, visit, head, site);
         }
+        if let Some(asked) = answer.asked.as_ref().filter(|asked| asked.shown) {
+            self.record_asked(asked, visit, head, site);
+        }
         if let Some(record) = &answer.chosen {
             let event = ChoiceMade {
                 site: &visit.site.name,
@@ -417,6 +420,31 @@ impl Proxy {
             }
         }
         Ok(answer.response.map(body::full))
+    }
+
+    /// Puts an embed that a visitor asked for on the record of its page.
+    fn record_asked(&self, asked: &Asked, visit: &Visit<'_>, head: &Head, site: &Arc<Site>) {
+        let path = asked.page.split('?').next().unwrap_or_default();
+        let lot = || head.lot(&site.consent, visit.now_s);
+        let rules = site.rules(path, day_of(visit.now_s), lot);
+        let mut exchange = Exchange::new(
+            Arc::clone(site),
+            rules.clone(),
+            visit.consent.clone(),
+            path,
+            Arc::clone(&self.spool),
+            Arc::clone(&self.observe),
+        );
+        let subject = Subject::Load { kind: Kind::Frame, url: &asked.url };
+        let mut ruling = rules.policy.decide(subject, &head.host, visit.consent);
+        ruling.verdict = Verdict::Allow(Basis::AskedFor);
+        exchange.decisions.push(Decision::on_url(
+            &ruling,
+            Layer::Response,
+            Kind::Frame,
+            &asked.url,
+        ));
+        exchange.file();
     }
 
     /// Puts what a browser did not load on the record of its page.

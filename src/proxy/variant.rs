@@ -248,7 +248,7 @@ mod tests {
     use http::Request;
     use std::sync::Arc;
 
-    fn texts(lang: &str) -> Texts {
+    fn texts(lang: &str) -> Arc<Texts> {
         let mut headers = HeaderMap::new();
         headers.insert(http::header::ACCEPT_LANGUAGE, lang.parse().unwrap());
         Languages::built_in().for_visitor(&headers).clone()

@@ -9,6 +9,7 @@
 mod archive;
 mod choices;
 mod choose;
+mod embed;
 mod form;
 mod me;
 mod notice;
@@ -23,6 +24,7 @@ mod status;
 mod trial;
 
 pub use archive::{archived, in_every_language};
+pub use embed::{Asked, placeholders};
 pub use notice::{choices_url, link, notice, opening};
 
 use crate::consent::{Consent, Record};
@@ -34,6 +36,7 @@ use return_to::ReturnTo;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header, request};
+use std::sync::Arc;
 
 /// The longest form that is read. A choice takes a few hundred bytes and a
 /// return address at most two thousand, tripled when all of it is encoded.
@@ -48,7 +51,7 @@ pub struct Visit<'a> {
     /// The site.
     pub site: &'a Site,
     /// What they read, in their language.
-    pub texts: &'a Texts,
+    pub texts: &'a Arc<Texts>,
     /// What the visitor chose so far.
     pub consent: &'a Consent,
     /// The site's authority as the visitor wrote it, with the port.
@@ -68,7 +71,7 @@ impl<'a> Visit<'a> {
         &self.texts.lang
     }
 
-    const fn texts(&self) -> &'a Texts {
+    fn texts(&self) -> &'a Texts {
         self.texts
     }
 
@@ -102,6 +105,8 @@ pub enum Page {
     Reports,
     /// The visitor's receipt.
     Me,
+    /// Where one embed is shown.
+    Embed,
     /// One of the scripts that keep holding in the browser.
     Guard,
     /// The script behind the notice.
@@ -120,6 +125,7 @@ pub fn own_page(site: &Site, path: &str) -> Option<Page> {
         "/state" => Some(Page::State),
         "/reports" => Some(Page::Reports),
         "/me" => Some(Page::Me),
+        "/embed" => Some(Page::Embed),
         _ if site.guard.find(rest.strip_prefix('/').unwrap_or_default()).is_some() => {
             Some(Page::Guard)
         }
@@ -138,6 +144,14 @@ pub struct Answer {
     pub chosen: Option<Record>,
     /// Where they made it.
     pub method: ledger::Method,
+    /// The embed, when the visitor asked for one.
+    pub asked: Option<Asked>,
+}
+
+impl Answer {
+    const fn shown(response: Response<Bytes>) -> Self {
+        Self { response, chosen: None, method: ledger::Method::Form, asked: None }
+    }
 }
 
 /// Answers a request for one of our own pages.
@@ -156,19 +170,26 @@ pub fn answer(page: Page, request: &request::Parts, body: &[u8], visit: &Visit<'
         (Page::Reports, &Method::POST) => page::empty(StatusCode::NO_CONTENT),
         (Page::Choices, &Method::POST) => match choose::choose(&request.headers, body, visit) {
             Ok((response, record)) => {
-                return Answer { response, chosen: Some(record), method: form::method(body) };
+                let method = form::method(body);
+                return Answer { chosen: Some(record), method, ..Answer::shown(response) };
             }
             Err(refusal) => refusal.page(&ReturnTo::from_form(body, visit), visit),
+        },
+        (Page::Embed, &Method::POST) => match embed::show(&request.headers, body, visit) {
+            Ok((response, asked)) => {
+                return Answer { asked: Some(asked), ..Answer::shown(response) };
+            }
+            Err(refusal) => refusal.page(&ReturnTo::home(), visit),
         },
         (Page::Choices, _) => wrong_method("GET, HEAD, POST", visit),
         (Page::State | Page::Me | Page::Guard | Page::Script, _) => {
             wrong_method("GET, HEAD", visit)
         }
-        (Page::Reports, _) => wrong_method("POST", visit),
+        (Page::Reports | Page::Embed, _) => wrong_method("POST", visit),
         (Page::Unknown, _) => Refusal::Unknown.page(&ReturnTo::home(), visit),
     };
     let response = if request.method == Method::HEAD { shown.map(|_| Bytes::new()) } else { shown };
-    Answer { response, chosen: None, method: ledger::Method::Form }
+    Answer::shown(response)
 }
 
 fn guard_file(path: &str, visit: &Visit<'_>) -> Response<Bytes> {

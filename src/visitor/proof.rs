@@ -25,6 +25,20 @@ pub(super) fn check(headers: &HeaderMap, visit: &Visit<'_>) -> Result<(), Refusa
     }
 }
 
+/// The same for what a placeholder asks, which stands in a frame of the page.
+///
+/// # Errors
+/// Says what was wrong.
+pub(super) fn check_in_frame(headers: &HeaderMap, visit: &Visit<'_>) -> Result<(), Refusal> {
+    if is_ahead_of_time(headers) {
+        Err(Refusal::AheadOfTime)
+    } else if !is_same_origin(headers, visit) {
+        Err(Refusal::FromElsewhere)
+    } else {
+        Ok(())
+    }
+}
+
 fn is_ahead_of_time(headers: &HeaderMap) -> bool {
     ["sec-purpose", "purpose", "x-purpose", "x-moz"]
         .into_iter()

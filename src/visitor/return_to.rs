@@ -70,7 +70,13 @@ fn local_path(text: &str, visit: &Visit<'_>) -> Option<String> {
             Some(there.as_str().get(there[..Position::BeforePath].len()..)?.to_owned())
         }
         Some(
-            Page::State | Page::Reports | Page::Me | Page::Script | Page::Guard | Page::Unknown,
+            Page::State
+            | Page::Reports
+            | Page::Me
+            | Page::Script
+            | Page::Guard
+            | Page::Embed
+            | Page::Unknown,
         ) => None,
     }
 }

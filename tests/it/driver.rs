@@ -253,6 +253,22 @@ impl Browser {
         }
     }
 
+    /// Goes into the one frame that a CSS selector finds; without one, out of
+    /// all frames.
+    pub(crate) async fn enters(&self, frame: Option<&str>) {
+        let id = match frame {
+            Some(selector) => json!({ ELEMENT: self.find(selector).await }),
+            None => Value::Null,
+        };
+        self.tells("POST", "/frame", &json!({ "id": id })).await;
+    }
+
+    /// Clicks, and waits for nothing.
+    pub(crate) async fn taps(&self, selector: &str) {
+        let element = self.find(selector).await;
+        self.tells("POST", &format!("/element/{element}/click"), &json!({})).await;
+    }
+
     /// What was written to the console since the last time, uncaught errors
     /// included.
     pub(crate) async fn console(&self) -> Vec<String> {

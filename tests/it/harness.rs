@@ -72,7 +72,7 @@ owner = "Acme"
 purposes = ["functional"]
 about = "Shows maps."
 source = "https://acme.example"
-hosts = ["maps.acme.example"]
+hosts = ["maps.acme.example", "maps.acme.localhost"]
 "#;
 
 /// A request as it reached the origin.

@@ -36,6 +36,7 @@ mod choosing;
 mod proof;
 mod explain_and_log;
 mod placeholders;
+mod click_to_load;
 mod vendors;
 mod sharing;
 mod readme;

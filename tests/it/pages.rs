@@ -66,7 +66,7 @@ pub(crate) fn context(url: &Url, consent: Consent, enforcing: bool) -> Arc<PageC
         url: url.clone(),
         enforcing,
         guarded: false,
-        choices_url: "/.consentry/choices".to_owned(),
+        placeholders: consentry::enforce::html::Placeholders::plain("/.consentry/choices"),
         appended: String::new(),
         opening: None,
         memory_bytes: 8 * 1024 * 1024,

@@ -24,7 +24,7 @@ async fn e7_a_withheld_frame_says_whose_it_is_and_leads_to_the_choices_and_back(
         .flat_map(|name| tags(inside, name))
         .map(|element| element.text)
         .collect();
-    for said in ["Acme Maps", "functional", "Privacy choices"] {
+    for said in ["Acme Maps", "Functional", "Privacy choices"] {
         assert!(words.contains(said), "{said}: {inside}");
     }
     let link = tags(inside, "a").pop().unwrap();

@@ -373,7 +373,7 @@ mod tests {
             url: Url::parse("https://www.shop.example/").unwrap(),
             enforcing: true,
             guarded: false,
-            choices_url: String::new(),
+            placeholders: crate::enforce::html::Placeholders::plain(""),
             appended: String::new(),
             opening: None,
             memory_bytes: 1 << 20,

@@ -5,7 +5,7 @@ use crate::policy::{Grounds, Ruling, Verdict};
 use crate::purpose::Purpose;
 
 use lol_html::send::Element;
-use maud::html;
+use url::Url;
 
 /// Attributes a held script or frame keeps: what gives it its shape and what a
 /// framework or a style sheet may look for, and nothing that belongs to the
@@ -50,8 +50,11 @@ pub(super) struct Found {
     pub(super) offending: Vec<String>,
     /// The purpose that is missing, for the held node.
     pub(super) purpose: Option<Purpose>,
-    /// Who is withheld, for the placeholder.
+    /// Who is withheld, for the placeholder: name and id.
     pub(super) vendor: String,
+    pub(super) vendor_id: String,
+    /// What is withheld for want of consent.
+    pub(super) address: Option<Url>,
     /// Whether something of it was withheld from the live page, and is not any
     /// more.
     pub(super) granted: bool,
@@ -69,6 +72,7 @@ impl Found {
             && self.vendor.is_empty()
         {
             self.vendor.clone_from(&identity.vendor.name);
+            self.vendor_id.clone_from(&identity.vendor.id);
         }
     }
 }
@@ -104,25 +108,6 @@ pub(super) fn is_seen(element: &Element<'_, '_>) -> bool {
         }
     });
     !element.has_attribute("hidden") && styled && sized(&value("width")) && sized(&value("height"))
-}
-
-/// What a frame that is not loaded shows instead.
-pub(super) fn placeholder(found: &Found, choices_url: &str) -> String {
-    let vendor = if found.vendor.is_empty() { "another company" } else { &found.vendor };
-    html! {
-        style { "html{font:16px/1.5 system-ui,sans-serif;color:#1d2b2a;background:#eef2f1}"
-            "body{margin:0;min-height:100vh;display:grid;place-content:center;text-align:center;padding:.5em}"
-            "a{color:#0b4f4a}p{margin:.2em}" }
-        @match found.purpose {
-            Some(purpose) => {
-                p { "Content from " b { (vendor) } " is not loaded: it needs your agreement to the purpose "
-                    b { (purpose.name()) } "." }
-                p { a href=(choices_url) target="_top" { "Privacy choices" } }
-            }
-            None => { p { "Content from " b { (vendor) } " is not loaded on this site." } }
-        }
-    }
-    .into_string()
 }
 
 /// An attribute's value in double quotes, in any ASCII-compatible encoding.

@@ -12,12 +12,14 @@ mod held;
 mod lookahead;
 mod mixed;
 mod page;
+mod placeholder;
 mod markup;
 mod events;
 
 pub(crate) use address::refresh_address;
 pub(crate) use elements::link;
 pub(crate) use held::escape;
+pub use placeholder::{Embed, Embeds, Placeholders};
 
 use crate::consent::Consent;
 use crate::enforce::browser::Reach;
@@ -55,8 +57,8 @@ pub struct PageContext {
     /// Whether the guard goes along with the page: then code that is the
     /// site's, too, may stay, because what it loads is withheld there.
     pub guarded: bool,
-    /// Where a visitor can choose, for placeholders.
-    pub choices_url: String,
+    /// What stands in frames that are not loaded.
+    pub placeholders: Placeholders,
     /// Markup to add at the end of the page; ASCII.
     pub appended: String,
     /// What to add instead where the page says where its body begins.

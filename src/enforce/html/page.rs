@@ -7,9 +7,10 @@ use crate::enforce::browser::Reach;
 use crate::enforce::html::PageContext;
 use crate::enforce::html::address::attribute_text;
 use crate::enforce::html::elements::{ScriptType, script_type};
-use crate::enforce::html::held::{Found, escape, is_seen, keep_shape, placeholder};
+use crate::enforce::html::held::{Found, escape, is_seen, keep_shape};
 use crate::enforce::html::lookahead::{Content, Passed};
 use crate::enforce::html::mixed::has_site_logic;
+use crate::enforce::html::placeholder::placeholder;
 use crate::policy::{Decision, Decisions, Grounds, Layer, Ruling, Verdict};
 use crate::purpose::Purpose;
 use judge::UNREADABLE;
@@ -429,11 +430,14 @@ impl Page {
         }
         let is_frame = matches!(tag, "iframe" | "frame" | "fencedframe" | "portal");
         if is_frame && !found.offending.iter().all(|name| name == "srcdoc") {
-            let seen = is_seen(element);
+            let words = (tag == "iframe" && is_seen(element)).then(|| {
+                let mut vendors = self.context.policy.catalogue().vendors();
+                let is_known = vendors.any(|vendor| vendor.id == found.vendor_id);
+                placeholder(element, &found, is_known, &self.context.placeholders)
+            });
             keep_shape(element);
-            if tag == "iframe" && seen {
-                let placeholder = placeholder(&found, &self.context.choices_url);
-                self.set(element, "srcdoc", &escape(&placeholder));
+            if let Some(words) = words {
+                self.set(element, "srcdoc", &escape(&words));
             }
         } else {
             for name in &found.offending {

@@ -40,7 +40,7 @@ pub fn rewrite(page: &[u8], size: usize) -> Option<Vec<u8>> {
         url: Url::parse("https://www.shop.example/a/b").expect("it is an address"),
         enforcing: true,
         guarded: false,
-        choices_url: "/.consentry/choices".into(),
+        placeholders: consentry::enforce::html::Placeholders::plain("/.consentry/choices"),
         appended: String::new(),
         opening: None,
         memory_bytes: 1 << 20,

@@ -172,6 +172,9 @@ impl Page {
                     self.reach.lacks.vendor(&ruling);
                 }
                 found.note(attribute, &ruling);
+                if found.purpose.is_some() && found.address.is_none() {
+                    found.address = Some(url);
+                }
             }
             Verdict::Allow(_) => {
                 let vendor = ruling.identity.as_ref().map(|identity| identity.vendor);

@@ -310,6 +310,22 @@ impl Browser {
         all
     }
 
+    /// The value of a cookie of the page.
+    pub(crate) async fn cookie(&self, name: &str) -> String {
+        let cookie = self.tells("GET", &format!("/cookie/{name}"), &Value::Null).await;
+        cookie["value"].as_str().unwrap().to_owned()
+    }
+
+    /// Keeps a cookie as a server would have set it, for a day.
+    pub(crate) async fn keeps(&self, name: &str, value: &str) {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let cookie = json!({
+            "name": name, "value": value, "path": "/", "httpOnly": true, "sameSite": "Lax",
+            "expiry": now.as_secs() + 86_400,
+        });
+        self.tells("POST", "/cookie", &json!({ "cookie": cookie })).await;
+    }
+
     /// Forgets every cookie.
     pub(crate) async fn forgets(&self) {
         self.tells("DELETE", "/cookie", &Value::Null).await;

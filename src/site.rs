@@ -7,7 +7,7 @@ pub use sharing::{ChoiceCookie, Sharing};
 use crate::catalogue::{Catalogue, Lists};
 use crate::consent;
 use crate::enforce::StatementKey;
-use crate::enforce::browser::{GuardFiles, Memory};
+use crate::enforce::browser::{GoogleConsent, GuardFiles, Memory};
 use crate::notice::Languages;
 use crate::policy::{Aliases, Mode, PathPattern, Policy, Unlisted};
 
@@ -68,6 +68,10 @@ pub struct Site {
     pub browser_policy: bool,
     /// The scripts that keep holding in the browser.
     pub guard: Arc<GuardFiles>,
+    /// Which pages tell Google's tags what the visitor agreed to.
+    pub google_consent: GoogleConsent,
+    /// Whether hits of Google's tags pass that say that everything is denied.
+    pub google_pings: bool,
     /// What the site's pages have taught us.
     pub memory: Arc<Memory>,
     /// Whether markup that waits for another consent tool is made live here.

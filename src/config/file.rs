@@ -355,6 +355,8 @@ pub struct Danger {
     /// Paths of pages that are passed on unfiltered where they cannot be
     /// rewritten.
     pub pass_unfilterable: Vec<Spanned<String>>,
+    /// Whether hits of Google's tags pass that say that everything is denied.
+    pub google_pings: bool,
 }
 
 /// A verdict that is not the policy's own.
@@ -465,6 +467,8 @@ pub struct Site {
     pub operator: String,
     /// The privacy policy; empty for no link.
     pub policy_url: Spanned<String>,
+    /// Which pages tell Google's tags what the visitor agreed to.
+    pub google_consent: Spanned<String>,
     /// Whether markup that waits for another consent tool is made live here.
     pub cmp_markup: bool,
     /// What our notice does on pages with another consent tool.
@@ -491,6 +495,7 @@ impl Default for Site {
             browser_policy: true,
             operator: String::new(),
             policy_url: default(String::new()),
+            google_consent: default("auto".into()),
             cmp_markup: false,
             other_cmp: default("auto".into()),
             route: Vec::new(),

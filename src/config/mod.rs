@@ -11,6 +11,7 @@ mod findings;
 mod keys;
 mod listening;
 mod lists;
+mod scripts;
 mod sites;
 mod exceptions;
 mod notice;
@@ -151,6 +152,7 @@ fn compile(
             guard: Arc::new(GuardFiles::of(&catalogue)),
             exceptions: &exceptions,
             pass_unfilterable,
+            google_pings: file.danger.google_pings,
         },
         &mut findings,
     );

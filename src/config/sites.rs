@@ -4,6 +4,7 @@ use crate::catalogue::{Catalogue, SourceFile};
 use crate::config::exceptions::{self, OfSite};
 use crate::config::file;
 use crate::config::findings::Findings;
+use crate::config::scripts;
 use crate::consent;
 use crate::enforce::StatementKey;
 use crate::enforce::browser::GuardFiles;
@@ -29,6 +30,7 @@ pub(super) struct Shared<'s> {
     pub(super) guard: Arc<GuardFiles>,
     pub(super) exceptions: &'s [OfSite],
     pub(super) pass_unfilterable: Vec<PathPattern>,
+    pub(super) google_pings: bool,
     /// What is known of own names, if they are looked up.
     pub(super) aliases: Option<Arc<Aliases>>,
 }
@@ -166,6 +168,8 @@ fn site(
         address_truncated: written.address_truncated,
         browser_policy: written.browser_policy,
         guard: Arc::clone(&shared.guard),
+        google_consent: scripts::google_consent(&written.google_consent, findings),
+        google_pings: shared.google_pings,
         memory: Arc::default(),
         cmp_markup: written.cmp_markup,
         beside_other_cmp: match written.other_cmp.get_ref().as_str() {

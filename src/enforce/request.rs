@@ -3,9 +3,10 @@
 use crate::catalogue::{Kind, Subject};
 use crate::consent::Consent;
 use crate::enforce::Cleared;
+use crate::enforce::browser::is_cookieless_ping;
 use crate::enforce::fields::{cookie_pairs, filter_query, text_of};
 use crate::enforce::statement::tell_origin;
-use crate::policy::{Basis, Decision, Layer, Policy, Ruling, Verdict};
+use crate::policy::{Basis, Decision, Grounds, Layer, Policy, Ruling, Verdict};
 use crate::purpose::Purpose;
 
 use http::header::{COOKIE, FORWARDED};
@@ -43,6 +44,8 @@ pub struct RequestContext<'a> {
     pub address_truncated: bool,
     /// The names of our own cookie, which the origin has no use for.
     pub own_cookies: &'a [&'a str],
+    /// Whether hits of Google's tags pass that say that everything is denied.
+    pub google_pings: bool,
 }
 
 /// What was found about a request.
@@ -108,6 +111,14 @@ fn own_path(
     if opens_page(request) {
         return;
     }
+    if is_withheld_ping(request, context) {
+        let verdict = Verdict::Block(Grounds::NotGranted(Purpose::Analytics));
+        let ruling = Ruling { verdict, identity: None, exception: None };
+        let path = request.uri.path();
+        outcome.decisions.push(Decision::on_name(&ruling, Layer::Request, Kind::OwnPath, path));
+        outcome.withheld = context.enforcing;
+        return;
+    }
     let target = request.uri.path_and_query().map_or("/", PathAndQuery::as_str);
     let by_path = context.policy.decide(Subject::OwnPath(target), context.host, context.consent);
     let ruling = match asked {
@@ -122,6 +133,16 @@ fn own_path(
     let path = request.uri.path();
     outcome.decisions.push(Decision::on_name(&ruling, Layer::Request, Kind::OwnPath, path));
     outcome.withheld = context.enforcing && ruling.verdict.blocks();
+}
+
+/// Whether a request is a hit of Google's tags, sent over the site's own host,
+/// that says that everything was denied: it is one more hit all the same.
+fn is_withheld_ping(request: &Parts, context: &RequestContext<'_>) -> bool {
+    let RequestContext { consent, google_pings, .. } = context;
+    !google_pings
+        && !consent.grants(Purpose::Analytics)
+        && !consent.grants(Purpose::Marketing)
+        && request.uri.query().is_some_and(is_cookieless_ping)
 }
 
 /// Whether a visitor goes somewhere with this request. Browsers that do not
@@ -359,6 +380,7 @@ mod tests {
             enforcing,
             address_truncated: true,
             own_cookies: &["consentry"],
+            google_pings: false,
         };
         let (cleared, outcome) = clear_request(request, &context);
         (cleared.into_inner(), outcome)

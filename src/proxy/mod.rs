@@ -36,6 +36,7 @@ pub use upstream::UpstreamError;
 
 use crate::catalogue::{Kind, Subject};
 use crate::consent;
+use crate::enforce::browser::GoogleConsent;
 use crate::enforce::html::{Opening, OtherTools, PageContext};
 use crate::enforce::{Cleared, RequestContext, ResponseContext, clear_request, clear_response};
 use crate::ledger::Spool;
@@ -150,7 +151,8 @@ impl Proxy {
         // Then nothing on a page can be blocked.
         let granted_all = !rules.policy.may_block(&consent);
         let append_only = granted_all && !site.cmp_markup && before.is_none();
-        let browser = (enforcing && !granted_all).then(|| {
+        let tells_google = append_only && site.google_consent == GoogleConsent::Always;
+        let browser = (enforcing && (!granted_all || tells_google)).then(|| {
             // A copy that brings the live page up to date tells what that page is told.
             let destination = if before.is_some() { Destination::Page } else { destination };
             Browser::of(site, &parts, destination)
@@ -185,6 +187,7 @@ impl Proxy {
                 enforcing,
                 address_truncated: site.address_truncated,
                 own_cookies: cookie.names(),
+                google_pings: site.google_pings,
             },
         );
         if destination != Destination::Asset || outcome.withheld {
@@ -254,7 +257,8 @@ impl Proxy {
             opening: shown.opening,
             memory_bytes: self.settings.limits.page_memory_bytes,
             enforcing,
-            guarded: browser.as_ref().is_some_and(|browser| browser.guard.is_some()),
+            guarded: !append_only
+                && browser.as_ref().is_some_and(|browser| browser.guard.is_some()),
             url,
         });
         if !is_page {

@@ -147,7 +147,11 @@ pub(super) async fn rewrite(
     if let Some(browser) = &plan.browser {
         // What was not read is no ground for a policy.
         let known = ended && failure.is_none();
-        let tag = guard(browser, &mut parts.headers, &mut pipeline, known, &exchange);
+        let tag = if plan.append_only {
+            told_google(browser, &parts.headers, &exchange)
+        } else {
+            guard(browser, &mut parts.headers, &mut pipeline, known, &exchange)
+        };
         if ended && !pipeline.changed() && tag.is_empty() {
             // It leaves as it came.
         } else {
@@ -211,6 +215,14 @@ fn guard(
         }
         Some(_) | None => String::new(),
     }
+}
+
+/// What a page gets on which nothing is denied: only where Google's tags are
+/// to hear that in so many words.
+fn told_google(browser: &Browser, headers: &HeaderMap, exchange: &Exchange) -> String {
+    let guard = browser.guard.clone();
+    let with_nonce = guard.map(|guard| Guard { nonce: browser::script_nonce(headers), ..guard });
+    with_nonce.map(|guard| guard.google_tag(&exchange.consent)).unwrap_or_default()
 }
 
 /// A page's beginning was judged.

@@ -31,6 +31,7 @@ pub(super) fn expiring(
         enforcing: true,
         address_truncated: false,
         own_cookies: visit.cookie.names(),
+        google_pings: true,
     };
     let (_, outcome) = clear_request(request, &context);
     // Nobody keeps anything under our own path; the visitor goes on to a page.

@@ -2,7 +2,7 @@
 
 use crate::catalogue::{Catalogue, SourceFile};
 use crate::consent::{self, Consent, Keys};
-use crate::enforce::browser::GuardFiles;
+use crate::enforce::browser::{GoogleConsent, GuardFiles};
 use crate::notice::Languages;
 use crate::policy::{Mode, Policy, Unlisted};
 use crate::site::{Notice, Origin, Sharing, Site};
@@ -168,6 +168,8 @@ pub(super) fn site() -> Site {
         address_truncated: true,
         browser_policy: true,
         guard: Arc::new(GuardFiles::of(&catalogue)),
+        google_consent: GoogleConsent::Auto,
+        google_pings: false,
         memory: Arc::default(),
     }
 }

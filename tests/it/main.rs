@@ -48,6 +48,7 @@ mod guard;
 mod stubs;
 mod revive;
 mod withdrawal;
+mod consent_mode;
 mod catalogue;
 mod hydration;
 mod accessibility;

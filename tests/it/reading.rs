@@ -92,7 +92,7 @@ pub(crate) fn without_guard(html: &str) -> String {
     while let Some((before, tag)) = rest.split_once("<script src=\"/.consentry/") {
         page.push_str(before);
         let (tag, after) = tag.split_once("</script>").unwrap();
-        if !["kept-", "guard-", "stand-ins-"].iter().any(|kind| tag.starts_with(kind)) {
+        if !["kept-", "guard-", "google-", "stand-ins-"].iter().any(|kind| tag.starts_with(kind)) {
             page.push_str(&format!("<script src=\"/.consentry/{tag}</script>"));
         }
         rest = after;

@@ -178,6 +178,7 @@ proptest! {
             enforcing: true,
             address_truncated: true,
             own_cookies: &["consentry"],
+            google_pings: false,
         };
         let (cleared, _) = clear_request(request, &context);
         let sent: Vec<_> =

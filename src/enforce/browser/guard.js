@@ -196,6 +196,7 @@
   const ownIsOpen = !exclusions.some((exclusion) => within(location.hostname, exclusion.host));
   const HOME = location.origin + "/";
   const OPAQUE = /^(?:data|blob|about|javascript):/i;
+  const PING = /[?&]gcs=G100(?:&|#|$)/;
   const LOCAL = /^\/?[\w.~%-][^:\\]*$/;
 
   // The address as the browser would ask for it when it is denied; an empty text when it may
@@ -218,6 +219,8 @@
       open = open || (endsWith(allowed, "/") ? startsWith(path, allowed) : path === allowed);
     });
     each(found.shut, (shut) => (open = open && !startsWith(path, shut)));
+    // What Google's tags send to say that everything was denied to them.
+    if (!config.pings && test(PING, text)) open = false;
     return open ? "" : addressOf(url);
   };
 
@@ -241,6 +244,7 @@
   // Without query and fragment, which may say who the visitor is. The id of a container is no
   // visitor's, and without it nobody could tell which container asked.
   const bare = (address) => exec(/^[^?#]*/, address)[0];
+  const placeOf = (address) => bare(address) + (test(PING, address) ? "?gcs=G100" : "");
   const named = (address) => {
     const id = exec(/[?&]id=([A-Z]{1,4}-[A-Z0-9-]+)/, address);
     return bare(address) + (id ? "?id=" + id[1] : "");
@@ -279,7 +283,7 @@
   // Whether to hold a request that no element makes.
   const held = (input, kind, base) => {
     const address = denied(`${input}`, kind, base);
-    if (address) report(kind, bare(address));
+    if (address) report(kind, placeOf(address));
     return address;
   };
 
@@ -342,7 +346,7 @@
     anythingHeld = true;
     // What the proxy held keeps its number.
     if (getAttribute(element, MARK) === null) setAttribute(element, MARK, "");
-    report(kind, bare(address));
+    report(kind, placeOf(address));
     if (name === "link") failLater(element);
     if (kind === "frame") dressLater(element);
   };

@@ -3,7 +3,10 @@
 
 use crate::catalogue::Catalogue;
 use crate::consent::Consent;
-use crate::enforce::browser::{BrowserPolicy, KEPT, STUBS, names_of_vendors, names_table, served};
+use crate::enforce::browser::{
+    BrowserPolicy, GOOGLE, GoogleConsent, KEPT, STUBS, consent_mode, names_of_vendors, names_table,
+    served,
+};
 use crate::enforce::html::escape;
 use crate::purpose::{Purpose, PurposeSet};
 
@@ -49,14 +52,15 @@ impl OwnScript {
     }
 }
 
-/// The guard's three files: itself; what denied vendors may not keep on the
-/// device; stand-ins for the globals of withheld vendors. A page gets the
-/// second where anything is denied and the third where it lacks anybody, so
-/// that what every page waits for stays small.
+/// The guard's files: itself; what denied vendors may not keep on the
+/// device; what Google's tags are told; stand-ins for the globals of withheld
+/// vendors. A page gets each where it is needed, so that what every page waits
+/// for stays small.
 #[derive(Debug)]
 pub struct GuardFiles {
     guard: OwnScript,
     kept: OwnScript,
+    google: OwnScript,
     stand_ins: OwnScript,
 }
 
@@ -73,6 +77,7 @@ impl GuardFiles {
         Self {
             guard: OwnScript::of("guard", served(SOURCE)),
             kept: OwnScript::of("kept", served(&KEPT.replace("/*NAMES*/{}", names))),
+            google: OwnScript::of("google", served(GOOGLE)),
             stand_ins: OwnScript::of("stand-ins", served(STUBS) + STUBS_CALLED),
         }
     }
@@ -100,7 +105,7 @@ impl GuardFiles {
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&OwnScript> {
         let kind = name.strip_suffix(".js")?.rsplit_once('-')?.0;
-        [&self.guard, &self.kept, &self.stand_ins]
+        [&self.guard, &self.kept, &self.google, &self.stand_ins]
             .into_iter()
             .find(|file| file.name.rsplit_once('-').is_some_and(|(known, _)| known == kind))
     }
@@ -113,6 +118,10 @@ pub struct Guard {
     pub prefix: String,
     /// The files.
     pub files: Arc<GuardFiles>,
+    /// Which pages tell Google's tags what the visitor agreed to.
+    pub google: GoogleConsent,
+    /// Whether hits of Google's tags pass that say that everything is denied.
+    pub google_pings: bool,
     /// Where a visitor can choose.
     pub choices_url: String,
     /// The nonce that the site's own policy asks of its scripts.
@@ -140,6 +149,7 @@ impl Guard {
             "block": policy.exclusions,
             "prefix": self.prefix,
             "choices": self.choices_url,
+            "pings": self.google_pings || granted_any_hit(consent),
         });
         let mut tags = String::new();
         let vendors = consent.vendors();
@@ -151,11 +161,27 @@ impl Guard {
             tags.push_str(&self.tag(&self.files.kept, "data-consentry-kept", &kept.to_string()));
         }
         tags.push_str(&self.tag(&self.files.guard, "data-consentry", &told.to_string()));
+        let lacks_google = stand_ins.iter().any(|name| name == "dataLayer");
+        match self.google {
+            GoogleConsent::Auto | GoogleConsent::Always if policy.google_tag => {
+                tags.push_str(&self.google_tag(consent));
+            }
+            // Elsewhere something stands in for what they would be told with.
+            GoogleConsent::Always if !lacks_google => tags.push_str(&self.google_tag(consent)),
+            GoogleConsent::Auto | GoogleConsent::Always | GoogleConsent::Off => {}
+        }
         if !stand_ins.is_empty() {
             let names = serde_json::json!(stand_ins).to_string();
             tags.push_str(&self.tag(&self.files.stand_ins, "data-consentry-stubs", &names));
         }
         tags
+    }
+
+    /// The tag that tells Google's tags what the visitor agreed to.
+    #[must_use]
+    pub fn google_tag(&self, consent: &Consent) -> String {
+        let told = consent_mode::signals(consent).to_string();
+        self.tag(&self.files.google, "data-consentry-google", &told)
     }
 
     fn tag(&self, file: &OwnScript, attribute: &str, value: &str) -> String {
@@ -167,6 +193,12 @@ impl Guard {
         let value = escape(value);
         format!("<script src=\"{prefix}/{}\"{nonce} {attribute}=\"{value}\"></script>", file.name)
     }
+}
+
+/// Whether a hit of Google's tags can say anything else than that everything
+/// is denied.
+fn granted_any_hit(consent: &Consent) -> bool {
+    consent.grants(Purpose::Analytics) || consent.grants(Purpose::Marketing)
 }
 
 /// Where the guard goes in a page: right behind the start of its head, or

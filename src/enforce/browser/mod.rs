@@ -9,6 +9,7 @@
 //! Our scripts are plain files without a build step. What is served is the same
 //! code without the comments.
 
+mod consent_mode;
 mod globals;
 mod guard;
 mod lacks;
@@ -19,6 +20,7 @@ mod reach;
 mod reports;
 mod tokens;
 
+pub use consent_mode::{GoogleConsent, is_cookieless_ping, signals as google_signals};
 pub use globals::{declared_globals, is_defined_in};
 pub(crate) use guard::insertion_point;
 pub use guard::{Guard, GuardFiles, OwnScript};
@@ -36,6 +38,9 @@ pub const STUBS: &str = include_str!("stubs.js");
 /// What denied vendors keep on a device: hands the guard their names, and
 /// takes what is there off the device.
 const KEPT: &str = include_str!("kept.js");
+
+/// Tells Google's tags what the visitor agreed to.
+const GOOGLE: &str = include_str!("google.js");
 
 /// Brings a page up to date after a choice: defines `revive(before)`.
 pub const REVIVE: &str = include_str!("revive.js");

@@ -9,6 +9,7 @@
 //! loosens anything.
 
 use crate::catalogue::{Kind, Subject, Vendor};
+use crate::enforce::browser::consent_mode;
 use crate::enforce::browser::lacks::Lacks;
 use crate::enforce::browser::memory::Memory;
 use crate::enforce::browser::named::authorities;
@@ -132,6 +133,8 @@ pub struct BrowserPolicy {
     directives: String,
     /// What is denied on hosts that the directives allow: `kinds host/path`.
     pub(super) exclusions: Vec<String>,
+    /// Whether one of Google's tags may run on the page.
+    pub(super) google_tag: bool,
 }
 
 impl BrowserPolicy {
@@ -145,7 +148,11 @@ impl BrowserPolicy {
         }
         for (vendor, port) in reach.vendors.values() {
             let hosts = context.policy.catalogue().hosts_of_family(vendor);
-            families.extend(hosts.take(MAX_VENDOR_HOSTS).map(|host| (host, *port)));
+            // An owner's other vendors may be many, and most of them denied.
+            let open = hosts.filter(|host| {
+                uses_of(host.trim_start_matches("*."), "/", context, memory) != Uses::default()
+            });
+            families.extend(open.take(MAX_VENDOR_HOSTS).map(|host| (host, *port)));
         }
         for ((authority, directory), (_, plain)) in &reach.loads {
             let mentions = named.entry(authority.clone()).or_default();
@@ -188,7 +195,9 @@ impl BrowserPolicy {
             sources.allow(format!("*.{domain}"), Uses::ALL);
         }
         let exclusions = exclusions(&sources, context);
-        Self { directives: sources.text(), exclusions }
+        let google_tag = reach.vendors.keys().any(|vendor| consent_mode::listens(vendor))
+            || named.keys().any(|authority| serves_google_tag(authority, context));
+        Self { directives: sources.text(), exclusions, google_tag }
     }
 
     /// The policy for a script that runs in a worker, which has no page to
@@ -217,6 +226,19 @@ impl BrowserPolicy {
         let field = format!("{}; report-uri {reports}", self.directives);
         (field.len() <= MAX_HEADER_BYTES).then_some(field)
     }
+}
+
+/// Whether code that names this host may load one of Google's tags from it.
+fn serves_google_tag(authority: &str, context: &PageContext) -> bool {
+    let PageContext { policy, host, consent, .. } = context;
+    authority.contains("googletagmanager.com")
+        && ["gtm.js", "gtag/js"].iter().any(|file| {
+            Url::parse(&format!("https://{authority}/{file}")).is_ok_and(|url| {
+                let ruling =
+                    policy.decide(Subject::Load { kind: Kind::Script, url: &url }, host, consent);
+                ruling.is_known() && !ruling.verdict.blocks()
+            })
+        })
 }
 
 /// Sources and what may be loaded from each.

@@ -33,6 +33,7 @@ fuzz_target!(|value: &[u8]| {
             enforcing: true,
             address_truncated: true,
             own_cookies: &["consentry"],
+            google_pings: false,
         },
     );
     for sent in cleared.get().headers.get_all("cookie") {

@@ -8,7 +8,7 @@ use crate::catalogue::{Catalogue, Lists};
 use crate::consent;
 use crate::enforce::StatementKey;
 use crate::enforce::browser::{GoogleConsent, GuardFiles, Memory};
-use crate::notice::Languages;
+use crate::notice::{Languages, Theme};
 use crate::policy::{Aliases, Mode, PathPattern, Policy, Unlisted};
 
 use http::uri::{Authority, Scheme};
@@ -38,6 +38,8 @@ pub struct Notice {
     pub policy_url: String,
     /// In which languages.
     pub languages: Arc<Languages>,
+    /// How it looks.
+    pub theme: Arc<Theme>,
 }
 
 /// Everything the hot path needs to know of one site.

@@ -473,6 +473,9 @@ pub struct Site {
     pub cmp_markup: bool,
     /// What our notice does on pages with another consent tool.
     pub other_cmp: Spanned<String>,
+    /// How its visitors are asked, where that differs.
+    #[serde(skip_serializing)]
+    pub notice: Notice,
     /// Pages for which something else holds; the first that fits counts.
     #[serde(skip_serializing)]
     pub route: Vec<Spanned<Route>>,
@@ -498,6 +501,7 @@ impl Default for Site {
             google_consent: default("auto".into()),
             cmp_markup: false,
             other_cmp: default("auto".into()),
+            notice: Notice::default(),
             route: Vec::new(),
         }
     }
@@ -533,6 +537,8 @@ pub(super) fn default<T>(value: T) -> Spanned<T> {
 pub fn defaults() -> toml::Table {
     let mut sections = toml::Table::try_from(File::default()).unwrap_or_default();
     let site = toml::Table::try_from(Site::default()).unwrap_or_default();
+    let notice = toml::Table::try_from(Notice::shown()).unwrap_or_default();
+    sections.insert("notice".to_owned(), toml::Value::Table(notice));
     sections.insert("site".to_owned(), toml::Value::Table(site));
     sections
 }

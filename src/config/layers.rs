@@ -5,6 +5,7 @@
 //! value came from is kept in its span: an offset within the file's text is a
 //! place in the file, one beyond it counts the settings from elsewhere.
 
+use crate::config::dark_patterns;
 use crate::config::file::{File, defaults};
 use crate::mistake::{Mistake, suggestion};
 
@@ -68,6 +69,11 @@ impl<'t> Sources<'t> {
                 mistakes.push(mistake);
             }
         }
+        mistakes.extend(
+            dark_patterns::take(table.get_mut()).into_iter().map(|refused| {
+                self.at_offset(refused.offset, refused.message).advise(refused.advice)
+            }),
+        );
         let file = File::deserialize(Deserializer::from(table));
         match file {
             Ok(file) if mistakes.is_empty() => Ok(file),

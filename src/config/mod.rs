@@ -15,6 +15,7 @@ mod scripts;
 mod sites;
 mod exceptions;
 mod notice;
+mod dark_patterns;
 
 pub use file::{
     Admin, Catalogue as CatalogueFiles, Consent, Danger, Dns, Exception as WrittenException, File,
@@ -119,7 +120,7 @@ fn compile(
     let keys_file = keys::path(&file.consent, &ledger_file);
     let keys = keys::find(&file.consent, keys_file, &mut findings);
     let consent = listening::consent(&file.consent, keys.keys(), &mut findings);
-    let languages = notice::languages(&file.notice, &mut findings);
+    let asked = notice::for_all(&file.notice, &mut findings);
     let sources = catalogue_files(file, &mut findings);
     let catalogue = match Catalogue::compile(&sources).or_else(|found| {
         findings.mistakes.extend(found);
@@ -147,7 +148,8 @@ fn compile(
             sources: &sources,
             consent,
             statement_key: keys::statement(&file.origin, &mut findings),
-            languages,
+            notice: &file.notice,
+            asked,
             aliases,
             guard: Arc::new(GuardFiles::of(&catalogue)),
             exceptions: &exceptions,

@@ -4,11 +4,11 @@ use crate::catalogue::{Catalogue, SourceFile};
 use crate::config::exceptions::{self, OfSite};
 use crate::config::file;
 use crate::config::findings::Findings;
+use crate::config::notice::{self, Asked};
 use crate::config::scripts;
 use crate::consent;
 use crate::enforce::StatementKey;
 use crate::enforce::browser::GuardFiles;
-use crate::notice::Languages;
 use crate::policy::{Aliases, Mode, PathPattern, Policy, Unlisted};
 use crate::site::{Notice, Origin, Route, Sharing, Site, Sites};
 
@@ -26,7 +26,9 @@ pub(super) struct Shared<'s> {
     pub(super) consent: consent::Settings,
     /// What statements to origins are signed with.
     pub(super) statement_key: Option<StatementKey>,
-    pub(super) languages: Arc<Languages>,
+    /// What is said about the notice of all sites, and what came of it.
+    pub(super) notice: &'s notice::Notice,
+    pub(super) asked: Asked,
     pub(super) guard: Arc<GuardFiles>,
     pub(super) exceptions: &'s [OfSite],
     pub(super) pass_unfilterable: Vec<PathPattern>,
@@ -142,6 +144,7 @@ fn site(
     let name = name(written, hosts.as_deref(), findings);
     let own_prefix = own_prefix(&written.own_prefix, findings);
     policy_url(&written.policy_url, findings);
+    let asked = notice::for_one(&written.notice, shared.notice, &shared.asked, findings);
     let routes = routes(&written.route, findings);
     let exceptions: Vec<_> = shared
         .exceptions
@@ -162,7 +165,8 @@ fn site(
         notice: Notice {
             operator: written.operator.clone(),
             policy_url: written.policy_url.get_ref().clone(),
-            languages: Arc::clone(&shared.languages),
+            languages: asked.languages,
+            theme: asked.theme,
         },
         own_prefix,
         address_truncated: written.address_truncated,

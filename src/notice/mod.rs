@@ -1,4 +1,4 @@
-//! What visitors are told, and in which words.
+//! What visitors are told, in which words, and how it looks.
 //!
 //! The words stand in one file a language under `config/texts`; an operator's
 //! files correct them or add languages. This room does no I/O: `config` reads
@@ -7,6 +7,8 @@
 mod file;
 mod language;
 mod texts;
+mod theme;
 
 pub use language::Languages;
 pub use texts::{Direction, PurposeTexts, Texts};
+pub use theme::{Colour, Colours, EDGE_CONTRAST, Position, TEXT_CONTRAST, Theme, font};

@@ -85,6 +85,12 @@ pub struct Texts {
     pub mark: u32,
 }
 
+/// A short stand-in for a text: another text, another mark.
+pub(super) fn mark(text: &str) -> u32 {
+    let hash = Sha256::digest(text);
+    hash.iter().take(4).fold(0, |mark, byte| (mark << 8) | u32::from(*byte))
+}
+
 /// What one purpose is called, and what it means.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -142,8 +148,7 @@ impl Texts {
 
     /// The same texts, with the mark that stands for them.
     pub(super) fn marked(mut self) -> Self {
-        let hash = Sha256::digest(self.canonical());
-        self.mark = hash.iter().take(4).fold(0, |mark, byte| (mark << 8) | u32::from(*byte));
+        self.mark = mark(&self.canonical());
         self
     }
 

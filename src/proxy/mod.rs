@@ -140,7 +140,7 @@ impl Proxy {
         let url = page_url(&parts, &head)?;
         let destination = Destination::of(&parts);
         let rules = site.rules(parts.uri.path(), day_of(now_s), || head.lot(&site.consent, now_s));
-        let variant = Variant::of(&consent, &rules.policy, visit.texts);
+        let variant = Variant::of(&consent, &rules.policy, visit.texts, &site.notice.theme);
         let enforcing = rules.mode.enforces();
         let before = revival::asked(&mut parts, &consent).filter(|_| enforcing && !site.cmp_markup);
         let shown = match (enforcing, &before) {

@@ -7,7 +7,7 @@
 //! any other asks the origin for the whole page.
 
 use crate::consent::{Consent, VendorChoices};
-use crate::notice::Texts;
+use crate::notice::{Texts, Theme};
 use crate::policy::Policy;
 
 use http::header::{
@@ -23,7 +23,7 @@ use sha2::{Digest, Sha256};
 pub(super) struct Variant(String);
 
 impl Variant {
-    pub(super) fn of(consent: &Consent, policy: &Policy, texts: &Texts) -> Self {
+    pub(super) fn of(consent: &Consent, policy: &Policy, texts: &Texts, theme: &Theme) -> Self {
         let undecided = if consent.is_undecided() { "-u" } else { "" };
         let gpc = if consent.gpc() { "-g" } else { "" };
         let names = match policy.aliases().map_or(0, |aliases| aliases.mark()) {
@@ -36,7 +36,7 @@ impl Variant {
             consent.granted().class(),
             policy.revision(),
             texts.lang,
-            texts.mark,
+            texts.mark ^ theme.mark,
             env!("CARGO_PKG_VERSION")
         ))
     }
@@ -257,7 +257,7 @@ mod tests {
     fn variant(granted: PurposeSet) -> Variant {
         let policy =
             Policy::new(Arc::new(Catalogue::compile(&[]).unwrap()), Unlisted::Observe, &[]);
-        Variant::of(&Consent::chosen(granted), &policy, &texts("en"))
+        Variant::of(&Consent::chosen(granted), &policy, &texts("en"), &Theme::default())
     }
 
     fn request(path: &str, fields: &[(&'static str, &str)]) -> Parts {

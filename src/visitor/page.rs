@@ -13,18 +13,17 @@ use http::header::{
 use http::{HeaderValue, Response, StatusCode};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
-use std::sync::LazyLock;
 
 /// Inline, so that a page is one answer. Nothing in it moves, so there is
 /// nothing to slow down for visitors who prefer reduced motion.
 pub(super) const STYLE: &str = include_str!("page.css");
 
-static SECURITY_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
-    let hash = STANDARD.encode(Sha256::digest(STYLE));
+fn security_policy(style: &str) -> HeaderValue {
+    let hash = STANDARD.encode(Sha256::digest(style));
     value(&format!(
         "default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     ))
-});
+}
 
 /// A whole page.
 pub(super) fn html(
@@ -34,6 +33,7 @@ pub(super) fn html(
     visit: &Visit<'_>,
 ) -> Response<Bytes> {
     let texts = visit.texts();
+    let style = format!("{STYLE}{}", visit.site.notice.theme.page);
     let page = html! {
         (DOCTYPE)
         html lang=(texts.lang) dir=(texts.dir.name()) {
@@ -42,7 +42,7 @@ pub(super) fn html(
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 title { (title) " \u{2013} " (visit.operator()) }
-                style { (PreEscaped(STYLE)) }
+                style { (PreEscaped(&style)) }
             }
             body {
                 main {
@@ -54,7 +54,7 @@ pub(super) fn html(
         }
     };
     let mut response = filled(status, "text/html; charset=utf-8", page.into_string());
-    response.headers_mut().insert(CONTENT_SECURITY_POLICY, SECURITY_POLICY.clone());
+    response.headers_mut().insert(CONTENT_SECURITY_POLICY, security_policy(&style));
     response
 }
 

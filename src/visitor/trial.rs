@@ -163,6 +163,7 @@ pub(super) fn site() -> Site {
             operator: "The Shop".into(),
             policy_url: "/privacy".into(),
             languages: Arc::new(Languages::built_in()),
+            theme: Arc::default(),
         },
         own_prefix: "/.consentry".into(),
         address_truncated: true,

@@ -11,6 +11,7 @@ use crate::purpose::{Purpose, PurposeSet};
 
 use serde::Deserialize;
 use std::collections::HashMap;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use toml::Spanned;
 
@@ -88,6 +89,7 @@ struct WrittenVendor {
     caches: Vec<Spanned<String>>,
     #[serde(default)]
     workers: Vec<Spanned<String>>,
+    iab: Option<NonZeroU16>,
     #[serde(default)]
     request_headers: Vec<Spanned<String>>,
     #[serde(default)]
@@ -190,6 +192,7 @@ impl Compiler {
             databases: names(&written.databases),
             caches: names(&written.caches),
             workers: names(&written.workers),
+            iab: written.iab.map(NonZeroU16::get),
         }));
         let mut lines = Lines::new(file);
         for host in &written.hosts {

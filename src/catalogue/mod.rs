@@ -65,6 +65,9 @@ pub struct Vendor {
     pub caches: Vec<String>,
     /// Files of its service workers, wherever a site puts them, as patterns.
     pub workers: Vec<String>,
+    /// Its number in the vendor list of IAB Europe's Transparency and Consent
+    /// Framework, if it is in it.
+    pub iab: Option<u16>,
 }
 
 /// A place in a catalogue file, so that every decision can be followed.
@@ -247,6 +250,11 @@ impl Catalogue {
     /// All vendors, in the order of the files.
     pub fn vendors(&self) -> impl Iterator<Item = &Arc<Vendor>> {
         self.vendors.iter()
+    }
+
+    /// Vendors in IAB Europe's list, with their number there.
+    pub fn in_iab_list(&self) -> impl Iterator<Item = (u16, &str)> {
+        self.vendors.iter().filter_map(|vendor| Some((vendor.iab?, vendor.id.as_str())))
     }
 
     /// All vendors with their rank: how many stand before each in its file.

@@ -18,7 +18,7 @@ mod vendors;
 
 pub use cookie::{Keys, KeysError, ReceiptId, Record};
 pub use gpp::section_ids as gpp_section_ids;
-pub use heard::{Heard, Signals, heard};
+pub use heard::{Heard, Signals, heard, refuse_as_tcf};
 pub use reading::Reading;
 pub use region::{OPT_IN, OPT_OUT, Regions, Rule, is_code};
 pub use signals::{Settings, cookie_values, global_privacy_control, read};

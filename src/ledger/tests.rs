@@ -28,6 +28,7 @@ fn vendor(name: &str) -> Arc<Vendor> {
         databases: Vec::new(),
         caches: Vec::new(),
         workers: Vec::new(),
+        iab: None,
     })
 }
 

@@ -124,6 +124,8 @@ impl Proxy {
         let consent =
             consent::read(&parts.headers, cookie.names(), cookie.scope, &site.consent, now_s)
                 .in_region(region);
+        let in_iab_list = site.policy.catalogue().in_iab_list();
+        let consent = consent::refuse_as_tcf(consent, &parts.headers, &site.consent, in_iab_list);
         let visit = Visit {
             site,
             texts: site.notice.languages.for_visitor(&parts.headers),

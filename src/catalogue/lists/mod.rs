@@ -165,6 +165,7 @@ impl Source {
             databases: Vec::new(),
             caches: Vec::new(),
             workers: Vec::new(),
+            iab: None,
         };
         let vendors = combinations
             .iter()

@@ -1,6 +1,10 @@
 //! Everything a browser sent that bears on consent, beside our own cookie and
 //! Global Privacy Control: found, read, and put in the order of its weight.
 
+mod vendors;
+
+pub use vendors::refuse_as_tcf;
+
 use crate::consent::reading::Reading;
 use crate::consent::tools::{Asked, COOKIES, Ids, Tool};
 use crate::consent::{Source, gpp, tcf, us_privacy};

@@ -5,6 +5,7 @@
 //! point at it. `config/consentry.toml` explains the keys to people.
 
 use crate::config::notice::Notice;
+use crate::config::signals::{WrittenIds, WrittenRegions, default_signals};
 use crate::policy::{Mode, Unlisted};
 use crate::proxy;
 
@@ -28,6 +29,8 @@ pub struct File {
     pub lists: Lists,
     /// How consent is taken.
     pub consent: Consent,
+    /// What silence means where a visitor is.
+    pub regions: WrittenRegions,
     /// How visitors are asked.
     pub notice: Notice,
     /// How aliases of own names are found.
@@ -476,6 +479,11 @@ pub struct Site {
     /// How its visitors are asked, where that differs.
     #[serde(skip_serializing)]
     pub notice: Notice,
+    /// The signals of others that count.
+    pub signals: Vec<Spanned<String>>,
+    /// What ids of other consent tools stand for.
+    #[serde(skip_serializing)]
+    pub signal_ids: WrittenIds,
     /// Pages for which something else holds; the first that fits counts.
     #[serde(skip_serializing)]
     pub route: Vec<Spanned<Route>>,
@@ -502,6 +510,8 @@ impl Default for Site {
             cmp_markup: false,
             other_cmp: default("auto".into()),
             notice: Notice::default(),
+            signals: default_signals(),
+            signal_ids: WrittenIds::new(),
             route: Vec::new(),
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::config::file::{Consent, File, Limits, Listener, Timeouts};
 use crate::config::findings::Findings;
+use crate::config::signals::{self, WrittenRegions};
 use crate::consent::{self, Keys};
 use crate::proxy::{self, Settings, TlsFiles};
 
@@ -46,6 +47,7 @@ pub(super) fn admin(file: &File, proxy: &Settings, findings: &mut Findings<'_>) 
 
 pub(super) fn consent(
     file: &Consent,
+    regions: &WrittenRegions,
     keys: Keys,
     findings: &mut Findings<'_>,
 ) -> consent::Settings {
@@ -55,8 +57,9 @@ pub(super) fn consent(
         // a new question after 6 to 13 months.
         lifetime_s: findings.number(&file.lifetime_days, 1..=395).saturating_mul(DAY_S),
         notice_revision: findings.number(&file.notice_revision, 1..=u32::MAX),
+        // Each site has its own.
         signals: consent::Signals::default(),
-        regions: consent::Regions::default(),
+        regions: signals::regions(regions, findings),
     }
 }
 

@@ -12,6 +12,7 @@ mod keys;
 mod listening;
 mod lists;
 mod scripts;
+mod signals;
 mod sites;
 mod exceptions;
 mod notice;
@@ -25,6 +26,7 @@ pub use file::{
 pub use lists::{Cache, FilterLists, ListSource, Location, Record, Refresher};
 pub use notice::Notice as WrittenNotice;
 pub use outside::{Overrides, environment};
+pub use signals::{WrittenIds, WrittenRegions};
 
 use crate::catalogue::{Catalogue, SourceFile};
 use crate::enforce::browser::GuardFiles;
@@ -119,7 +121,7 @@ fn compile(
     let lists = lists::read(file, &ledger_file, threads, &mut findings);
     let keys_file = keys::path(&file.consent, &ledger_file);
     let keys = keys::find(&file.consent, keys_file, &mut findings);
-    let consent = listening::consent(&file.consent, keys.keys(), &mut findings);
+    let consent = listening::consent(&file.consent, &file.regions, keys.keys(), &mut findings);
     let asked = notice::for_all(&file.notice, &mut findings);
     let sources = catalogue_files(file, &mut findings);
     let catalogue = match Catalogue::compile(&sources).or_else(|found| {

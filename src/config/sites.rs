@@ -6,6 +6,7 @@ use crate::config::file;
 use crate::config::findings::Findings;
 use crate::config::notice::{self, Asked};
 use crate::config::scripts;
+use crate::config::signals;
 use crate::consent;
 use crate::enforce::StatementKey;
 use crate::enforce::browser::GuardFiles;
@@ -160,7 +161,10 @@ fn site(
         origin: origin?,
         policy,
         mode: written.mode,
-        consent: shared.consent.clone(),
+        consent: consent::Settings {
+            signals: signals::signals(written, findings),
+            ..shared.consent.clone()
+        },
         sharing: Sharing::Apart,
         notice: Notice {
             operator: written.operator.clone(),

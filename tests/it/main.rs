@@ -32,6 +32,7 @@ mod notice_texts;
 mod notice_theme;
 mod notice_place;
 mod consent;
+mod signals;
 mod cookies;
 mod choosing;
 mod proof;

@@ -42,7 +42,7 @@ impl Signals {
     }
 
     /// All that can be listened to.
-    pub fn all() -> impl Iterator<Item = Source> {
+    pub fn all() -> impl Iterator<Item = Source> + Clone {
         let tools = Tool::ALL.into_iter().map(Source::Tool);
         tools.chain([Source::Tcf, Source::Gpp, Source::UsPrivacy])
     }

@@ -145,6 +145,7 @@ impl Log {
             page: args.page.clone(),
             verdict: (!args.all).then_some(VerdictWord::Block),
             after_id: None,
+            entry: None,
         };
         Ok(Self { reader: Reader::open(&args.ledger)?, filter, gaps_seen: 0, cut: false })
     }

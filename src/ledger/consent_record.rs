@@ -29,6 +29,13 @@ pub struct Recorded<'a> {
     pub is_on_record: bool,
 }
 
+impl Recorded<'_> {
+    /// What no cookie keeps.
+    fn known<T>(&self, value: T) -> Option<T> {
+        self.is_on_record.then_some(value)
+    }
+}
+
 /// The record of one choice.
 #[must_use]
 pub fn consent_record(of: &Recorded<'_>) -> Value {
@@ -48,7 +55,7 @@ pub fn consent_record(of: &Recorded<'_>) -> Value {
             "entity_id": "pii_principal",
             "validity_duration": format!("PT{}S", receipt.valid_s),
             "valid_until": time(receipt.time_ms.saturating_add(receipt.valid_s.saturating_mul(1000))),
-            "method": receipt.method.name(),
+            "method": of.known(receipt.method.name()),
             "global_privacy_control": receipt.gpc,
         },
         "not_recorded": not_recorded(),
@@ -62,12 +69,12 @@ fn processing(of: &Recorded<'_>) -> Value {
         "service": receipt.site,
         "privacy_notice": {
             "revision": receipt.notice_revision,
-            "sha256": hex(&receipt.notice),
-            "choices_sha256": hex(&receipt.choices),
+            "sha256": of.known(hex(&receipt.notice)),
+            "choices_sha256": of.known(hex(&receipt.choices)),
             "first_shown": of.notice.map(|notice| time(notice.time_ms)),
             "policy_url": policy_url.filter(|url| !url.is_empty()),
         },
-        "language": receipt.language,
+        "language": of.known(receipt.language.as_str()),
         "purposes": Purpose::OPTIONAL.map(|purpose| json!({
             "purpose": purpose.name(),
             "lawful_basis": "consent",
@@ -76,7 +83,7 @@ fn processing(of: &Recorded<'_>) -> Value {
         "pii_controllers": ["controller"],
         "collection_method": "a web page, and the services named in the notice",
         "recipient_third_parties": {
-            "named_in": hex(&receipt.choices),
+            "named_in": of.known(hex(&receipt.choices)),
             "allowed": receipt.vendors_allowed,
             "refused": receipt.vendors_refused,
         },

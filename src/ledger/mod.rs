@@ -20,6 +20,7 @@ pub mod receipt;
 mod schema;
 mod spool;
 mod store;
+pub mod withheld;
 #[cfg(test)]
 pub(crate) mod tests;
 mod writer;

@@ -53,6 +53,8 @@ pub struct Filter {
     pub verdict: Option<VerdictWord>,
     /// Stored after the entry of that number.
     pub after_id: Option<i64>,
+    /// Of the entry of that number.
+    pub entry: Option<i64>,
 }
 
 /// One decision on one page view: a line of the block log.
@@ -229,6 +231,9 @@ fn conditions(filter: &Filter) -> (String, Vec<Box<dyn ToSql>>) {
     }
     if let Some(id) = filter.after_id {
         add(&mut all, "e.id > ?", Box::new(id));
+    }
+    if let Some(id) = filter.entry {
+        add(&mut all, "e.id = ?", Box::new(id));
     }
     if let Some(site) = &filter.site {
         add(&mut all, "e.site IN (SELECT id FROM site WHERE text = ?)", Box::new(site.clone()));

@@ -2,6 +2,7 @@
 
 pub(crate) mod receipts;
 mod trouble;
+mod withheld;
 
 use super::read::{Filter, Line, Reader, VerdictWord};
 use super::*;

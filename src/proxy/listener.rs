@@ -4,6 +4,7 @@ use crate::ledger::{Ledger, Spool};
 use crate::observe::{ConnectionRefused, Observe};
 use crate::proxy::head::Peer;
 use crate::proxy::limiter::Limiter;
+use crate::proxy::recall::Recall;
 use crate::proxy::tls::{TlsError, acceptor};
 use crate::proxy::upstream::{Upstream, UpstreamError, tls_config};
 use crate::proxy::{Archive, Proxy, Settings};
@@ -113,6 +114,7 @@ impl Server {
         let open = Arc::new(AtomicUsize::new(0));
         let settings = Arc::new(settings);
         let (stop, stopping) = watch::channel(false);
+        let recall = Arc::new(Recall::new(ledger.path().to_owned()));
         let mut workers = Vec::new();
         for (index, listener) in listeners.into_iter().enumerate() {
             let spool: Spool = ledger.spool(index).map_err(StartError::Spool)?;
@@ -124,6 +126,7 @@ impl Server {
                 observe: Arc::clone(&observe),
                 limiter: Arc::clone(&limiter),
                 archive: Arc::clone(&archive),
+                recall: Arc::clone(&recall),
             });
             let worker = Worker {
                 proxy,

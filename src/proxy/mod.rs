@@ -17,6 +17,7 @@ mod head;
 mod limiter;
 mod listener;
 mod page;
+mod recall;
 mod revival;
 mod script;
 mod settings;
@@ -43,7 +44,7 @@ use crate::ledger::Spool;
 use crate::observe::{ChoiceMade, ExchangeEnded, ExchangeFailed, Observe, VisitorLimited};
 use crate::policy::{Basis, Decision, Layer, Verdict};
 use crate::site::{Site, Sites};
-use crate::visitor::{self, Asked, Page, Visit};
+use crate::visitor::{self, Asked, OnRecord, Page, Visit};
 use body::{Body, PassedBody, RequestBody};
 use browser::Browser;
 use error::Error;
@@ -51,6 +52,7 @@ use exchange::{Exchange, day_of, now_ms};
 use head::{Head, Peer};
 use limiter::Limiter;
 use page::Plan;
+use recall::Recall;
 use upstream::Upstream;
 use variant::{Destination, Variant};
 
@@ -62,7 +64,7 @@ use http_body::Body as _;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use url::Url;
 
@@ -77,6 +79,7 @@ pub(crate) struct Proxy {
     observe: Arc<Observe>,
     limiter: Arc<Limiter>,
     archive: Arc<Archive>,
+    recall: Arc<Recall>,
 }
 
 impl Proxy {
@@ -134,6 +137,7 @@ impl Proxy {
             cookie,
             secure: head.secure,
             now_s,
+            on_record: OnRecord::default(),
         };
         if let Some(page) = visitor::own_page(site, parts.uri.path()) {
             return self.own_page(page, parts, body, &visit, &head, site).await;
@@ -405,6 +409,8 @@ impl Proxy {
             Ok(Err(_)) => return Err(Error::BodyTooLarge),
             Err(_) => return Err(Error::BodyTimeout),
         };
+        let recalled = self.recall.about(page, &parts, visit).await;
+        let visit = &Visit { on_record: recalled.on_record(), ..*visit };
         let mut answer = visitor::answer(page, &parts, &body, visit);
         if page == Page::Reports && parts.method == Method::POST {
             self.take_reports(&parts, &body, visit, head, site);
@@ -422,6 +428,15 @@ impl Proxy {
             self.archive.keep(record, answer.method, visit, site, &self.spool);
             let fields = answer.response.headers_mut();
             for field in withdrawal::expiring(parts, fields, record, visit, &head.host) {
+                fields.append(SET_COOKIE, field);
+            }
+        } else if let Some(forgotten) = &answer.erased {
+            let mut spool = self.spool.lock().unwrap_or_else(PoisonError::into_inner);
+            spool.erase(forgotten.receipt, now_ms());
+            drop(spool);
+            let fields = answer.response.headers_mut();
+            let nothing = withdrawal::nothing_after(forgotten);
+            for field in withdrawal::expiring(parts, fields, &nothing, visit, &head.host) {
                 fields.append(SET_COOKIE, field);
             }
         }

@@ -2,13 +2,23 @@
 //! the choice.
 
 use crate::catalogue::Subject;
-use crate::consent::{Consent, Record};
+use crate::consent::{Consent, Record, VendorChoices};
 use crate::enforce::{Expiry, RequestContext, clear_request};
 use crate::proxy::exchange::day_of;
+use crate::purpose::PurposeSet;
 use crate::visitor::Visit;
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, header};
+
+/// What is left of a choice that is forgotten: nothing is granted.
+pub(super) fn nothing_after(forgotten: &Record) -> Record {
+    Record {
+        granted: PurposeSet::NECESSARY,
+        vendors: VendorChoices::default(),
+        ..forgotten.clone()
+    }
+}
 
 /// `Set-Cookie` fields for the answer to a choice: they delete what `chosen`
 /// denies, as far as the browser sent it or it was seen to be set elsewhere.

@@ -5,7 +5,7 @@ use crate::consent::{self, Consent};
 use crate::ledger::Notice;
 use crate::ledger::receipt::Layer;
 use crate::site::Site;
-use crate::visitor::{ReturnTo, Visit, choices, notice};
+use crate::visitor::{OnRecord, ReturnTo, Visit, choices, notice};
 
 use http::{HeaderMap, HeaderValue};
 
@@ -22,7 +22,14 @@ pub fn archived(visit: &Visit<'_>, gpc: bool) -> [Notice; 2] {
     let site = visit.site;
     let host = site.hosts.first().map_or(ANY_HOST, String::as_str);
     let consent = undecided(visit, gpc);
-    let shown = Visit { consent: &consent, host, secure: true, now_s: 0, ..*visit };
+    let shown = Visit {
+        consent: &consent,
+        host,
+        secure: true,
+        now_s: 0,
+        on_record: OnRecord::default(),
+        ..*visit
+    };
     let home = ReturnTo::home();
     let first = notice(&shown, home.as_str());
     let choices = choices::page(&home, &shown).into_body();
@@ -51,7 +58,16 @@ pub fn in_every_language<'a>(
     let host = site.hosts.first().map_or(ANY_HOST, String::as_str);
     let cookie = site.sharing.cookie(host, true);
     let languages = site.notice.languages.all();
-    languages.map(move |texts| Visit { site, texts, consent, host, cookie, secure: true, now_s })
+    languages.map(move |texts| Visit {
+        site,
+        texts,
+        consent,
+        host,
+        cookie,
+        secure: true,
+        now_s,
+        on_record: OnRecord::default(),
+    })
 }
 
 fn undecided(visit: &Visit<'_>, gpc: bool) -> Consent {

@@ -31,7 +31,7 @@ pub(super) fn page(return_to: &ReturnTo, visit: &Visit<'_>) -> Response<Bytes> {
         ul.links {
             li { a href=(return_to.as_str()) { (texts.back) } }
             @if let Some(url) = policy_url(visit) { li { a href=(url) { (texts.policy) } } }
-            li { a href=(visit.path("me")) { (texts.my_record) } }
+            li { a href=(return_to.url("me", visit)) { (texts.my_record) } }
         }
     };
     page::html(StatusCode::OK, &texts.title, &main, visit)

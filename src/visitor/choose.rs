@@ -97,7 +97,7 @@ fn with_vendor(
     }
 }
 
-fn is_form(headers: &HeaderMap) -> bool {
+pub(super) fn is_form(headers: &HeaderMap) -> bool {
     let mut types = headers.get_all(CONTENT_TYPE).iter();
     let (Some(declared), None) = (types.next(), types.next()) else { return false };
     let essence = declared.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();

@@ -68,6 +68,12 @@ pub(super) fn method(body: &[u8]) -> Method {
     }
 }
 
+/// Whether a form clearly says that the visitor's record is to be deleted.
+pub(super) fn deletes(body: &[u8]) -> bool {
+    let mut said = values(body, "delete");
+    matches!((said.next().as_deref(), said.next()), (Some("yes"), None))
+}
+
 fn values<'b>(body: &'b [u8], wanted: &'static str) -> impl Iterator<Item = Cow<'b, str>> {
     form_urlencoded::parse(body).filter(move |(name, _)| name == wanted).map(|(_, value)| value)
 }

@@ -1,13 +1,15 @@
-//! The visitor's receipt: what they chose, when, and the number to quote.
+//! The visitor's own page: what counts for them and why, what was held back,
+//! and their receipt.
 
-use crate::purpose::Purpose;
-use crate::visitor::{ReturnTo, Visit, page, status};
+use crate::ledger::Method;
+use crate::purpose::{Purpose, PurposeSet};
+use crate::visitor::{ReturnTo, Visit, page, status, withheld};
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use maud::html;
+use maud::{Markup, html};
 
-pub(super) fn page(visit: &Visit<'_>) -> Response<Bytes> {
+pub(super) fn page(return_to: &ReturnTo, visit: &Visit<'_>) -> Response<Bytes> {
     let texts = visit.texts();
     let main = html! {
         (status::words(visit))
@@ -24,28 +26,89 @@ pub(super) fn page(visit: &Visit<'_>) -> Response<Bytes> {
                 }
             }
         }
-        ul.links { li { a href=(ReturnTo::home().choices_url(visit)) { (texts.change) } } }
+        (withdrawal(return_to, visit))
+        ul.links {
+            li { a href=(return_to.choices_url(visit)) { (texts.change) } }
+            @if visit.consent.record().is_some() {
+                li { a href=(visit.path("receipt")) download { (texts.download) } }
+            }
+            li { a href=(return_to.as_str()) { (texts.back) } }
+        }
+        (withheld::section(visit))
+        (deletion(visit))
     };
     page::html(StatusCode::OK, &texts.me_title, &main, visit)
+}
+
+/// One click takes everything back, as one click gave it.
+fn withdrawal(return_to: &ReturnTo, visit: &Visit<'_>) -> Markup {
+    let gave = visit.consent.record().is_some_and(|record| {
+        !PurposeSet::NECESSARY.contains_all(record.granted) || !record.vendors.allowed().is_empty()
+    });
+    html! {
+        @if gave {
+            form method="post" action=(visit.path("choices")) {
+                input type="hidden" name="return_to" value=(return_to.as_str());
+                input type="hidden" name="by" value=(Method::Me.name());
+                button.answer type="submit" name="choice" value="none" { (visit.texts().withdraw) }
+            }
+        }
+    }
+}
+
+fn deletion(visit: &Visit<'_>) -> Markup {
+    let texts = visit.texts();
+    html! {
+        @if visit.consent.record().is_some() {
+            section {
+                h2 { (texts.delete) }
+                p { (texts.delete_note) }
+                form method="post" action=(visit.path("receipt")) {
+                    button.answer type="submit" name="delete" value="yes" { (texts.delete) }
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use crate::visitor::trial::{self, Trial};
 
+    const OURS: (&str, &str) = ("origin", "http://shop.example");
+
     #[test]
     fn the_receipt_is_shown_once_there_is_one() {
         let trial = Trial::new();
-        assert!(
-            trial::text(&trial.get("/.consentry/me"))
-                .contains("nothing is stored before you choose")
-        );
-        let answer = trial.post(&[("origin", "http://shop.example")], "choice=none");
-        let page = trial.with_cookie_of(&answer).get("/.consentry/me");
+        let before = trial.get("/.consentry/me");
+        assert!(trial::text(&before).contains("nothing is stored before you choose"));
+        assert!(trial::tags(before.body(), "form").is_empty(), "nothing to take back or delete");
+        let answer = trial.post(&[OURS], "choice=none");
+        let page = trial.with_cookie_of(&answer).get("/.consentry/me?return_to=/shoes");
         let text = trial::text(&page);
         assert!(text.contains(&answer.chosen.unwrap().receipt.to_string()), "{text}");
         assert!(text.contains("2026-09-21 14:13 UTC"));
         let links = trial::tags(page.body(), "a");
-        assert_eq!(links[0].attribute("href"), Some("/.consentry/choices?return_to=/"));
+        let to: Vec<_> = links.iter().map(|link| link.attribute("href").unwrap()).collect();
+        let choices = "/.consentry/choices?return_to=/shoes";
+        assert_eq!(to, [choices, "/.consentry/receipt", "/shoes"]);
+    }
+
+    #[test]
+    fn e4_what_was_given_with_one_click_is_taken_back_with_one() {
+        let trial = Trial::new();
+        for (given, shown) in [
+            ("choice=all", true),
+            ("choice=vendor&vendor=allow:zebra", true),
+            ("choice=none", false),
+        ] {
+            let visitor = trial.with_cookie_of(&trial.post(&[OURS], given));
+            let page = visitor.get("/.consentry/me");
+            let buttons = trial::tags(page.body(), "button");
+            let takes_back = buttons.iter().any(|button| button.attribute("value") == Some("none"));
+            assert_eq!(takes_back, shown, "{given}");
+            let withdrawn = visitor.with_cookie_of(&visitor.post(&[OURS], "choice=none&by=me"));
+            assert!(withdrawn.consent.record().unwrap().vendors.is_empty());
+        }
     }
 }

@@ -13,8 +13,10 @@ mod embed;
 mod form;
 mod me;
 mod notice;
+mod on_record;
 mod page;
 mod proof;
+mod receipt;
 mod refusal;
 mod return_to;
 mod script;
@@ -22,10 +24,12 @@ mod state;
 mod status;
 #[cfg(test)]
 mod trial;
+mod withheld;
 
 pub use archive::{archived, in_every_language};
 pub use embed::{Asked, placeholders};
 pub use notice::{choices_url, link, notice, opening};
+pub use on_record::{Kept, OnRecord, Withheld, page_asked_about};
 
 use crate::consent::{Consent, Record};
 use crate::ledger;
@@ -62,6 +66,8 @@ pub struct Visit<'a> {
     pub secure: bool,
     /// The time in seconds since 1970.
     pub now_s: u64,
+    /// What the ledger says, for pages that show it.
+    pub on_record: OnRecord<'a>,
 }
 
 impl<'a> Visit<'a> {
@@ -103,10 +109,12 @@ pub enum Page {
     State,
     /// Where browsers report what they held back.
     Reports,
-    /// The visitor's receipt.
+    /// What counts for the visitor, and what was held back for them.
     Me,
     /// Where one embed is shown.
     Embed,
+    /// The visitor's receipt.
+    Receipt,
     /// One of the scripts that keep holding in the browser.
     Guard,
     /// The script behind the notice.
@@ -126,6 +134,7 @@ pub fn own_page(site: &Site, path: &str) -> Option<Page> {
         "/reports" => Some(Page::Reports),
         "/me" => Some(Page::Me),
         "/embed" => Some(Page::Embed),
+        "/receipt" => Some(Page::Receipt),
         _ if site.guard.find(rest.strip_prefix('/').unwrap_or_default()).is_some() => {
             Some(Page::Guard)
         }
@@ -146,11 +155,13 @@ pub struct Answer {
     pub method: ledger::Method,
     /// The embed, when the visitor asked for one.
     pub asked: Option<Asked>,
+    /// The choice that is to be forgotten, when the visitor wants that.
+    pub erased: Option<Record>,
 }
 
 impl Answer {
     const fn shown(response: Response<Bytes>) -> Self {
-        Self { response, chosen: None, method: ledger::Method::Form, asked: None }
+        Self { response, chosen: None, method: ledger::Method::Form, asked: None, erased: None }
     }
 }
 
@@ -164,7 +175,14 @@ pub fn answer(page: Page, request: &request::Parts, body: &[u8], visit: &Visit<'
             choices::page(&ReturnTo::from_query(request.uri.query(), visit), visit)
         }
         (Page::State, &Method::GET | &Method::HEAD) => state::page(visit),
-        (Page::Me, &Method::GET | &Method::HEAD) => me::page(visit),
+        (Page::Me, &Method::GET | &Method::HEAD) => {
+            me::page(&ReturnTo::from_query(request.uri.query(), visit), visit)
+        }
+        (Page::Receipt, &Method::GET | &Method::HEAD) => receipt::download(visit),
+        (Page::Receipt, &Method::POST) => match receipt::delete(&request.headers, body, visit) {
+            Ok((response, erased)) => return Answer { erased, ..Answer::shown(response) },
+            Err(refusal) => refusal.page(&ReturnTo::home(), visit),
+        },
         (Page::Guard, &Method::GET | &Method::HEAD) => guard_file(request.uri.path(), visit),
         (Page::Script, &Method::GET | &Method::HEAD) => script::answer(),
         (Page::Reports, &Method::POST) => page::empty(StatusCode::NO_CONTENT),
@@ -181,7 +199,7 @@ pub fn answer(page: Page, request: &request::Parts, body: &[u8], visit: &Visit<'
             }
             Err(refusal) => refusal.page(&ReturnTo::home(), visit),
         },
-        (Page::Choices, _) => wrong_method("GET, HEAD, POST", visit),
+        (Page::Choices | Page::Receipt, _) => wrong_method("GET, HEAD, POST", visit),
         (Page::State | Page::Me | Page::Guard | Page::Script, _) => {
             wrong_method("GET, HEAD", visit)
         }

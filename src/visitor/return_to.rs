@@ -44,9 +44,14 @@ impl ReturnTo {
 
     /// The address of the choices page that leads back here.
     pub(super) fn choices_url(&self, visit: &Visit<'_>) -> String {
+        self.url("choices", visit)
+    }
+
+    /// The address of a page of ours that leads back here.
+    pub(super) fn url(&self, page: &str, visit: &Visit<'_>) -> String {
         const KEPT: &AsciiSet =
             &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-        format!("{}?return_to={}", visit.path("choices"), utf8_percent_encode(&self.0, KEPT))
+        format!("{}?return_to={}", visit.path(page), utf8_percent_encode(&self.0, KEPT))
     }
 }
 
@@ -73,6 +78,7 @@ fn local_path(text: &str, visit: &Visit<'_>) -> Option<String> {
             Page::State
             | Page::Reports
             | Page::Me
+            | Page::Receipt
             | Page::Script
             | Page::Guard
             | Page::Embed

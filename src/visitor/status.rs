@@ -51,7 +51,7 @@ fn chosen_on(texts: &Texts, time_s: u64) -> Markup {
     html! { (before) (time(time_s)) (after) }
 }
 
-fn time(time_s: u64) -> Markup {
+pub(super) fn time(time_s: u64) -> Markup {
     let time = timestamp(time_s);
     let words = time.map(|time| time.strftime("%Y-%m-%d %H:%M UTC").to_string());
     html! { time dir="ltr" datetime=[time] { (words.unwrap_or_default()) } }

@@ -6,7 +6,7 @@ use crate::enforce::browser::{GoogleConsent, GuardFiles};
 use crate::notice::Languages;
 use crate::policy::{Mode, Policy, Unlisted};
 use crate::site::{Notice, Origin, Sharing, Site};
-use crate::visitor::{Answer, Visit, answer, own_page};
+use crate::visitor::{Answer, OnRecord, Visit, answer, own_page};
 
 use bytes::Bytes;
 use html5ever::tokenizer::{
@@ -39,6 +39,7 @@ impl Trial {
             cookie: self.site.sharing.cookie(self.host, self.secure),
             secure: self.secure,
             now_s: NOW_S,
+            on_record: OnRecord::default(),
         }
     }
 

@@ -3,6 +3,11 @@
 
 use serde_json::Value;
 
+/// The schema of our consent records.
+pub(crate) fn ours() -> Value {
+    serde_json::from_str(include_str!("../../../docs/consent-record.schema.json")).unwrap()
+}
+
 /// What is wrong with `value`, each with its place.
 pub(crate) fn faults(schema: &Value, value: &Value) -> Vec<String> {
     let mut found = Vec::new();

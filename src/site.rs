@@ -38,6 +38,9 @@ pub struct Notice {
     pub policy_url: String,
     /// In which languages.
     pub languages: Arc<Languages>,
+    /// The vendors that the operator says the site uses, by id and in order;
+    /// none where nobody said so.
+    pub vendors: Vec<String>,
     /// How it looks.
     pub theme: Arc<Theme>,
 }

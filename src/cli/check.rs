@@ -50,6 +50,9 @@ fn check(args: &CheckArgs, out: &mut dyn Write) -> io::Result<i32> {
     let vendors = counted(compiled.catalogue.vendors().count(), "vendor");
     let rules = counted(compiled.catalogue.rule_count(), "rule");
     writeln!(out, "{name} is fine: {sites}, {vendors}, {rules}")?;
+    for site in compiled.sites.iter() {
+        writeln!(out, "{}: its notice has revision {}", site.name, site.consent.notice_revision)?;
+    }
     Ok(FINE)
 }
 

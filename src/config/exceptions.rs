@@ -137,17 +137,7 @@ fn scope(
     if let Some(id) = given(&written.vendor)
         && catalogue.vendor(&id).is_none()
     {
-        let ids = catalogue.vendors().map(|vendor| vendor.id.as_str());
-        let meant = crate::mistake::closest(&id, ids);
-        let advice = meant.map_or_else(
-            || "`consentry explain` shows the id of a vendor".to_owned(),
-            |meant| format!("did you mean `{meant}`?"),
-        );
-        findings.wrong_with_advice(
-            &written.vendor,
-            format!("no vendor in the catalogue has the id `{id}`"),
-            advice,
-        );
+        no_such_vendor(&written.vendor, catalogue, findings);
     }
     let scope = Scope {
         host: given(&written.host).and_then(|text| host(&text, &written.host, findings)),
@@ -168,6 +158,22 @@ fn scope(
         );
     }
     scope
+}
+
+/// Says that no vendor has an id, and which one may have been meant.
+pub(super) fn no_such_vendor(
+    id: &Spanned<String>,
+    catalogue: &Catalogue,
+    findings: &mut Findings<'_>,
+) {
+    let ids = catalogue.vendors().map(|vendor| vendor.id.as_str());
+    let meant = crate::mistake::closest(id.get_ref(), ids);
+    let advice = meant.map_or_else(
+        || "`consentry explain` shows the id of a vendor".to_owned(),
+        |meant| format!("did you mean `{meant}`?"),
+    );
+    let message = format!("no vendor in the catalogue has the id `{}`", id.get_ref());
+    findings.wrong_with_advice(id, message, advice);
 }
 
 fn host(text: &str, written: &Spanned<String>, findings: &mut Findings<'_>) -> Option<String> {

@@ -181,6 +181,8 @@ pub struct Consent {
     pub lifetime_days: Spanned<u64>,
     /// A choice made on an older notice is asked for again.
     pub notice_revision: Spanned<u32>,
+    /// Earlier revisions that asked the same.
+    pub same_as: Vec<u32>,
 }
 
 impl Default for Consent {
@@ -189,6 +191,7 @@ impl Default for Consent {
             keys_file: default(String::new()),
             lifetime_days: default(180),
             notice_revision: default(1),
+            same_as: Vec::new(),
         }
     }
 }
@@ -476,6 +479,8 @@ pub struct Site {
     pub cmp_markup: bool,
     /// What our notice does on pages with another consent tool.
     pub other_cmp: Spanned<String>,
+    /// The vendors that it uses, by id; none where nobody listed them.
+    pub vendors: Vec<Spanned<String>>,
     /// How its visitors are asked, where that differs.
     #[serde(skip_serializing)]
     pub notice: Notice,
@@ -509,6 +514,7 @@ impl Default for Site {
             google_consent: default("auto".into()),
             cmp_markup: false,
             other_cmp: default("auto".into()),
+            vendors: Vec::new(),
             notice: Notice::default(),
             signals: default_signals(),
             signal_ids: WrittenIds::new(),

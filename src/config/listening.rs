@@ -57,6 +57,7 @@ pub(super) fn consent(
         // a new question after 6 to 13 months.
         lifetime_s: findings.number(&file.lifetime_days, 1..=395).saturating_mul(DAY_S),
         notice_revision: findings.number(&file.notice_revision, 1..=u32::MAX),
+        same_as: file.same_as.clone(),
         // Each site has its own.
         signals: consent::Signals::default(),
         regions: signals::regions(regions, findings),

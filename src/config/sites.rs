@@ -10,6 +10,7 @@ use crate::config::signals;
 use crate::consent;
 use crate::enforce::StatementKey;
 use crate::enforce::browser::GuardFiles;
+use crate::notice::revision;
 use crate::policy::{Aliases, Mode, PathPattern, Policy, Unlisted};
 use crate::site::{Notice, Origin, Route, Sharing, Site, Sites};
 
@@ -146,6 +147,8 @@ fn site(
     let own_prefix = own_prefix(&written.own_prefix, findings);
     policy_url(&written.policy_url, findings);
     let asked = notice::for_one(&written.notice, shared.notice, &shared.asked, findings);
+    let vendors = vendors(&written.vendors, shared.catalogue, findings);
+    let notice_revision = revision(shared.consent.notice_revision, &asked.languages, &vendors);
     let routes = routes(&written.route, findings);
     let exceptions: Vec<_> = shared
         .exceptions
@@ -162,6 +165,7 @@ fn site(
         policy,
         mode: written.mode,
         consent: consent::Settings {
+            notice_revision,
             signals: signals::signals(written, findings),
             ..shared.consent.clone()
         },
@@ -171,6 +175,7 @@ fn site(
             policy_url: written.policy_url.get_ref().clone(),
             languages: asked.languages,
             theme: asked.theme,
+            vendors,
         },
         own_prefix,
         address_truncated: written.address_truncated,
@@ -192,6 +197,25 @@ fn site(
         routes,
         pass_unfilterable: shared.pass_unfilterable.clone(),
     })
+}
+
+/// The ids of the vendors that a site says it uses, in order.
+fn vendors(
+    written: &[Spanned<String>],
+    catalogue: &Catalogue,
+    findings: &mut Findings<'_>,
+) -> Vec<String> {
+    let mut ids = Vec::new();
+    for id in written {
+        if catalogue.vendor(id.get_ref()).is_some() {
+            ids.push(id.get_ref().clone());
+        } else {
+            exceptions::no_such_vendor(id, catalogue, findings);
+        }
+    }
+    ids.sort();
+    ids.dedup();
+    ids
 }
 
 fn routes(written: &[Spanned<file::Route>], findings: &mut Findings<'_>) -> Vec<Route> {

@@ -14,12 +14,24 @@ pub struct Settings {
     pub keys: Keys,
     /// How long a choice lasts, in seconds; an older one is undecided.
     pub lifetime_s: u64,
-    /// The notice's revision: a choice made on an older one is undecided.
+    /// The notice's revision: what was granted on another one is undecided.
     pub notice_revision: u32,
+    /// Other revisions that asked the same.
+    pub same_as: Vec<u32>,
     /// Which signals of others count.
     pub signals: Signals,
     /// What silence means where.
     pub regions: Regions,
+}
+
+impl Settings {
+    /// Whether what was granted then is granted now: the question was the
+    /// same. A "no" counts whatever was asked.
+    #[must_use]
+    pub fn covers(&self, record: &Record) -> bool {
+        let revision = record.notice_revision;
+        revision == self.notice_revision || self.same_as.contains(&revision)
+    }
 }
 
 /// The consent of the visitor who sent `headers`.
@@ -51,18 +63,21 @@ pub fn read(
         let denied = [Purpose::Marketing, Purpose::Personalization].into_iter().collect();
         consent.decide(PurposeSet::EMPTY, denied, Source::Gpc);
     }
+    let covered = record.as_ref().is_some_and(|record| settings.covers(record));
     if let Some(record) = &record {
         let refused = record.decided.minus(record.granted);
-        consent.decide(record.granted, refused, Source::Choice);
+        let granted = if covered { record.granted } else { PurposeSet::EMPTY };
+        consent.decide(granted, refused, Source::Choice);
     }
     if consent.is_undecided() {
         // A choice of ours that does not count (any more) may be a "no".
-        consent.doubtful = record.is_none() && own().next().is_some();
+        consent.doubtful = !covered && own().next().is_some();
         hear_others(&mut consent, headers, settings, now_s);
     }
     let vendors = record.as_ref().map(|record| match consent.source {
         // The later word is the "no" here, too.
         Source::Gpc => record.vendors.only_refused(),
+        _ if !covered => record.vendors.only_refused(),
         _ => record.vendors.clone(),
     });
     consent.record = record;
@@ -105,8 +120,7 @@ pub fn cookie_values<'h>(headers: &'h HeaderMap, name: &'h str) -> impl Iterator
 /// A minute of a clock that runs ahead is forgiven; a choice from the future
 /// is not.
 fn is_current(record: &Record, settings: &Settings, now_s: u64) -> bool {
-    record.notice_revision == settings.notice_revision
-        && record.time_s <= now_s.saturating_add(60)
+    record.time_s <= now_s.saturating_add(60)
         && now_s.saturating_sub(record.time_s) <= settings.lifetime_s
 }
 
@@ -123,6 +137,7 @@ mod tests {
             keys: Keys::from_secret([1; 32]),
             lifetime_s: 1000,
             notice_revision: 3,
+            same_as: vec![2],
             signals: Signals::default(),
             regions: Regions::default(),
         }
@@ -166,7 +181,7 @@ mod tests {
     fn d1_an_old_choice_counts_until_it_is_outdated() {
         let all = PurposeSet::ALL;
         for (age_s, revision, grants) in
-            [(10, 3, true), (1001, 3, false), (10, 2, false), (10, 4, false)]
+            [(10, 3, true), (1001, 3, false), (10, 1, false), (10, 4, false), (10, 2, true)]
         {
             let consent = consent(&[("cookie", &cookie(all, false, age_s, revision))]);
             assert_eq!(
@@ -175,6 +190,22 @@ mod tests {
                 "{age_s} s, revision {revision}"
             );
         }
+    }
+
+    #[test]
+    fn e10_another_notice_asks_again_for_what_was_granted_and_for_nothing_else() {
+        let some = PurposeSet::NECESSARY.with(Purpose::Analytics);
+        let asked = consent(&[("cookie", &cookie(some, false, 10, 1))]);
+        assert_eq!(asked.state(Purpose::Analytics), State::Undecided);
+        assert_eq!(asked.state(Purpose::Marketing), State::Denied);
+        assert!(asked.is_undecided());
+        let vendors = asked.vendors().unwrap();
+        assert!(vendors.allowed().is_empty() && vendors.refuses("acme"));
+
+        let refused = consent(&[("cookie", &cookie(PurposeSet::NECESSARY, false, 10, 1))]);
+        assert!(!refused.is_undecided(), "a \"no\" is no answer to be asked for twice");
+        let late = consent(&[("cookie", &cookie(PurposeSet::NECESSARY, false, 1001, 1))]);
+        assert!(late.is_undecided(), "until it is too old");
     }
 
     #[test]

@@ -76,6 +76,13 @@ impl Languages {
         self.known.iter().map(|texts| texts.lang.as_str())
     }
 
+    /// Those whose question an operator wrote.
+    pub(super) fn own(&self) -> impl Iterator<Item = &Arc<Texts>> {
+        let built_in =
+            |texts: &Texts| BUILT_IN.iter().any(|known| known.question() == texts.question());
+        self.all().filter(move |texts| !built_in(texts))
+    }
+
     /// Their texts.
     pub fn all(&self) -> impl Iterator<Item = &Arc<Texts>> {
         self.known.iter()

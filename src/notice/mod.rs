@@ -6,9 +6,11 @@
 
 mod file;
 mod language;
+mod revision;
 mod texts;
 mod theme;
 
 pub use language::Languages;
+pub use revision::{TEXTS_REVISION, revision};
 pub use texts::{Direction, PurposeTexts, Texts};
 pub use theme::{Colour, Colours, EDGE_CONTRAST, Position, TEXT_CONTRAST, Theme, font};

@@ -33,6 +33,7 @@ pub struct Texts {
     pub introduction: String,
     pub now: String,
     pub not_chosen: String,
+    pub asked_again: String,
     pub you_chose: String,
     pub you_chose_on: String,
     pub all_at_once: String,
@@ -165,6 +166,24 @@ impl Texts {
             State::Denied => &self.denied,
             State::Undecided => &self.undecided,
         }
+    }
+
+    /// What a visitor says yes or no to, in one string: the other texts may
+    /// change without asking anybody again.
+    pub(super) fn question(&self) -> String {
+        let asked = [
+            &self.lang,
+            &self.ask,
+            &self.refuse_all,
+            &self.accept_all,
+            &self.one_by_one,
+            &self.save,
+            &self.introduction,
+            &self.always_on,
+            &self.services_need_all,
+        ];
+        let purposes = Purpose::ALL.map(|purpose| self.purpose(purpose));
+        serde_json::to_string(&(asked, purposes)).unwrap_or_default()
     }
 
     /// The same texts, with the mark that stands for them.

@@ -67,7 +67,14 @@ fn decided(said: Said, visit: &Visit<'_>) -> Result<Decided, Refusal> {
         Said::Vendor(about) => {
             // Only what was said here: a signal stays a signal.
             let (granted, purposes) = match visit.consent.record() {
-                Some(record) => (record.granted, record.decided),
+                Some(record) if visit.site.consent.covers(record) => {
+                    (record.granted, record.decided)
+                }
+                // What another notice granted is not granted on this one.
+                Some(record) => (
+                    PurposeSet::NECESSARY,
+                    record.decided.minus(record.granted).with(Purpose::Necessary),
+                ),
                 None => (PurposeSet::NECESSARY, PurposeSet::NECESSARY),
             };
             let vendors = visit.consent.vendors().cloned().unwrap_or_default();

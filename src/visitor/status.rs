@@ -1,7 +1,6 @@
 //! The visitor's choice as it stands, in words, with the signal behind it.
 
 use crate::consent::Source;
-use crate::notice::Texts;
 use crate::purpose::Purpose;
 use crate::visitor::Visit;
 
@@ -19,12 +18,15 @@ pub(super) fn words(visit: &Visit<'_>) -> Markup {
         div.status {
             @if consent.gpc() { p { (gpc(visit)) } }
             @match (consent.source(), consent.record()) {
+                (_, Some(record)) if !visit.site.consent.covers(record) => {
+                    p { (with_time(&texts.asked_again, record.time_s)) }
+                }
                 (Source::Silence, _) => { p { (texts.not_chosen) } }
                 (Source::Gpc, None) => {}
                 (Source::Gpc, Some(record)) => {
-                    p { (chosen_on(texts, record.time_s)) " " (texts.gpc_came_later) }
+                    p { (with_time(&texts.you_chose_on, record.time_s)) " " (texts.gpc_came_later) }
                 }
-                (Source::Choice, Some(record)) => { p { (chosen_on(texts, record.time_s)) } }
+                (Source::Choice, Some(record)) => { p { (with_time(&texts.you_chose_on, record.time_s)) } }
                 (Source::Choice, None) => { p { (texts.you_chose) } }
                 // Made elsewhere, or nowhere: the list below says what counts.
                 (
@@ -46,8 +48,8 @@ pub(super) fn gpc<'a>(visit: &Visit<'a>) -> &'a str {
     if outvoted { &texts.gpc_choice_counts } else { &texts.gpc_honoured }
 }
 
-fn chosen_on(texts: &Texts, time_s: u64) -> Markup {
-    let (before, after) = texts.you_chose_on.split_once("{time}").unwrap_or_default();
+fn with_time(text: &str, time_s: u64) -> Markup {
+    let (before, after) = text.split_once("{time}").unwrap_or_default();
     html! { (before) (time(time_s)) (after) }
 }
 

@@ -125,6 +125,19 @@ impl Program {
         }
     }
 
+    /// Has it read its configuration again, and waits until that is done.
+    pub(crate) fn reloads(&mut self) {
+        const DONE: &str = "configuration reloaded";
+        let done = |log: Vec<String>| log.iter().filter(|line| line.contains(DONE)).count();
+        let before = done(self.log());
+        self.signal("HUP");
+        let since = Instant::now();
+        while done(self.log()) == before {
+            assert!(since.elapsed() < PATIENCE, "it does not reload: {:?}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// What it has said so far, line by line.
     pub(crate) fn log(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()

@@ -162,6 +162,7 @@ proptest! {
         let mut request = Request::get("/").body(()).unwrap().into_parts().0;
         request.headers.insert("cookie", field);
         let settings = consent::Settings {
+            same_as: Vec::new(),
             keys: Keys::from_secret([7; 32]),
             lifetime_s: 1000,
             notice_revision: 1,

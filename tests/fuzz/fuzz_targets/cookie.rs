@@ -15,6 +15,7 @@ fuzz_target!(|value: &[u8]| {
     let mut request = Request::get("/").body(()).expect("it is a request").into_parts().0;
     request.headers.insert("cookie", field.clone());
     let settings = consent::Settings {
+        same_as: Vec::new(),
         keys: Keys::from_secret([7; 32]),
         lifetime_s: 1000,
         notice_revision: 1,

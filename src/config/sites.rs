@@ -10,12 +10,12 @@ use crate::config::signals;
 use crate::consent;
 use crate::enforce::StatementKey;
 use crate::enforce::browser::GuardFiles;
-use crate::notice::revision;
+use crate::notice::{revision, revision_of_all};
 use crate::policy::{Aliases, Mode, PathPattern, Policy, Unlisted};
 use crate::site::{Notice, Origin, Route, Sharing, Site, Sites};
 
 use http::uri::{Authority, Scheme};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use toml::Spanned;
 use url::{Host, Url};
@@ -49,8 +49,10 @@ pub(super) fn compile(
     if written.is_empty() {
         no_origin(None, findings);
     }
-    for entry in written {
-        let Some(site) = site(entry, shared, findings) else { continue };
+    let mut compiled: Vec<_> =
+        written.iter().filter_map(|entry| Some((entry, site(entry, shared, findings)?))).collect();
+    ask_groups_the_same(&mut compiled);
+    for (entry, site) in compiled {
         let sharing = sharing(entry.get_ref(), &site, written, findings);
         let statement_key = shared.statement_key.clone();
         let origin = Origin { statement_key, ..site.origin };
@@ -71,6 +73,22 @@ pub(super) fn compile(
         }
     }
     sites
+}
+
+/// Gives the sites of a group one revision: their visitors have one choice,
+/// which would otherwise be an older one on each of them in turn.
+fn ask_groups_the_same(sites: &mut [(&Spanned<file::Site>, Site)]) {
+    let group = |entry: &Spanned<file::Site>| entry.get_ref().choice_group.get_ref().clone();
+    let mut asked: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+    for (entry, site) in sites.iter() {
+        asked.entry(group(entry)).or_default().push(site.consent.notice_revision);
+    }
+    for (entry, site) in sites {
+        let group = group(entry);
+        if let Some(revisions) = asked.get(&group).filter(|_| !group.is_empty()) {
+            site.consent.notice_revision = revision_of_all(revisions);
+        }
+    }
 }
 
 /// Who shares a choice with this site's visitors. A site that answers to any

@@ -11,6 +11,6 @@ mod texts;
 mod theme;
 
 pub use language::Languages;
-pub use revision::{TEXTS_REVISION, revision};
+pub use revision::{TEXTS_REVISION, revision, revision_of_all};
 pub use texts::{Direction, PurposeTexts, Texts};
 pub use theme::{Colour, Colours, EDGE_CONTRAST, Position, TEXT_CONTRAST, Theme, font};

@@ -28,6 +28,18 @@ pub fn revision(configured: u32, languages: &Languages, vendors: &[String]) -> u
     mark(&asked.to_string()) | (1 << 31)
 }
 
+/// The revision of several notices with one answer.
+#[must_use]
+pub fn revision_of_all(revisions: &[u32]) -> u32 {
+    let mut sorted = revisions.to_vec();
+    sorted.sort_unstable();
+    sorted.dedup();
+    match sorted.as_slice() {
+        [one] => *one,
+        several => mark(&format!("{several:?}")) | (1 << 31),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

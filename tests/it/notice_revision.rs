@@ -111,6 +111,33 @@ async fn e10_a_new_vendor_is_not_covered_by_an_older_yes() {
     assert!(!agreed.opens("/").await.body.contains(NOTICE));
 }
 
+#[test]
+fn e10_d14_sites_with_one_choice_ask_one_question() {
+    let setup = Setup::new("127.0.0.1:9".parse().unwrap(), "");
+    let file = setup.file("consentry.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let site = |host: &str, more: &str| {
+        format!("[[site]]\norigin = 'http://127.0.0.1:9'\nhosts = ['{host}']\n{more}\n")
+    };
+    let grouped = format!(
+        "{}{}{}{}",
+        text.split("[[site]]").next().unwrap(),
+        site("www.shop.example", "choice_group = 'shop'\nvendors = ['acme-ads']"),
+        site("tea.shop.example", "choice_group = 'shop'"),
+        site("other.example", ""),
+    );
+    fs::write(&file, grouped).unwrap();
+    let (code, told) = runs(&["check", "--config", file.to_str().unwrap()]);
+    assert_eq!(code, 0, "{told}");
+    let number = |site: &str| {
+        let line = told.lines().find(|line| line.starts_with(site)).unwrap();
+        line.rsplit(' ').next().unwrap().to_owned()
+    };
+    assert_eq!(number("www.shop.example"), number("tea.shop.example"));
+    assert_eq!(number("other.example"), "1");
+    assert_ne!(number("www.shop.example"), "1");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vendor_that_nobody_knows_is_no_vendor_of_a_site() {
     let origin = origin().page("/", PAGE).start().await;

@@ -61,6 +61,7 @@ mod tests {
             keys: Keys::from_secret([1; 32]),
             lifetime_s: 10_000_000,
             notice_revision: 1,
+            same_as: Vec::new(),
             signals: Signals::default(),
             regions: Regions::default(),
         };

@@ -1,7 +1,9 @@
 //! What one protected site is made of, and which site a host belongs to.
 
+mod script_api;
 mod sharing;
 
+pub use script_api::{Bridge, ScriptApi};
 pub use sharing::{ChoiceCookie, Sharing};
 
 use crate::catalogue::{Catalogue, Lists};
@@ -73,6 +75,8 @@ pub struct Site {
     pub browser_policy: bool,
     /// The scripts that keep holding in the browser.
     pub guard: Arc<GuardFiles>,
+    /// What the site's own scripts can ask and do.
+    pub api: Arc<ScriptApi>,
     /// Which pages tell Google's tags what the visitor agreed to.
     pub google_consent: GoogleConsent,
     /// Whether hits of Google's tags pass that say that everything is denied.

@@ -475,6 +475,11 @@ pub struct Site {
     pub policy_url: Spanned<String>,
     /// Which pages tell Google's tags what the visitor agreed to.
     pub google_consent: Spanned<String>,
+    /// Whether pages get the script with which the site's code asks and
+    /// chooses.
+    pub script_api: bool,
+    /// Software on the pages that is told of choices, or tells of them.
+    pub bridges: Vec<Spanned<String>>,
     /// Whether markup that waits for another consent tool is made live here.
     pub cmp_markup: bool,
     /// What our notice does on pages with another consent tool.
@@ -512,6 +517,8 @@ impl Default for Site {
             operator: String::new(),
             policy_url: default(String::new()),
             google_consent: default("auto".into()),
+            script_api: false,
+            bridges: Vec::new(),
             cmp_markup: false,
             other_cmp: default("auto".into()),
             vendors: Vec::new(),

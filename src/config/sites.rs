@@ -12,7 +12,7 @@ use crate::enforce::StatementKey;
 use crate::enforce::browser::GuardFiles;
 use crate::notice::{revision, revision_of_all};
 use crate::policy::{Aliases, Mode, PathPattern, Policy, Unlisted};
-use crate::site::{Notice, Origin, Route, Sharing, Site, Sites};
+use crate::site::{Notice, Origin, Route, ScriptApi, Sharing, Site, Sites};
 
 use http::uri::{Authority, Scheme};
 use std::collections::{BTreeMap, HashSet};
@@ -195,6 +195,11 @@ fn site(
             theme: asked.theme,
             vendors,
         },
+        api: Arc::new(ScriptApi::new(
+            &own_prefix,
+            &scripts::bridges(&written.bridges, findings),
+            written.script_api,
+        )),
         own_prefix,
         address_truncated: written.address_truncated,
         browser_policy: written.browser_policy,

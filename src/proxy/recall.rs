@@ -89,6 +89,7 @@ impl Recall {
             | Page::Embed
             | Page::Guard
             | Page::Script
+            | Page::Api
             | Page::Unknown => Recalled::default(),
         }
     }

@@ -30,6 +30,10 @@
       const style = notice.previousElementSibling;
       if (style && style.localName === "style") style.remove();
       notice.remove();
+      // Whoever acts on a choice without a new page hears of it: Google's tags, the script API.
+      const state = await fetch(form.action.replace(/choices$/, "state"), { credentials: "same-origin", cache: "no-store" })
+        .then((answer) => answer.json()).catch(() => null);
+      if (state) document.dispatchEvent(new CustomEvent("consentry:change", { detail: state }));
       await revive(before);
     } else {
       notice.inert = false;

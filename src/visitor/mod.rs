@@ -6,6 +6,7 @@
 //! I/O and reads no clock; all it takes from the machine is the random number
 //! of a receipt.
 
+mod api;
 mod archive;
 mod choices;
 mod choose;
@@ -119,6 +120,8 @@ pub enum Page {
     Guard,
     /// The script behind the notice.
     Script,
+    /// The script with which the site's own code asks and chooses.
+    Api,
     /// A path of ours with nothing behind it.
     Unknown,
 }
@@ -139,6 +142,7 @@ pub fn own_page(site: &Site, path: &str) -> Option<Page> {
             Some(Page::Guard)
         }
         _ if rest.strip_prefix('/') == Some(script::name()) => Some(Page::Script),
+        _ if rest.strip_prefix('/').is_some_and(api::is_named) => Some(Page::Api),
         _ if rest.is_empty() || rest.starts_with('/') => Some(Page::Unknown),
         _ => None,
     }
@@ -185,6 +189,7 @@ pub fn answer(page: Page, request: &request::Parts, body: &[u8], visit: &Visit<'
         },
         (Page::Guard, &Method::GET | &Method::HEAD) => guard_file(request.uri.path(), visit),
         (Page::Script, &Method::GET | &Method::HEAD) => script::answer(),
+        (Page::Api, &Method::GET | &Method::HEAD) => api::answer(request.uri.path(), visit),
         (Page::Reports, &Method::POST) => page::empty(StatusCode::NO_CONTENT),
         (Page::Choices, &Method::POST) => match choose::choose(&request.headers, body, visit) {
             Ok((response, record)) => {
@@ -200,7 +205,7 @@ pub fn answer(page: Page, request: &request::Parts, body: &[u8], visit: &Visit<'
             Err(refusal) => refusal.page(&ReturnTo::home(), visit),
         },
         (Page::Choices | Page::Receipt, _) => wrong_method("GET, HEAD, POST", visit),
-        (Page::State | Page::Me | Page::Guard | Page::Script, _) => {
+        (Page::State | Page::Me | Page::Guard | Page::Script | Page::Api, _) => {
             wrong_method("GET, HEAD", visit)
         }
         (Page::Reports | Page::Embed, _) => wrong_method("POST", visit),

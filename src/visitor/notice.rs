@@ -10,7 +10,7 @@
 
 use crate::enforce::html::Opening;
 use crate::ledger::Method;
-use crate::visitor::{ReturnTo, Visit, script, status};
+use crate::visitor::{ReturnTo, Visit, api, script, status};
 
 use maud::{Markup, PreEscaped, html};
 use std::fmt::Write;
@@ -25,7 +25,7 @@ const LINK_STYLE: &str = include_str!("link.css");
 /// wants it gone has two buttons of equal weight for that.
 #[must_use]
 pub fn notice(visit: &Visit<'_>, return_to: &str) -> String {
-    ascii(html! { (region(visit, return_to)) (script_tag(visit)) })
+    ascii(html! { (region(visit, return_to)) (script_tag(visit)) (api::tag(visit)) })
 }
 
 /// The notice where the body begins: who reads or tabs through a page meets it
@@ -49,6 +49,7 @@ pub fn opening(visit: &Visit<'_>, return_to: &str) -> Opening {
     };
     let rest = html! {
         (script_tag(visit))
+        (api::tag(visit))
         noscript #csy-plain {
             a href=(choices_url(visit, return_to)) target="_self" rel="nofollow" { (visit.texts().title) }
         }
@@ -102,6 +103,7 @@ pub fn link(visit: &Visit<'_>, return_to: &str) -> String {
         nav #csy-link lang=(texts.lang) dir=(texts.dir.name()) aria-label=(texts.title) {
             a href=(choices_url(visit, return_to)) target="_self" rel="nofollow" { (texts.title) }
         }
+        (api::tag(visit))
     })
 }
 

@@ -80,6 +80,7 @@ fn local_path(text: &str, visit: &Visit<'_>) -> Option<String> {
             | Page::Me
             | Page::Receipt
             | Page::Script
+            | Page::Api
             | Page::Guard
             | Page::Embed
             | Page::Unknown,

@@ -1,5 +1,6 @@
 //! The visitor's choice for the scripts of the site.
 
+use crate::enforce::browser::google_signals;
 use crate::purpose::Purpose;
 use crate::visitor::{Visit, page, status};
 
@@ -32,6 +33,7 @@ pub(super) fn page(visit: &Visit<'_>) -> Response<Bytes> {
         "receipt": record.map(|record| record.receipt.to_string()),
         "decided_at": record.and_then(|record| status::timestamp(record.time_s)).map(|time| time.to_string()),
         "choices_url": visit.path("choices"),
+        "google": google_signals(consent),
     });
     page::filled(StatusCode::OK, "application/json", state.to_string())
 }
@@ -61,9 +63,11 @@ mod tests {
                 "personalization": "silence", "marketing": "silence",
             },
             "vendors": { "allowed": [], "refused": [] },
-            "receipt": null, "decided_at": null, "choices_url": "/.consentry/choices",
+            "receipt": null, "decided_at": null, "choices_url": "/.consentry/choices", "google": null,
         });
-        assert_eq!(state(&Trial::new()), expected);
+        let mut state = state(&Trial::new());
+        assert_eq!(state["google"].take()["ad_storage"], "denied");
+        assert_eq!(state, expected);
     }
 
     #[test]

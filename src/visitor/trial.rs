@@ -5,7 +5,7 @@ use crate::consent::{self, Consent, Keys};
 use crate::enforce::browser::{GoogleConsent, GuardFiles};
 use crate::notice::Languages;
 use crate::policy::{Mode, Policy, Unlisted};
-use crate::site::{Notice, Origin, Sharing, Site};
+use crate::site::{Notice, Origin, ScriptApi, Sharing, Site};
 use crate::visitor::{Answer, OnRecord, Visit, answer, own_page};
 
 use bytes::Bytes;
@@ -172,6 +172,7 @@ pub(super) fn site() -> Site {
         address_truncated: true,
         browser_policy: true,
         guard: Arc::new(GuardFiles::of(&catalogue)),
+        api: Arc::new(ScriptApi::new("/.consentry", &[], false)),
         google_consent: GoogleConsent::Auto,
         google_pings: false,
         memory: Arc::default(),

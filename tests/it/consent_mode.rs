@@ -17,6 +17,7 @@ const ALL_RECLASSIFIED: &str = "[[exception]]\nvendor = 'google-analytics'\nverd
 
 const TAG: &str = "http://www.googletagmanager.com/gtm.js?id=GTM-ABC123";
 const PAGE: &str = "<!doctype html><html><head><title>Tea</title></head><body>\
+    <p onclick=\"__consentry.choose({ marketing: true }, { reload: false })\">Ads, please</p>\
     <script src=\"http://www.googletagmanager.com/gtm.js?id=GTM-ABC123\"></script></body></html>";
 
 /// What a tag makes of its commands (browsers ask most of Google's hosts by https alone, but not
@@ -106,7 +107,7 @@ async fn d10_a_tag_that_some_of_it_was_granted_to_hears_just_that() {
     }
     let google = google().await;
     let shop = origin().page("/", PAGE).start().await;
-    let proxy = consentry(&shop).config(RECLASSIFIED).start().await;
+    let proxy = consentry(&shop).config(RECLASSIFIED).site("script_api = true").start().await;
     let mut browser = with_google(&google).await;
     let url = format!("http://{}/", proxy.address);
     browser.goes_to(&format!("{url}.consentry/choices")).await;
@@ -119,13 +120,11 @@ async fn d10_a_tag_that_some_of_it_was_granted_to_hears_just_that() {
     assert_eq!(hits(&google), ["/g/collect?v=2&tid=G-1&gcs=G101"]);
 
     // A change in the page that is open reaches a tag that is running.
-    let mut update = expected.clone();
-    update["ad_storage"] = json!("granted");
-    let told = format!(
-        "document.dispatchEvent(new CustomEvent('consentry:change', {{ detail: {{ google: {update} }} }}));
-         const last = dataLayer[dataLayer.length - 1]; return [last[0], last[1], last[2]]"
-    );
-    assert_eq!(browser.runs(&told).await, json!(["consent", "update", update]));
+    expected["ad_storage"] = json!("granted");
+    expected["ad_user_data"] = json!("granted");
+    browser.clicks("p").await;
+    let last = "const last = dataLayer[dataLayer.length - 1]; return last[2].ad_storage === 'granted' && [last[0], last[1], last[2]]";
+    assert_eq!(browser.waits_for(last).await, json!(["consent", "update", expected]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -52,6 +52,7 @@ mod stubs;
 mod revive;
 mod withdrawal;
 mod consent_mode;
+mod script_api;
 mod catalogue;
 mod hydration;
 mod accessibility;

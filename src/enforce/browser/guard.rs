@@ -33,7 +33,9 @@ pub struct OwnScript {
 }
 
 impl OwnScript {
-    fn of(kind: &str, text: String) -> Self {
+    /// The script of that kind, with this text.
+    #[must_use]
+    pub fn of(kind: &str, text: String) -> Self {
         let hash: String =
             Sha256::digest(&text).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         Self { name: format!("{kind}-{hash}.js"), body: Bytes::from(text) }

@@ -1,0 +1,292 @@
+//! What a site's own scripts can ask and do, and what other software on a page
+//! is told and tells. That software is played by stand-ins of ours.
+
+use crate::driver::{Browser, is_here};
+use crate::harness::{Origin, Proxy, consentry, origin, visitor};
+
+use serde_json::{Value, json};
+
+/// What runs in every page here: scripts of the site wait until the page is
+/// read, when the API is there.
+fn page(script: &str) -> String {
+    format!(
+        "<!doctype html><html><head><title>Tea</title><link rel=icon href='data:,'></head><body>
+         <p id=yes onclick=\"act({{ analytics: true }})\">Yes</p><p id=no onclick=\"act({{ analytics: false }})\">No</p>
+         <p id=open onclick=\"__consentry.open()\">Open</p><p id=other onclick=\"other()\">Other</p>
+         <script>var events = [], seen = [], calls = [], outcome;
+         var act = (purposes, how) => __consentry.choose(purposes, how || {{ reload: false }})
+           .then(state => outcome = state.purposes.analytics, error => outcome = error.message);
+         document.addEventListener('consentry:change', event => events.push(event.detail.purposes.analytics));
+         addEventListener('DOMContentLoaded', () => {{ {script} }});</script></body></html>"
+    )
+}
+
+async fn shop(pages: &[(&str, &str)]) -> Origin {
+    let origin =
+        pages.iter().fold(origin(), |origin, (path, script)| origin.page(path, &page(script)));
+    origin.start().await
+}
+
+fn url(proxy: &Proxy, path: &str) -> String {
+    format!("http://{}{path}", proxy.address)
+}
+
+/// The purposes as the server has them.
+async fn chosen(browser: &Browser) -> Value {
+    let script = "return fetch('/.consentry/state').then(answer => answer.json())
+        .then(state => Object.entries(state.purposes).filter(([, word]) => word === 'granted').map(([name]) => name))";
+    browser.runs(script).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d12_the_sites_scripts_ask_hear_and_choose_when_the_visitor_acts() {
+    if !is_here() {
+        return;
+    }
+    let listens = "stop = __consentry.onChange(state => seen.push(state.purposes.analytics));";
+    let shop = shop(&[
+        ("/", listens),
+        ("/grants", "act({ analytics: true })"),
+        ("/refuses", "act({ analytics: false })"),
+        ("/mistakes", "act({ ads: true }).then(() => { first = outcome; return act({ analytics: 'yes' }) }).then(() => { second = outcome })"),
+    ])
+    .await;
+    let proxy = consentry(&shop).site("script_api = true").start().await;
+    let mut browser = Browser::open(true).await;
+
+    // A script alone grants nothing, and refuses.
+    browser.goes_to(&url(&proxy, "/grants")).await;
+    let told = browser.waits_for("return outcome").await;
+    assert!(told.as_str().unwrap().contains("only the visitor grants"), "{told}");
+    assert_eq!(browser.runs("return __consentry.state().undecided").await, true);
+    browser.goes_to(&url(&proxy, "/mistakes")).await;
+    browser.waits_for("return window.second").await;
+    assert_eq!(
+        browser.runs("return [first, second]").await,
+        json!([
+            "consentry: there is no purpose \"ads\"",
+            "consentry: \"analytics\" is true or false"
+        ])
+    );
+
+    browser.goes_to(&url(&proxy, "/")).await;
+    browser.waits_for("return __consentry.state()").await;
+    browser.clicks("#yes").await;
+    browser.waits_for("return outcome === 'granted'").await;
+    assert_eq!(chosen(&browser).await, json!(["analytics", "necessary"]));
+    let heard =
+        "return [seen, events, __consentry.state().source, __consentry.state().purposes.marketing]";
+    assert_eq!(browser.runs(heard).await, json!([["granted"], ["granted"], "choice", "denied"]));
+
+    // An event that somebody made up is asked about, and changes nothing.
+    let forged = "document.dispatchEvent(new CustomEvent('consentry:change', { detail: { purposes: { marketing: 'granted' } } }));
+        __consentry.state().purposes.marketing = 'granted';
+        return new Promise(done => setTimeout(() => done([seen.length, __consentry.state().purposes.marketing]), 300))";
+    assert_eq!(browser.runs(forged).await, json!([1, "denied"]));
+
+    browser.runs("stop()").await;
+    browser.clicks("#no").await;
+    browser.waits_for("return outcome === 'denied'").await;
+    assert_eq!(browser.runs("return seen.length").await, 1, "nobody listens any more");
+    assert_eq!(chosen(&browser).await, json!(["necessary"]));
+
+    browser.clicks("#open").await;
+    browser.waits_for("return location.pathname === '/.consentry/choices'").await;
+    assert!(browser.at().await.ends_with("?return_to=%2F"), "{}", browser.at().await);
+
+    browser.forgets().await;
+    browser.goes_to(&url(&proxy, "/refuses")).await;
+    browser.waits_for("return outcome === 'denied'").await;
+    assert_eq!(browser.runs("return __consentry.state().undecided").await, false);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d12_a_page_has_no_script_of_ours_that_nobody_asked_for() {
+    let shop = shop(&[("/", "")]).await;
+    let proxy = consentry(&shop).start().await;
+    let mut somebody = visitor(&proxy).sending("sec-fetch-dest", "document");
+    assert!(!somebody.opens("/").await.body.contains("/.consentry/api"));
+    let script = somebody.opens("/.consentry/api.js").await;
+    assert_eq!(script.field("cache-control"), "public, max-age=300");
+    assert!(script.body.contains("const BRIDGES = [];"), "and no bridge is open");
+    for method in ["POST", "PUT"] {
+        assert_eq!(somebody.asks(method, "/.consentry/api.js", &[], "").await.status, 405);
+    }
+    let wrong = consentry(&shop).site("bridges = ['shopfy']").try_start().await.err().unwrap();
+    assert!(wrong.contains("did you mean `shopify`?"), "{wrong}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d12_shopify_and_wordpress_hear_what_was_chosen_and_nothing_before() {
+    if !is_here() {
+        return;
+    }
+    let stands = "wp_set_consent = (category, word) => calls.push(category + ' ' + word);
+        const customerPrivacy = { setTrackingConsent: (consent, done) => { calls.push(consent); done() } };
+        Shopify = LATE;
+        document.addEventListener('wp_consent_type_defined', () => calls.push('type ' + wp_consent_type));";
+    let there = stands.replace("LATE", "{ customerPrivacy }");
+    let late = stands.replace(
+        "LATE",
+        "{ loadFeatures(features, done) { calls.push(features[0].name); Shopify.customerPrivacy = customerPrivacy; done() } }",
+    );
+    let inline = |text: &str| format!("}});</script><script>{text} void (() => {{");
+    let shop = shop(&[("/", &inline(&there)), ("/late", &inline(&late))]).await;
+    let proxy = consentry(&shop)
+        .site("script_api = true\nbridges = ['shopify', 'wordpress']")
+        .start()
+        .await;
+    let mut browser = Browser::open(true).await;
+    let told = json!({ "analytics": true, "marketing": false, "preferences": false, "sale_of_data": false });
+    let words =
+        ["preferences deny", "statistics allow", "statistics-anonymous allow", "marketing deny"];
+    for path in ["/", "/late"] {
+        browser.forgets().await;
+        browser.goes_to(&url(&proxy, path)).await;
+        browser.waits_for("return __consentry.state()").await;
+        let before =
+            browser.runs("return new Promise(done => setTimeout(() => done(calls), 200))").await;
+        assert_eq!(before, json!(["type optin"]), "{path}");
+        browser.clicks("#yes").await;
+        browser.waits_for("return calls.some(one => one === 'marketing deny')").await;
+        let mut expected = vec![json!("type optin")];
+        if path == "/late" {
+            expected.push(json!("consent-tracking-api"));
+        }
+        expected.push(told.clone());
+        expected.extend(words.map(Value::from));
+        assert_eq!(browser.runs("return calls").await, json!(expected), "{path}");
+        // On the next page they hear it again.
+        browser.reloads().await;
+        browser.waits_for("return calls.some(one => one === 'marketing deny')").await;
+        assert_eq!(browser.runs("return calls").await, json!(expected), "{path}");
+    }
+}
+
+/// A tool of the framework: `says(event, purposes)` tells its listeners.
+const TCF_TOOL: &str = "}); var hears = [];
+    __tcfapi = (command, version, callback) => {
+      if (command === 'addEventListener') { hears.push(callback); says('tcloaded', [1, 2, 3, 4, 7, 8]) }
+    };
+    var says = (eventStatus, purposes) => hears.forEach(callback => callback({ eventStatus, tcString: 'x',
+      purpose: { consents: Object.fromEntries(purposes.map(one => [one, true])) } }, true));
+    FORGED
+    var other = () => says('useractioncomplete', [1, 8]); void (() => {";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d12_what_is_chosen_in_another_tool_is_chosen_here_when_the_visitor_chose_it() {
+    if !is_here() {
+        return;
+    }
+    let tool = TCF_TOOL.replace("FORGED", "");
+    let forged = TCF_TOOL.replace(
+        "FORGED",
+        "addEventListener('load', () => setTimeout(() => says('useractioncomplete', [1, 2, 3, 4, 7, 8]), 100));",
+    );
+    let shop = shop(&[("/", &tool), ("/forged", &forged)]).await;
+    let proxy = consentry(&shop).site("script_api = true\nbridges = ['tcf']").start().await;
+    let mut browser = Browser::open(true).await;
+    browser.goes_to(&url(&proxy, "/")).await;
+    browser.waits_for("return hears.length && __consentry.state()").await;
+    assert_eq!(chosen(&browser).await, json!(["necessary"]), "what was chosen once is no act");
+    browser.clicks("#other").await;
+    for _ in 0..100 {
+        if chosen(&browser).await == json!(["analytics", "necessary"]) {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!(chosen(&browser).await, json!(["analytics", "necessary"]));
+
+    // A click that nobody made is no choice, neither yes nor no.
+    browser.forgets().await;
+    browser.goes_to(&url(&proxy, "/forged")).await;
+    tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+    assert_eq!(chosen(&browser).await, json!(["necessary"]));
+    assert_eq!(browser.runs("return __consentry.state().undecided").await, true);
+
+    // Without the bridge the tool speaks for itself alone.
+    let apart = consentry(&shop).site("script_api = true").start().await;
+    browser.goes_to(&url(&apart, "/")).await;
+    browser.waits_for("return __consentry.state()").await;
+    browser.clicks("#other").await;
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    assert_eq!(chosen(&browser).await, json!(["necessary"]));
+    assert_eq!(browser.runs("return hears.length").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d12_usercentrics_tells_by_its_event_what_every_service_of_a_purpose_got() {
+    if !is_here() {
+        return;
+    }
+    let tool = "}); var services = [['essential', true], ['functional', true], ['statistics', true],
+          ['marketing', true], ['marketing', false], ['unheard-of', true]];
+        UC_UI = { getServicesBaseInfo: () => services.map(([categorySlug, status]) => ({ categorySlug, consent: { status } })) };
+        var other = () => dispatchEvent(new CustomEvent('UC_UI_CMP_EVENT', { detail: { type: 'SAVE' } })); void (() => {";
+    let shop = shop(&[("/", tool)]).await;
+    let proxy =
+        consentry(&shop).site("script_api = true\nbridges = ['usercentrics']").start().await;
+    let mut browser = Browser::open(true).await;
+    browser.goes_to(&url(&proxy, "/")).await;
+    browser.waits_for("return __consentry.state()").await;
+    browser
+        .runs(
+            "dispatchEvent(new CustomEvent('UC_UI_CMP_EVENT', { detail: { type: 'CMP_SHOWN' } }))",
+        )
+        .await;
+    assert_eq!(chosen(&browser).await, json!(["necessary"]));
+    browser.clicks("#other").await;
+    let expected = json!(["analytics", "functional", "necessary"]);
+    for _ in 0..100 {
+        if chosen(&browser).await == expected {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!(chosen(&browser).await, expected, "one service of two is no purpose");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d12_where_no_tool_is_we_answer_truly_and_make_up_no_string() {
+    if !is_here() {
+        return;
+    }
+    let later = "}); addEventListener('load', () => setTimeout(() => { __tcfapi = () => 'theirs' }, 300)); void (() => {";
+    let shop = shop(&[("/", ""), ("/later", later)]).await;
+    let proxy = consentry(&shop).site("script_api = true\nbridges = ['tcf', 'gpp']").start().await;
+    let mut browser = Browser::open(true).await;
+    browser.goes_to(&url(&proxy, "/")).await;
+    browser.waits_for("return __consentry.state() && typeof __tcfapi === 'function'").await;
+    let asks = "return new Promise(done => __tcfapi('getTCData', 2, (data, ok) => done([ok, data.tcString, data.vendor.consents,
+        Object.keys(data.purpose.consents).filter(one => data.purpose.consents[one]).join(), data.cmpStatus])))";
+    assert_eq!(browser.runs(asks).await, json!([true, "", {}, "", "stub"]));
+    browser
+        .runs(
+            "__tcfapi('addEventListener', 2, (data, ok) => { calls.push(data.eventStatus); id = data.listenerId });
+             __tcfapi('nonsense', 2, (data, ok) => calls.push(String(ok)));
+             __gpp('addEventListener', (event) => calls.push(event.eventName + ' ' + event.pingData.consentry.analytics));
+             return new Promise(done => setTimeout(done, 100))",
+        )
+        .await;
+    browser.clicks("#yes").await;
+    browser.waits_for("return calls.includes('useractioncomplete')").await;
+    assert_eq!(
+        browser.runs("return calls").await,
+        json!([
+            "false",
+            "listenerRegistered undecided",
+            "cmpuishown",
+            "useractioncomplete",
+            "sectionChange granted"
+        ])
+    );
+    assert_eq!(browser.runs(asks).await, json!([true, "", {}, "1,8,9,10", "stub"]));
+    let ping = "return new Promise(done => __gpp('ping', (ping, ok) => done([ok, ping.gppString, ping.sectionList, ping.signalStatus])))";
+    assert_eq!(browser.runs(ping).await, json!([true, "", [], "not ready"]));
+    let gone = "return new Promise(done => __tcfapi('removeEventListener', 2, done, id))";
+    assert_eq!(browser.runs(gone).await, true);
+
+    browser.goes_to(&url(&proxy, "/later")).await;
+    browser.waits_for("return typeof __tcfapi === 'function' && __tcfapi() === 'theirs'").await;
+}

@@ -34,6 +34,7 @@ mod notice_theme;
 mod notice_place;
 mod consent;
 mod signals;
+mod precedence;
 mod cookies;
 mod choosing;
 mod proof;

@@ -1,5 +1,7 @@
 //! `consentry explain`: the verdict on one thing, and how to change it.
 
+mod signals;
+
 use crate::catalogue::{Identity, Kind, Subject, Vendor};
 use crate::cli::{CONFIGURATION, FINE};
 use crate::config::{self, KeyMode, Overrides};
@@ -16,9 +18,10 @@ use url::Url;
 /// What to explain, for whom.
 #[derive(clap::Args, Debug)]
 pub struct ExplainArgs {
-    /// An address, a cookie's name, a header's name, a URL parameter, or HTML
-    #[arg(value_name = "URL | COOKIE | HEADER | HTML")]
-    pub subject: String,
+    /// An address, a cookie's name, a header's name, a URL parameter, or HTML;
+    /// with --header it may be left out
+    #[arg(value_name = "URL | COOKIE | HEADER | HTML", required_unless_present = "header")]
+    pub subject: Option<String>,
     /// The configuration file
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -32,6 +35,11 @@ pub struct ExplainArgs {
     /// Purposes the visitor granted, separated by commas; none by default
     #[arg(long, value_name = "PURPOSES", value_delimiter = ',')]
     pub granted: Vec<String>,
+    /// A field that the browser sends, such as "Cookie: ..." or "Sec-GPC: 1";
+    /// may be given several times. Then the visitor granted what these say,
+    /// and every signal in them is explained
+    #[arg(long, value_name = "NAME: VALUE", conflicts_with = "granted")]
+    pub header: Vec<String>,
     /// The path of the page it is on, for routes and exceptions
     #[arg(long, value_name = "PATH", default_value = "/")]
     pub page: String,
@@ -98,8 +106,19 @@ pub fn run(args: &ExplainArgs, out: &mut dyn Write) -> io::Result<i32> {
     let host = args.host.as_deref().unwrap_or(first);
     let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
     let rules = site.rules(&args.page, today, || 0);
-    let explained = Explained { policy: &rules.policy, consent: &Consent::chosen(granted), host };
-    let subject = args.subject.trim();
+    let consent = if args.header.is_empty() {
+        Consent::chosen(granted)
+    } else {
+        match signals::explain(&args.header, site, host, out)? {
+            Some(consent) => consent,
+            None => return Ok(CONFIGURATION),
+        }
+    };
+    let Some(subject) = args.subject.as_deref().map(str::trim) else { return Ok(FINE) };
+    if !args.header.is_empty() {
+        writeln!(out)?;
+    }
+    let explained = Explained { policy: &rules.policy, consent: &consent, host };
     if subject.starts_with('<') {
         explained.html(subject, out)?;
     } else if let Some(url) =

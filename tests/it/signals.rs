@@ -277,3 +277,82 @@ async fn d15_looking_ahead_chooses_nothing() {
         assert!(visitor.opens("/").await.body.contains(NOTICE));
     }
 }
+
+/// What `consentry explain` says of these fields, with this in the site.
+fn explained(site: &str, arguments: &[&str]) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("consentry.toml");
+    let text = format!(
+        "[ledger]\nfile = {:?}\n{REGIONS}\n[[site]]\norigin = \"http://127.0.0.1:1\"\n{site}",
+        directory.path().join("ledger.db")
+    );
+    std::fs::write(&file, text).unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_consentry"))
+        .args(["explain", "--config"])
+        .arg(&file)
+        .args(arguments)
+        .env_clear()
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn d5_explain_says_which_signal_won_and_why_one_was_not_believed() {
+    let onetrust = "Cookie: OptanonConsent=groups=C0002:1&AwaitingReconsent=true; OptanonAlertBoxClosed=x; usprivacy=1YYN";
+    let said = explained(
+        "",
+        &[
+            "--header",
+            onetrust,
+            "--header",
+            "Sec-GPC: 1",
+            "--header",
+            "Cookie: cookie-agreed=2; cookie-agreed-categories=[\"analytics\"]",
+        ],
+    );
+    for line in [
+        "signal    Sec-GPC (gpc): denies personalization, marketing",
+        "signal    OptanonConsent (onetrust): AwaitingReconsent=true: the tool asks again: undecided",
+        "signal    cookie-agreed (drupal): grants analytics; denies functional, marketing",
+        "signal    usprivacy (us-privacy): denies marketing",
+        "region    opt_in: silence is undecided",
+        "functional       denied, by drupal",
+        "analytics        granted, by drupal",
+        "personalization  denied, by gpc",
+        "marketing        denied, by gpc",
+    ] {
+        assert!(said.lines().any(|said| said == line), "{line}:\n{said}");
+    }
+    let said = explained(
+        "signals = [\"tcf\"]",
+        &[
+            "--header",
+            onetrust,
+            "--header",
+            "x-country: US",
+            "--header",
+            "x-region: CA",
+            "--header",
+            "Sec-GPC: yes",
+        ],
+    );
+    for line in [
+        "signal    Sec-GPC (gpc): its value is not exactly `1`: ignored",
+        "signal    usprivacy (us-privacy): the site does not listen to it (site.signals)",
+        "region    opt_out: silence is yes, except where a signal cannot be read",
+        "marketing        granted, by region",
+    ] {
+        assert!(said.lines().any(|said| said == line), "{line}:\n{said}");
+    }
+    let said = explained("", &["--header", "Cookie: euconsent-v2=CPtorn; consentry=forged", "_ga"]);
+    for line in [
+        "signal    our own cookie (choice): not signed for this site by our keys, outdated, or made on another notice: undecided",
+        "signal    euconsent-v2 (tcf): it is no whole TC string: undecided",
+        "analytics        undecided, no signal decides, so the notice asks",
+        "verdict   block",
+    ] {
+        assert!(said.lines().any(|said| said == line), "{line}:\n{said}");
+    }
+}

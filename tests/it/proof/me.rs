@@ -1,6 +1,7 @@
 //! The visitor's own page.
 
 use super::{proves, receipt, schema, sends};
+use crate::driver::{self, Browser};
 use crate::harness::{Page, Proxy, Visitor, consentry, origin, visitor};
 use crate::program::files_under;
 
@@ -162,4 +163,33 @@ async fn f6_a_visitor_deletes_the_record_and_nothing_is_left_of_it() {
         assert!(!holds(number.as_bytes()) && !holds(&bytes), "{}", path.display());
     }
     assert_eq!(proxy.lines().await.len(), before, "the rest stays readable");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e11_one_click_each_to_look_take_back_and_delete() {
+    if !driver::is_here() {
+        return;
+    }
+    for scripts in [true, false] {
+        let proxy = shop().await;
+        let mut browser = Browser::open(scripts).await;
+        let at = |path: &str| format!("http://{}{path}", proxy.address);
+        browser.goes_to(&at("/.consentry/choices?return_to=/cart")).await;
+        browser.clicks("button[value=all]").await;
+        assert_eq!(browser.at().await, at("/cart"), "scripts {scripts}");
+        proxy.running().ledger.flush().unwrap();
+        browser.goes_to(&at("/.consentry/choices?return_to=/cart")).await;
+        browser.clicks("a[href^='/.consentry/me']").await;
+        assert_eq!(browser.at().await, at("/.consentry/me?return_to=/cart"));
+        let clicks = browser.clicks;
+        browser.clicks("button[value=none]").await;
+        assert_eq!((browser.clicks - clicks, browser.at().await), (1, at("/cart")));
+        proxy.running().ledger.flush().unwrap();
+        browser.goes_to(&at("/.consentry/me?return_to=/cart")).await;
+        assert!(!browser.finds(".held li").await.is_empty(), "what is held back now is listed");
+        browser.clicks("button[name=delete]").await;
+        assert_eq!(browser.at().await, at("/.consentry/me"));
+        assert!(browser.finds("button[name=delete]").await.is_empty(), "there is nothing left");
+        assert!(!browser.all_cookies().await.iter().any(|cookie| cookie.contains("consentry")));
+    }
 }

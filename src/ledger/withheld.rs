@@ -4,16 +4,21 @@
 //! Nothing here reads more than the newest entries: a large ledger answers as
 //! quickly as a small one.
 
+use crate::consent::VendorChoices;
 use crate::ledger::Error;
 use crate::ledger::read::{Filter, Line, Reader, stored, unsigned};
 use crate::ledger::schema;
 use crate::purpose::{Purpose, PurposeSet};
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::params;
 use std::collections::BTreeSet;
 
 /// How many entries are looked at, the newest.
 const LOOKED_AT: i64 = 100_000;
+
+/// How many answers for one page are looked at: those for visitors who decided
+/// otherwise about single vendors are passed over.
+const CANDIDATES: i64 = 50;
 
 /// The decisions about one page.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,9 +44,33 @@ pub struct Held {
     pub purpose: Option<Purpose>,
 }
 
+/// How somebody chose, as far as the ledger can tell choices apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    /// Their consent class.
+    pub class: PurposeSet,
+    /// What they decided about single vendors, which no class says.
+    pub vendors: VendorChoices,
+}
+
+impl Chosen {
+    /// Whether a decision can have been taken for somebody who chose so: what
+    /// was decided about a vendor alone was so for who decided that.
+    fn fits(&self, vendor: &str, reason: &str) -> bool {
+        match reason {
+            "vendor refused" => self.vendors.refuses(vendor),
+            "vendor allowed" => self.vendors.allows(vendor),
+            "not granted" => !self.vendors.allows(vendor),
+            "granted" => !self.vendors.refuses(vendor),
+            // Once, for a click: this is no answer to a page.
+            "asked for once" => false,
+            _ => true,
+        }
+    }
+}
+
 impl Reader {
-    /// The decisions about `page` the last time somebody of that consent class
-    /// got it.
+    /// The decisions about `page` the last time somebody who chose so got it.
     ///
     /// What browsers reported later is an entry of its own and not meant.
     ///
@@ -51,58 +80,72 @@ impl Reader {
         &self,
         site: &str,
         page: &str,
-        class: PurposeSet,
+        chosen: &Chosen,
         limit: usize,
     ) -> Result<Option<OnPage>, Error> {
-        let found = self
-            .conn()
-            .prepare(
-                "SELECT e.id, e.time_ms FROM entry e
+        for (entry, time_ms) in self.candidates(site, page, chosen.class)? {
+            let filter = Filter {
+                since_ms: Some(time_ms),
+                until_ms: Some(time_ms.saturating_add(1)),
+                entry: Some(entry),
+                ..Filter::default()
+            };
+            let mut lines = self.block_log(&filter, usize::MAX)?;
+            let fits = |line: &Line| {
+                chosen.fits(line.vendor_id.as_deref().unwrap_or_default(), &line.reason)
+            };
+            if !lines.iter().all(fits) {
+                continue;
+            }
+            let more = lines.len().saturating_sub(limit);
+            // What was held back comes first.
+            lines.sort_by(|one, other| other.verdict.cmp(&one.verdict));
+            lines.truncate(limit);
+            return Ok(Some(OnPage { page: page.to_owned(), time_ms, lines, more }));
+        }
+        Ok(None)
+    }
+
+    /// The newest entry with each set of decisions for that page and class, the
+    /// newest first.
+    fn candidates(
+        &self,
+        site: &str,
+        page: &str,
+        class: PurposeSet,
+    ) -> Result<Vec<(i64, u64)>, Error> {
+        let read = || {
+            let mut query = self.conn().prepare(
+                "SELECT max(e.id), e.time_ms FROM entry e
                  WHERE e.id > (SELECT max(id) FROM entry) - ?1
                  AND e.site = (SELECT id FROM site WHERE text = ?2)
                  AND e.page = (SELECT id FROM page WHERE text = ?3) AND e.class = ?4
                  AND EXISTS (SELECT 1 FROM set_member m JOIN decision d ON d.id = m.decision_id
                              WHERE m.set_id = e.set_id AND d.layer <> 'browser')
-                 ORDER BY e.id DESC LIMIT 1",
-            )
-            .and_then(|mut query| {
-                query
-                    .query_row(params![LOOKED_AT, site, page, class.bits()], |row| {
-                        Ok((row.get::<_, i64>(0)?, unsigned(row, 1)?))
-                    })
-                    .optional()
-            })
-            .map_err(|source| schema::explain(self.path(), source))?;
-        let Some((entry, time_ms)) = found else { return Ok(None) };
-        let filter = Filter {
-            since_ms: Some(time_ms),
-            until_ms: Some(time_ms.saturating_add(1)),
-            entry: Some(entry),
-            ..Filter::default()
+                 GROUP BY e.set_id ORDER BY max(e.id) DESC LIMIT ?5",
+            )?;
+            let values = params![LOOKED_AT, site, page, class.bits(), CANDIDATES];
+            let found = query.query_map(values, |row| Ok((row.get(0)?, unsigned(row, 1)?)))?;
+            found.collect::<rusqlite::Result<Vec<_>>>()
         };
-        let mut lines = self.block_log(&filter, usize::MAX)?;
-        let more = lines.len().saturating_sub(limit);
-        // What was held back comes first.
-        lines.sort_by(|one, other| other.verdict.cmp(&one.verdict));
-        lines.truncate(limit);
-        Ok(Some(OnPage { page: page.to_owned(), time_ms, lines, more }))
+        read().map_err(|source| schema::explain(self.path(), source))
     }
 
-    /// The vendors that were held back on a site since then for whoever is of
-    /// that consent class, and how many more there are than `limit`.
+    /// The vendors that were held back on a site since then for whoever chose
+    /// so, and how many more there are than `limit`.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub fn held_back(
         &self,
         site: &str,
-        class: PurposeSet,
+        chosen: &Chosen,
         since_ms: u64,
         limit: usize,
     ) -> Result<(Vec<Held>, usize), Error> {
         let read = || {
             let mut query = self.conn().prepare(
-                "SELECT DISTINCT d.vendor, d.vendor_id, d.purpose
+                "SELECT DISTINCT d.vendor, d.vendor_id, d.purpose, d.reason
                  FROM (SELECT DISTINCT set_id FROM entry
                        WHERE id > (SELECT max(id) FROM entry) - ?1
                        AND site = (SELECT id FROM site WHERE text = ?2) AND class = ?3
@@ -113,18 +156,25 @@ impl Reader {
                  WHERE d.verdict = 'block' AND d.vendor <> ''
                  ORDER BY lower(d.vendor), d.purpose",
             )?;
-            let values = params![LOOKED_AT, site, class.bits(), stored(since_ms)];
+            let values = params![LOOKED_AT, site, chosen.class.bits(), stored(since_ms)];
             query
                 .query_map(values, |row| {
-                    Ok(Held {
+                    let held = Held {
                         vendor: row.get(0)?,
                         vendor_id: row.get(1)?,
                         purpose: Purpose::from_name(&row.get::<_, String>(2)?),
-                    })
+                    };
+                    Ok((held, row.get::<_, String>(3)?))
                 })?
                 .collect::<rusqlite::Result<Vec<_>>>()
         };
-        let mut held = read().map_err(|source| schema::explain(self.path(), source))?;
+        let mut held: Vec<Held> = read()
+            .map_err(|source| schema::explain(self.path(), source))?
+            .into_iter()
+            .filter(|(held, reason)| chosen.fits(&held.vendor_id, reason))
+            .map(|(held, _)| held)
+            .collect();
+        held.dedup();
         let more = held.len().saturating_sub(limit);
         held.truncate(limit);
         Ok((held, more))

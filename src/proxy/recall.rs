@@ -7,6 +7,7 @@ use crate::ledger::Error;
 use crate::ledger::proof::Found;
 use crate::ledger::read::Reader;
 use crate::ledger::receipt::Layer;
+use crate::ledger::withheld::Chosen;
 use crate::visitor::{Kept, OnRecord, Page, Visit, Withheld, page_asked_about};
 
 use http::Method;
@@ -96,14 +97,18 @@ impl Recall {
 
     async fn withheld(&self, query: Option<&str>, visit: &Visit<'_>) -> Option<Withheld> {
         let page = page_asked_about(query, visit);
-        let (site, class) = (Arc::clone(&visit.site.name), visit.consent.granted());
+        let site = Arc::clone(&visit.site.name);
+        let chosen = Chosen {
+            class: visit.consent.granted(),
+            vendors: visit.consent.vendors().cloned().unwrap_or_default(),
+        };
         let since_ms = visit.now_s.saturating_mul(1000).saturating_sub(DAY_MS);
         self.ask(move |ledger| {
             let on_page = match &page {
-                Some(page) => ledger.newest_on_page(&site, page, class, MOST_LINES)?,
+                Some(page) => ledger.newest_on_page(&site, page, &chosen, MOST_LINES)?,
                 None => None,
             };
-            let (on_site, more_on_site) = ledger.held_back(&site, class, since_ms, MOST_LINES)?;
+            let (on_site, more_on_site) = ledger.held_back(&site, &chosen, since_ms, MOST_LINES)?;
             Ok(Withheld { page, on_page, on_site, more_on_site })
         })
         .await

@@ -1,18 +1,13 @@
 //! The page where a visitor chooses, and chooses again.
 
-use crate::catalogue::Vendor;
 use crate::consent::State;
 use crate::ledger::Method;
 use crate::purpose::Purpose;
-use crate::visitor::{ReturnTo, Visit, page, status};
+use crate::visitor::{ReturnTo, Visit, page, services, status};
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use maud::{Markup, html};
-use std::sync::Arc;
-
-/// A longer list is not read by anybody; how many are left out is said.
-const MAX_VENDORS: usize = 400;
 
 pub(super) fn page(return_to: &ReturnTo, visit: &Visit<'_>) -> Response<Bytes> {
     let texts = visit.texts();
@@ -87,49 +82,7 @@ fn one(purpose: Purpose, visit: &Visit<'_>) -> Markup {
                 span.now { (texts.state(state)) }
             }
             p id=(about) { (texts.purpose(purpose).about) }
-            (services(purpose, visit))
-        }
-    }
-}
-
-fn services(purpose: Purpose, visit: &Visit<'_>) -> Markup {
-    let texts = visit.texts();
-    let mut vendors: Vec<&Arc<Vendor>> = visit
-        .site
-        .policy
-        .catalogue()
-        .vendors()
-        .filter(|vendor| vendor.purposes.contains(purpose))
-        .collect();
-    vendors.sort_by_cached_key(|vendor| (vendor.name.to_lowercase(), vendor.id.clone()));
-    html! {
-        @if !vendors.is_empty() {
-            details {
-                summary { (texts.services) " (" (vendors.len()) ")" }
-                p.quiet { (texts.services_note) }
-                ul {
-                    @for vendor in vendors.iter().take(MAX_VENDORS) { (service(vendor, visit)) }
-                }
-                @if vendors.len() > MAX_VENDORS {
-                    p { (texts.more_services.replace("{count}", &(vendors.len() - MAX_VENDORS).to_string())) }
-                }
-            }
-        }
-    }
-}
-
-fn service(vendor: &Vendor, visit: &Visit<'_>) -> Markup {
-    let texts = visit.texts();
-    html! {
-        li {
-            strong { (vendor.name) }
-            @if vendor.owner != vendor.name { " (" (vendor.owner) ")" }
-            ": " (vendor.about)
-            @if vendor.purposes.iter().count() > 1 {
-                @let names: Vec<_> =
-                    vendor.purposes.iter().map(|purpose| texts.purpose(purpose).name.as_str()).collect();
-                " " (texts.services_need_all.replace("{purposes}", &names.join(&texts.comma)))
-            }
+            (services::behind(purpose, visit))
         }
     }
 }

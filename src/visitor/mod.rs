@@ -21,6 +21,7 @@ mod receipt;
 mod refusal;
 mod return_to;
 mod script;
+mod services;
 mod state;
 mod status;
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The `consentry` command.
 
-use consentry::cli::{self, check, demo, explain, health, lists, log, proof, serve};
+use consentry::cli::{self, check, demo, explain, health, lists, log, proof, serve, verify};
 
 use clap::{Parser, Subcommand};
 use std::io::{self, Write};
@@ -30,6 +30,10 @@ enum Command {
     Log(log::LogArgs),
     /// Prove a visitor's choice: what they chose, and on which words
     Proof(proof::ProofArgs),
+    /// Check that nothing in the ledger was changed, deleted or added
+    Verify(verify::VerifyArgs),
+    /// Print the ledger's newest signed checkpoint, to keep elsewhere
+    Checkpoint(verify::CheckpointArgs),
     /// Say what would happen to an address, cookie, header or piece of HTML, and why
     Explain(explain::ExplainArgs),
     /// Show the filter lists: how old they are, and what of them is used
@@ -49,6 +53,8 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args, &mut out),
         Command::Log(args) => written(log::run(args, &mut out), &mut err),
         Command::Proof(args) => proof::run(args, &mut out, &mut err),
+        Command::Verify(args) => verify::run(args, &mut out, &mut err),
+        Command::Checkpoint(args) => verify::run_checkpoint(args, &mut out, &mut err),
         Command::Explain(args) => written(explain::run(args, &mut out), &mut err),
         Command::Lists(args) => written(lists::run(args, &mut out), &mut err),
         Command::Check(args) => check::run(args, &mut out),

@@ -9,6 +9,7 @@ pub mod log;
 mod logging;
 pub mod proof;
 pub mod serve;
+pub mod verify;
 
 /// Exit code: everything is fine.
 pub const FINE: i32 = 0;

@@ -52,6 +52,12 @@ pub enum Error {
         /// What the check found.
         detail: String,
     },
+    /// A file that should hold the key of checkpoints holds something else.
+    #[error("`{}` holds no key for checkpoints (32 bytes in base64); restore it, or move it away and a new key is made: checkpoints kept elsewhere are then of another key", .path.display())]
+    NotAKey {
+        /// The file.
+        path: PathBuf,
+    },
     /// A later version of consentry wrote it.
     #[error("the ledger `{}` has format {found}, this consentry knows formats up to {known}; run the version that wrote it or a later one", .path.display())]
     Newer {

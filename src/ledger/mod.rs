@@ -8,6 +8,7 @@
 //! Nothing in here knows who a visitor is: see `Entry`.
 
 pub mod consent_record;
+mod checkpoint;
 mod entry;
 mod erase;
 mod error;
@@ -18,18 +19,23 @@ pub mod proof;
 pub mod read;
 pub mod receipt;
 mod schema;
+mod seal;
 mod spool;
 mod store;
 pub mod withheld;
 #[cfg(test)]
 pub(crate) mod tests;
+mod tree;
+pub mod verify;
 mod writer;
 
+pub use checkpoint::{Checkpoint, PublicKey};
 pub use entry::Entry;
 pub use error::Error;
 pub use receipt::{Act, Method, Notice, Receipt};
 pub use spool::Spool;
 
+use checkpoint::Signer;
 use store::Store;
 use writer::{Order, Writer, beside};
 
@@ -163,6 +169,8 @@ impl Ledger {
             offsets: HashMap::new(),
             unsynced: None,
             erased: Vec::new(),
+            signer: Signer::open(&beside(path, ".signing-key"))?,
+            signed: None,
         };
         let thread = std::thread::Builder::new()
             .name("ledger".to_owned())

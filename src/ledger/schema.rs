@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The format this version writes.
-const SCHEMA: i64 = 3;
+const SCHEMA: i64 = 4;
 
 /// Files up to this size are checked in full when they are opened; of larger
 /// ones everything but the entries, so that a start takes no minutes.
@@ -29,6 +29,7 @@ pub(super) fn prepare(conn: &Connection, path: &Path, now_ms: u64) -> Result<(),
             if empty(&tx)? {
                 tx.execute_batch(include_str!("schema.sql"))?;
                 tx.execute_batch(include_str!("receipts.sql"))?;
+                tx.execute_batch(include_str!("seals.sql"))?;
                 tx.execute("INSERT INTO meta VALUES (?1, ?2)", [SCHEMA, now_ms.cast_signed()])?;
             }
             tx.commit()
@@ -59,7 +60,10 @@ fn bring_up_to_date(conn: &Connection) -> rusqlite::Result<()> {
     }
     if found < 3 {
         tx.execute_batch(include_str!("receipts.sql"))?;
-        tx.execute("UPDATE meta SET schema = 3", [])?;
+    }
+    if found < 4 {
+        tx.execute_batch(include_str!("seals.sql"))?;
+        tx.execute("UPDATE meta SET schema = 4", [])?;
     }
     tx.commit()
 }
@@ -126,6 +130,8 @@ fn check_health(conn: &Connection, path: &Path) -> Result<(), Error> {
             "receipt",
             "erased_receipt",
             "notice",
+            "tree",
+            "checkpoint",
         ] {
             let said: String =
                 conn.query_row(&format!("PRAGMA quick_check({table})"), [], |row| row.get(0))?;

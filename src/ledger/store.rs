@@ -1,11 +1,13 @@
 //! The database as it is written: how lines of a spool get in.
 
 use crate::ledger::Error;
+use crate::ledger::checkpoint::Signer;
 use crate::ledger::line::{
     DecisionLine, EntryLine, EraseLine, GapLine, NoticeLine, ReceiptLine, SetLine,
 };
 use crate::ledger::receipt::hash_of;
 use crate::ledger::schema::{self, explain};
+use crate::ledger::seal;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use std::collections::HashMap;
@@ -94,6 +96,23 @@ impl Store {
     pub(super) fn clear_log(&self) -> rusqlite::Result<bool> {
         self.conn
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| Ok(row.get::<_, i64>(0)? == 0))
+    }
+
+    /// Signs the tree, unless the same was signed before.
+    pub(super) fn sign(&mut self, signer: &Signer, now_ms: u64) -> rusqlite::Result<()> {
+        let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let tree = seal::tree(&tx)?;
+        let ends = seal::sealed_ends(&tx)?;
+        tx.prepare_cached(
+            "INSERT INTO checkpoint (size, time_ms, note) SELECT ?1, ?2, ?3
+             WHERE ?1 > (SELECT ifnull(max(size), 0) FROM checkpoint)",
+        )?
+        .execute(params![
+            tree.size().cast_signed(),
+            now_ms.cast_signed(),
+            signer.sign(&tree, &ends, now_ms)
+        ])?;
+        tx.commit()
     }
 
     pub(super) fn begin(&mut self) -> rusqlite::Result<Batch<'_>> {
@@ -279,6 +298,11 @@ impl Batch<'_> {
             .prepare_cached("INSERT OR REPLACE INTO spool (file, offset) VALUES (?1, ?2)")?
             .execute(params![file, offset.cast_signed()])?;
         Ok(())
+    }
+
+    /// Seals what was stored, and keeps it.
+    pub(super) fn seal(&self, now_ms: u64) -> rusqlite::Result<()> {
+        seal::seal(&self.tx, now_ms).map(|_| ())
     }
 
     pub(super) fn commit(mut self) -> rusqlite::Result<()> {

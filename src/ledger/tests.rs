@@ -160,8 +160,8 @@ fn g1_a_line_says_what_whose_why_and_where_and_never_who() {
     let tables = query.query_map([], |row| row.get::<_, String>(0)).unwrap();
     assert_eq!(
         tables.map(Result::unwrap).collect::<Vec<_>>().join(" "),
-        "decision decision_set entry erased_receipt gap meta notice page receipt revision set_member \
-         site spool sqlite_sequence word"
+        "checkpoint decision decision_set entry erased_receipt gap meta notice page receipt revision seal \
+         set_member site spool sqlite_sequence tree word"
     );
 }
 

@@ -4,6 +4,7 @@
 //! too, and stores each line exactly once. Whatever is wrong with the
 //! database, the spools stay until it is right again.
 
+use crate::ledger::checkpoint::Signer;
 use crate::ledger::erase;
 use crate::ledger::intake::{self, Piece, Sizes, Taken};
 use crate::ledger::schema;
@@ -22,6 +23,9 @@ use std::time::{Duration, Instant};
 
 /// What a power failure may cost at most.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
+
+/// How old the last checkpoint of a busy ledger may be.
+const SIGN_EVERY: Duration = Duration::from_secs(600);
 
 /// The longest pause between two attempts.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -52,6 +56,10 @@ pub(super) struct Writer {
     pub(super) unsynced: Option<Instant>,
     /// Numbers of erased receipts that the spool may still hold.
     pub(super) erased: Vec<String>,
+    /// Signs checkpoints.
+    pub(super) signer: Signer,
+    /// When that was done last.
+    pub(super) signed: Option<Instant>,
 }
 
 /// How a pass over the spools ended.
@@ -68,7 +76,10 @@ impl Writer {
             match orders.recv_timeout(pause) {
                 Ok(Order::Flush { sizes, done }) => self.waiting.push((sizes, done)),
                 Err(RecvTimeoutError::Timeout) => {}
-                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return self.sync(),
+                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => {
+                    self.sign();
+                    return self.sync();
+                }
             }
             pause = match self.round() {
                 Ok(more) => {
@@ -93,6 +104,9 @@ impl Writer {
         {
             self.sync();
             removed = self.remove(&pass.finished);
+        }
+        if self.signed.is_none_or(|since| since.elapsed() >= SIGN_EVERY) {
+            self.sign();
         }
         self.report()?;
         removed?;
@@ -177,6 +191,17 @@ impl Writer {
             None => Store::open(&self.path, now_ms())?,
         };
         Ok(self.store.insert(store))
+    }
+
+    /// Signs the tree as it is. That it fails costs a checkpoint; the next
+    /// round tells what is wrong with the database.
+    fn sign(&mut self) {
+        self.signed = Some(Instant::now());
+        if let Some(store) = self.store.as_mut().filter(|_| self.has_role)
+            && let Err(error) = store.sign(&self.signer, now_ms())
+        {
+            tracing::debug!(%error, "no checkpoint was signed");
+        }
     }
 
     /// Has the disk keep what was stored. SQLite itself does so only now and
@@ -275,6 +300,7 @@ fn store_all(store: &mut Store, pieces: &[Piece]) -> rusqlite::Result<Taken> {
         all.lost += taken.lost;
         all.erased.extend(taken.erased);
     }
+    batch.seal(now_ms())?;
     batch.commit()?;
     Ok(all)
 }

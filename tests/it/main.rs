@@ -43,6 +43,7 @@ mod explain_and_log;
 mod placeholders;
 mod click_to_load;
 mod vendors;
+mod verify;
 mod sharing;
 mod readme;
 mod demo;

@@ -1,0 +1,375 @@
+//! Seals what is stored together, so that nobody can change it unseen.
+
+use crate::ledger::line::ReceiptLine;
+use crate::ledger::tree::{self, Hash, Tree};
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use sha2::{Digest, Sha256};
+use std::fmt;
+
+/// How much of each leaf's hash a seal keeps, to find a change with.
+pub(super) const MARK: usize = 4;
+
+/// What a seal is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sort {
+    Set,
+    Entry,
+    Receipt,
+    Gap,
+}
+
+impl Sort {
+    /// In the order of a seal's leaves.
+    pub(super) const ALL: [Self; 4] = [Self::Set, Self::Entry, Self::Receipt, Self::Gap];
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Set => "set of decisions",
+            Self::Entry => "entry",
+            Self::Receipt => "receipt in row",
+            Self::Gap => "gap",
+        }
+    }
+}
+
+/// One row under a seal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) sort: Sort,
+    pub(super) id: i64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.sort.word(), self.id)
+    }
+}
+
+/// The last row of each sort that is under a seal or one before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Ends {
+    sets: i64,
+    entries: i64,
+    receipts: i64,
+    gaps: i64,
+}
+
+impl Ends {
+    /// Where the tables end now.
+    pub(super) fn now(conn: &Connection) -> rusqlite::Result<Self> {
+        conn.prepare_cached(
+            "SELECT (SELECT ifnull(max(id), 0) FROM decision_set),
+                    (SELECT ifnull(max(id), 0) FROM entry),
+                    (SELECT ifnull(max(seq), 0) FROM sqlite_sequence WHERE name = 'receipt'),
+                    (SELECT ifnull(max(id), 0) FROM gap)",
+        )?
+        .query_row([], |row| Self::read(row, 0))
+    }
+
+    fn read(row: &Row<'_>, at: usize) -> rusqlite::Result<Self> {
+        Ok(Self {
+            sets: row.get(at)?,
+            entries: row.get(at + 1)?,
+            receipts: row.get(at + 2)?,
+            gaps: row.get(at + 3)?,
+        })
+    }
+
+    pub(super) const fn of(&self, sort: Sort) -> i64 {
+        match sort {
+            Sort::Set => self.sets,
+            Sort::Entry => self.entries,
+            Sort::Receipt => self.receipts,
+            Sort::Gap => self.gaps,
+        }
+    }
+
+    /// The rows behind `before`, in the order of their leaves.
+    pub(super) fn since(self, before: Self) -> impl Iterator<Item = Place> {
+        Sort::ALL.into_iter().flat_map(move |sort| {
+            (before.of(sort) + 1..=self.of(sort)).map(move |id| Place { sort, id })
+        })
+    }
+}
+
+/// A seal.
+#[derive(Clone, Debug)]
+pub(super) struct Seal {
+    pub(super) id: i64,
+    pub(super) time_ms: i64,
+    pub(super) ends: Ends,
+    pub(super) root: Vec<u8>,
+    pub(super) marks: Vec<u8>,
+}
+
+impl Seal {
+    pub(super) const COLUMNS: &'static str =
+        "id, time_ms, sets, entries, receipts, gaps, root, marks";
+
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: row.get(0)?,
+            time_ms: row.get(1)?,
+            ends: Ends::read(row, 2)?,
+            root: row.get(6)?,
+            marks: row.get(7)?,
+        })
+    }
+
+    /// The seal as a leaf of the ledger's tree.
+    pub(super) fn leaf(&self) -> Hash {
+        let mut text = Text::new("seal");
+        for number in [
+            self.id,
+            self.time_ms,
+            self.ends.sets,
+            self.ends.entries,
+            self.ends.receipts,
+            self.ends.gaps,
+        ] {
+            text.number(number);
+        }
+        text.part(&self.root);
+        text.leaf()
+    }
+}
+
+/// Seals everything that no seal is over yet; `false` when that is nothing.
+pub(super) fn seal(conn: &Connection, now_ms: u64) -> rusqlite::Result<bool> {
+    let (last, before) = conn
+        .prepare_cached(
+            "SELECT id, sets, entries, receipts, gaps FROM seal ORDER BY id DESC LIMIT 1",
+        )?
+        .query_row([], |row| Ok((row.get::<_, i64>(0)?, Ends::read(row, 1)?)))
+        .optional()?
+        .unwrap_or((0, Ends::default()));
+    let ends = Ends::now(conn)?;
+    if ends == before {
+        return Ok(false);
+    }
+    let mut inner = Tree::default();
+    let mut marks = Vec::new();
+    leaves(conn, before, ends, |_, hash| {
+        inner.push(hash);
+        marks.extend(hash.iter().take(MARK));
+    })?;
+    let seal = Seal {
+        id: last + 1,
+        time_ms: now_ms.cast_signed(),
+        ends,
+        root: inner.root().to_vec(),
+        marks,
+    };
+    let mut tree = tree(conn)?;
+    tree.push(seal.leaf());
+    conn.prepare_cached(
+        "INSERT INTO seal (id, time_ms, sets, entries, receipts, gaps, root, marks)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?
+    .execute(params![
+        seal.id,
+        seal.time_ms,
+        ends.sets,
+        ends.entries,
+        ends.receipts,
+        ends.gaps,
+        seal.root,
+        seal.marks
+    ])?;
+    conn.prepare_cached("UPDATE tree SET size = ?1, peaks = ?2")?
+        .execute(params![tree.size().cast_signed(), tree.peaks().concat()])?;
+    Ok(true)
+}
+
+/// The last rows that are under a seal.
+pub(super) fn sealed_ends(conn: &Connection) -> rusqlite::Result<Ends> {
+    conn.query_row(
+        "SELECT sets, entries, receipts, gaps FROM seal ORDER BY id DESC LIMIT 1",
+        [],
+        |row| Ends::read(row, 0),
+    )
+}
+
+/// The ledger's tree as it was written down.
+pub(super) fn tree(conn: &Connection) -> rusqlite::Result<Tree> {
+    let (size, peaks): (i64, Vec<u8>) = conn
+        .prepare_cached("SELECT size, peaks FROM tree LIMIT 1")?
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (peaks, _) = peaks.as_chunks::<32>();
+    // What cannot be a tree is found by `verify`; a new one is begun here.
+    Ok(Tree::of(size.cast_unsigned(), peaks.to_vec()).unwrap_or_default())
+}
+
+/// Shows every row between two ends with its leaf's hash, in order. A row that
+/// is not there has a leaf that says so.
+pub(super) fn leaves(
+    conn: &Connection,
+    before: Ends,
+    ends: Ends,
+    mut show: impl FnMut(Place, Hash),
+) -> rusqlite::Result<()> {
+    for sort in Sort::ALL {
+        let (first, last) = (before.of(sort) + 1, ends.of(sort));
+        if first > last {
+            continue;
+        }
+        let mut query = conn.prepare_cached(query(sort))?;
+        let mut rows = query.query([first, last])?;
+        let mut next = first;
+        let gone = |id: i64| {
+            let mut text = Text::new("none");
+            text.part(sort.word().as_bytes());
+            text.number(id);
+            (Place { sort, id }, text.leaf())
+        };
+        while let Some(row) = rows.next()? {
+            let id: i64 = row.get(0)?;
+            (next..id).map(gone).for_each(|(place, hash)| show(place, hash));
+            let hash = match sort {
+                Sort::Set => set(conn, id, row)?,
+                Sort::Entry => entry(id, row)?,
+                Sort::Receipt => receipt(id, row)?,
+                Sort::Gap => gap(row)?,
+            };
+            show(Place { sort, id }, hash);
+            next = id + 1;
+        }
+        (next..=last).map(gone).for_each(|(place, hash)| show(place, hash));
+    }
+    Ok(())
+}
+
+const fn query(sort: Sort) -> &'static str {
+    match sort {
+        Sort::Set => {
+            "SELECT id, hash, dropped FROM decision_set WHERE id BETWEEN ?1 AND ?2 ORDER BY id"
+        }
+        Sort::Entry => {
+            "SELECT entry.id, entry.time_ms, entry.class, entry.undecided, entry.set_id,
+                    site.text, page.text, signal.text, revision.text, mode.text
+             FROM entry LEFT JOIN site ON site.id = entry.site LEFT JOIN page ON page.id = entry.page
+             LEFT JOIN word AS signal ON signal.id = entry.signal
+             LEFT JOIN revision ON revision.id = entry.policy
+             LEFT JOIN word AS mode ON mode.id = entry.mode
+             WHERE entry.id BETWEEN ?1 AND ?2 ORDER BY entry.id"
+        }
+        Sort::Receipt => {
+            "SELECT id, NULL, lower(hex(number)), time_ms, site, granted, asked, vendors_allowed,
+                    vendors_refused, act, method, gpc, notice_revision, lower(hex(notice)),
+                    lower(hex(choices)), language, valid_s
+             FROM receipt WHERE id BETWEEN ?1 AND ?2
+             UNION ALL
+             SELECT receipt, leaf, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+                    NULL, NULL, NULL, NULL
+             FROM erased_receipt WHERE receipt BETWEEN ?1 AND ?2
+             ORDER BY 1"
+        }
+        Sort::Gap => {
+            "SELECT id, time_ms, since_ms, lost, why FROM gap WHERE id BETWEEN ?1 AND ?2 ORDER BY id"
+        }
+    }
+}
+
+fn set(conn: &Connection, id: i64, row: &Row<'_>) -> rusqlite::Result<Hash> {
+    let mut text = Text::new("set");
+    text.number(id);
+    text.part(&row.get::<_, Vec<u8>>(1)?);
+    text.number(row.get(2)?);
+    let mut members = conn.prepare_cached(
+        "SELECT verdict, reason, layer, kind, what, vendor_id, vendor, purpose, rule, via
+         FROM set_member LEFT JOIN decision ON decision.id = set_member.decision_id
+         WHERE set_id = ?1 ORDER BY decision_id",
+    )?;
+    let mut rows = members.query([id])?;
+    while let Some(row) = rows.next()? {
+        for column in 0..10 {
+            text.part(row.get::<_, Option<String>>(column)?.unwrap_or_default().as_bytes());
+        }
+    }
+    Ok(text.leaf())
+}
+
+fn entry(id: i64, row: &Row<'_>) -> rusqlite::Result<Hash> {
+    let mut text = Text::new("entry");
+    text.number(id);
+    for column in 1..5 {
+        text.number(row.get(column)?);
+    }
+    for column in 5..10 {
+        text.part(row.get::<_, Option<String>>(column)?.unwrap_or_default().as_bytes());
+    }
+    Ok(text.leaf())
+}
+
+fn receipt(id: i64, row: &Row<'_>) -> rusqlite::Result<Hash> {
+    let text_of = |column| row.get::<_, String>(column).map(Into::into);
+    // The hash of what was recorded, which stays when the rest is erased.
+    let known: Option<Vec<u8>> = row.get(1)?;
+    let leaf = match known {
+        Some(leaf) => leaf,
+        None => ReceiptLine {
+            number: text_of(2)?,
+            time_ms: row.get::<_, i64>(3)?.cast_unsigned(),
+            site: text_of(4)?,
+            granted: row.get(5)?,
+            asked: row.get(6)?,
+            vendors_allowed: text_of(7)?,
+            vendors_refused: text_of(8)?,
+            act: text_of(9)?,
+            method: text_of(10)?,
+            gpc: row.get(11)?,
+            notice_revision: row.get(12)?,
+            notice: text_of(13)?,
+            choices: text_of(14)?,
+            language: text_of(15)?,
+            valid_s: row.get::<_, i64>(16)?.cast_unsigned(),
+        }
+        .leaf()
+        .map(|leaf| leaf.to_vec())
+        .unwrap_or_default(),
+    };
+    let mut text = Text::new("receipt");
+    text.number(id);
+    text.part(&leaf);
+    Ok(text.leaf())
+}
+
+fn gap(row: &Row<'_>) -> rusqlite::Result<Hash> {
+    let mut text = Text::new("gap");
+    for column in 0..4 {
+        text.number(row.get(column)?);
+    }
+    text.part(row.get::<_, String>(4)?.as_bytes());
+    Ok(text.leaf())
+}
+
+/// What a leaf says, in a form that only one row has: numbers in eight bytes,
+/// texts with their length in front.
+struct Text(Vec<u8>);
+
+impl Text {
+    fn new(sort: &str) -> Self {
+        let mut text = Self(Vec::with_capacity(160));
+        text.part(sort.as_bytes());
+        text
+    }
+
+    fn number(&mut self, number: i64) {
+        self.0.extend(number.to_be_bytes());
+    }
+
+    fn part(&mut self, part: &[u8]) {
+        self.0.extend((part.len() as u64).to_be_bytes());
+        self.0.extend(part);
+    }
+
+    fn leaf(&self) -> Hash {
+        tree::leaf(&self.0)
+    }
+}
+
+/// The SHA-256 of a text.
+pub(super) fn sha256(text: &[u8]) -> Hash {
+    Sha256::digest(text).into()
+}

@@ -1,0 +1,353 @@
+//! Checks whether a ledger still is what was stored in it.
+
+use crate::ledger::checkpoint::Checkpoint;
+use crate::ledger::schema::{self, explain};
+use crate::ledger::seal::{Ends, MARK, Place, Seal, leaves, sha256, tree};
+use crate::ledger::tree::{Hash, Tree};
+use crate::ledger::{Error, PublicKey};
+
+use rusqlite::{Connection, OptionalExtension};
+use std::path::Path;
+
+/// What a check found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// Seals that were checked.
+    pub seals: u64,
+    /// Rows under them.
+    pub rows: u64,
+    /// Rows from before there were seals, which nothing proves.
+    pub unsealed_before: u64,
+    /// Checkpoints of the ledger's own that were checked.
+    pub checkpoints: u64,
+    /// Receipts that were erased, in which only their place is left.
+    pub erased: u64,
+    /// What is wrong, the first first.
+    pub faults: Vec<Fault>,
+}
+
+/// Something that is not as it was stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Which kind: `gone`, `changed`, `added`, `seal`, `cut`, `fork`,
+    /// `checkpoint`, `notice`.
+    pub kind: &'static str,
+    /// What was found, and what it means.
+    pub words: String,
+}
+
+/// More of them help nobody.
+const MAX_FAULTS: usize = 20;
+
+/// Checks the ledger at `path`, against the checkpoints that were `kept`
+/// elsewhere, and against the key that is known to be its own.
+/// `progress` is told how many of how many seals are checked.
+///
+/// # Errors
+/// When the ledger cannot be read.
+pub fn verify(
+    path: &Path,
+    kept: &[Checkpoint],
+    key: Option<&PublicKey>,
+    progress: impl FnMut(u64, u64),
+) -> Result<Verified, Error> {
+    let conn = schema::open_for_reading(path)?;
+    // One look: a proxy may be writing.
+    conn.execute_batch("BEGIN").map_err(|source| explain(path, source))?;
+    let check = Check { conn, found: Verified::default(), tree: Tree::default(), agreed: 0 };
+    check.run(kept, key, progress).map_err(|source| explain(path, source))
+}
+
+struct Check {
+    conn: Connection,
+    found: Verified,
+    tree: Tree,
+    /// How many seals the last kept checkpoint that fits is over.
+    agreed: u64,
+}
+
+impl Check {
+    fn run(
+        mut self,
+        kept: &[Checkpoint],
+        key: Option<&PublicKey>,
+        mut progress: impl FnMut(u64, u64),
+    ) -> rusqlite::Result<Verified> {
+        let own = self.checkpoints(key)?;
+        let mut marks: Vec<(&Checkpoint, bool)> = own
+            .iter()
+            .map(|each| (each, false))
+            .chain(kept.iter().map(|kept| (kept, true)))
+            .collect();
+        marks.sort_by_key(|(each, _)| each.size());
+        let total: i64 =
+            self.conn.query_row("SELECT count(*) FROM seal WHERE id > 0", [], |row| row.get(0))?;
+        let mut ends = self.start()?;
+        let mut due = marks.into_iter().peekable();
+        let mut last = 0;
+        let mut from = 0_i64;
+        loop {
+            // A part at a time: the ledger may be larger than memory.
+            let seals = self.seals(from)?;
+            let Some(newest) = seals.last().map(|seal| seal.id) else { break };
+            for seal in seals {
+                while let Some((checkpoint, is_kept)) =
+                    due.next_if(|(each, _)| each.size() == self.tree.size())
+                {
+                    self.compare(checkpoint, is_kept)?;
+                }
+                if seal.id != last + 1 {
+                    self.fault(
+                        "seal",
+                        format!("seal {} is gone: {} was stored under it", last + 1, since(ends)),
+                    );
+                }
+                last = seal.id;
+                self.seal(&seal, ends)?;
+                self.tree.push(seal.leaf());
+                ends = seal.ends;
+            }
+            from = newest;
+            progress(self.found.seals, total.cast_unsigned());
+        }
+        for (checkpoint, is_kept) in due {
+            if checkpoint.size() > self.tree.size() {
+                self.cut(checkpoint, is_kept, ends);
+            } else {
+                self.compare(checkpoint, is_kept)?;
+            }
+        }
+        self.behind(ends)?;
+        if tree(&self.conn)? != self.tree {
+            self.fault("seal", "the seals are not those that were written: the tree that was kept beside them differs".to_owned());
+        }
+        self.notices()?;
+        Ok(self.found)
+    }
+
+    fn fault(&mut self, kind: &'static str, words: String) {
+        if self.found.faults.len() < MAX_FAULTS {
+            self.found.faults.push(Fault { kind, words });
+        }
+    }
+
+    /// Where the seals begin.
+    fn start(&mut self) -> rusqlite::Result<Ends> {
+        let first = self
+            .conn
+            .query_row(&format!("SELECT {} FROM seal WHERE id = 0", Seal::COLUMNS), [], Seal::read)
+            .optional()?;
+        match first {
+            Some(seal) => {
+                self.found.unsealed_before = seal.ends.since(Ends::default()).count() as u64;
+                Ok(seal.ends)
+            }
+            None => {
+                self.fault("seal", "the row that says where the seals begin is gone".to_owned());
+                Ok(Ends::default())
+            }
+        }
+    }
+
+    fn seals(&self, from: i64) -> rusqlite::Result<Vec<Seal>> {
+        let columns = Seal::COLUMNS;
+        let mut query = self.conn.prepare_cached(&format!(
+            "SELECT {columns} FROM seal WHERE id > ?1 ORDER BY id LIMIT 1000"
+        ))?;
+        query.query_map([from], Seal::read)?.collect()
+    }
+
+    /// Checks what is under one seal.
+    fn seal(&mut self, seal: &Seal, before: Ends) -> rusqlite::Result<()> {
+        let mut inner = Tree::default();
+        let mut first: Option<Place> = None;
+        let mut at = 0;
+        leaves(&self.conn, before, seal.ends, |place, hash| {
+            let mark = seal.marks.get(at..at + MARK);
+            if first.is_none() && mark != hash.get(..MARK) {
+                first = Some(place);
+            }
+            at += MARK;
+            inner.push(hash);
+        })?;
+        self.found.seals += 1;
+        self.found.rows += inner.size();
+        if inner.root().as_slice() == seal.root && first.is_none() {
+            return Ok(());
+        }
+        let when = stamp(seal.time_ms.cast_unsigned());
+        match first {
+            Some(place) if self.is_gone(place)? => {
+                self.fault(
+                    "gone",
+                    format!("{place} is gone; it was stored at {when}, under seal {}", seal.id),
+                );
+            }
+            Some(place) => {
+                self.fault("changed", format!("{place} is not what was stored at {when}, under seal {}: it was changed, or another row stands in its place", seal.id));
+            }
+            None => {
+                self.fault(
+                    "seal",
+                    format!(
+                        "seal {} does not fit what is under it ({}): the seal itself was changed",
+                        seal.id,
+                        since(before)
+                    ),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn is_gone(&self, place: Place) -> rusqlite::Result<bool> {
+        use crate::ledger::seal::Sort;
+        let query = match place.sort {
+            Sort::Set => "SELECT NOT EXISTS (SELECT 1 FROM decision_set WHERE id = ?1)",
+            Sort::Entry => "SELECT NOT EXISTS (SELECT 1 FROM entry WHERE id = ?1)",
+            Sort::Receipt => {
+                "SELECT NOT EXISTS (SELECT 1 FROM receipt WHERE id = ?1
+                 UNION ALL SELECT 1 FROM erased_receipt WHERE receipt = ?1)"
+            }
+            Sort::Gap => "SELECT NOT EXISTS (SELECT 1 FROM gap WHERE id = ?1)",
+        };
+        self.conn.query_row(query, [place.id], |row| row.get(0))
+    }
+
+    /// Rows that no seal is over: a proxy seals what it stores at once.
+    fn behind(&mut self, ends: Ends) -> rusqlite::Result<()> {
+        let behind = Ends::now(&self.conn)?;
+        let mut more = behind.since(ends);
+        if let Some(first) = more.next() {
+            let count = more.count() + 1;
+            self.fault("added", format!("{count} row{} under no seal, the first of them {first}: they were not stored by consentry", if count == 1 { " is" } else { "s are" }));
+        }
+        let erased: i64 = self.conn.query_row(
+            "SELECT count(*) FROM erased_receipt WHERE receipt IS NOT NULL",
+            [],
+            |row| row.get(0),
+        )?;
+        self.found.erased = erased.cast_unsigned();
+        Ok(())
+    }
+
+    /// The ledger's own checkpoints that are signed.
+    fn checkpoints(&mut self, key: Option<&PublicKey>) -> rusqlite::Result<Vec<Checkpoint>> {
+        let notes: Vec<String> = {
+            let mut query = self.conn.prepare("SELECT note FROM checkpoint ORDER BY size")?;
+            query.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?
+        };
+        let mut read = Vec::new();
+        for note in notes {
+            match Checkpoint::parse(&note) {
+                Ok(checkpoint) if key.is_some_and(|key| *key != checkpoint.key) => {
+                    let when = stamp(checkpoint.time_ms);
+                    self.fault("checkpoint", format!("the checkpoint of {when} is signed with another key than the one you gave"));
+                }
+                Ok(checkpoint) => read.push(checkpoint),
+                Err(why) => self.fault(
+                    "checkpoint",
+                    format!("a checkpoint in the ledger is not to be believed: {why}"),
+                ),
+            }
+        }
+        self.found.checkpoints = read.len() as u64;
+        Ok(read)
+    }
+
+    /// Compares the tree with one that was signed when it had the same size.
+    fn compare(&mut self, checkpoint: &Checkpoint, is_kept: bool) -> rusqlite::Result<()> {
+        let Some((first, last)) = self.tree.differs_from(&checkpoint.tree) else {
+            if is_kept {
+                self.agreed = checkpoint.size();
+            }
+            return Ok(());
+        };
+        let which = if is_kept { "the checkpoint you kept" } else { "a checkpoint in the ledger" };
+        let first = first.max(self.agreed);
+        let seals = if last - first == 1 {
+            format!("seal {last}")
+        } else {
+            format!("seals {} to {last}", first + 1)
+        };
+        let entries: i64 = self
+            .conn
+            .query_row("SELECT entries FROM seal WHERE id = ?1", [first.cast_signed()], |row| {
+                row.get(0)
+            })
+            .optional()?
+            .unwrap_or(0);
+        self.fault("fork", format!(
+            "{which}, of {}, was signed over other rows: the ledger was written anew somewhere under {seals}; entry {} is the first that may not be the old one",
+            stamp(checkpoint.time_ms),
+            entries + 1,
+        ));
+        Ok(())
+    }
+
+    /// The ledger ends before a checkpoint does.
+    fn cut(&mut self, checkpoint: &Checkpoint, is_kept: bool, ends: Ends) {
+        use crate::ledger::seal::Sort;
+        let which = if is_kept { "the checkpoint you kept" } else { "a checkpoint in the ledger" };
+        self.fault("cut", format!(
+            "{which}, of {}, is over {} seals and {} entries; the ledger has {} seals and {} entries: its end was cut off, or an older copy stands in its place; entry {} is the first that is missing",
+            stamp(checkpoint.time_ms),
+            checkpoint.size(),
+            checkpoint.entries,
+            self.tree.size(),
+            ends.of(Sort::Entry),
+            ends.of(Sort::Entry) + 1,
+        ));
+    }
+
+    /// The words that visitors were shown are what their hash says.
+    fn notices(&mut self) -> rusqlite::Result<()> {
+        let rows: Vec<(i64, Vec<u8>, Vec<u8>)> = {
+            let mut query = self.conn.prepare("SELECT id, hash, html FROM notice ORDER BY id")?;
+            query
+                .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+                .collect::<rusqlite::Result<_>>()?
+        };
+        for (id, hash, html) in rows {
+            let html = zstd::stream::decode_all(html.as_slice()).unwrap_or_default();
+            let found: Hash = sha256(&html);
+            if found.as_slice() != hash {
+                self.fault(
+                    "notice",
+                    format!("the words of notice {id} are not those that visitors were shown"),
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+fn since(before: Ends) -> String {
+    use crate::ledger::seal::Sort;
+    format!("what comes after entry {}", before.of(Sort::Entry))
+}
+
+fn stamp(time_ms: u64) -> String {
+    i64::try_from(time_ms)
+        .ok()
+        .and_then(|time| jiff::Timestamp::from_millisecond(time).ok())
+        .map_or_else(
+            || "an unknown time".to_owned(),
+            |time| time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+        )
+}
+
+/// The newest checkpoint of the ledger at `path`, as text; `None` when none
+/// was signed yet.
+///
+/// # Errors
+/// When the ledger cannot be read.
+pub fn latest_checkpoint(path: &Path) -> Result<Option<String>, Error> {
+    let conn = schema::open_for_reading(path)?;
+    conn.query_row("SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1", [], |row| row.get(0))
+        .optional()
+        .map_err(|source| explain(path, source))
+}
+
+#[cfg(test)]
+mod tests;

@@ -75,7 +75,7 @@ impl Recall {
 
     /// What the ledger says that `page` shows.
     pub(super) async fn about(&self, page: Page, request: &Parts, visit: &Visit<'_>) -> Recalled {
-        if request.method != Method::GET {
+        if !matches!(request.method, Method::GET | Method::HEAD) {
             return Recalled::default();
         }
         match page {

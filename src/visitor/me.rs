@@ -1,6 +1,7 @@
 //! The visitor's own page: what counts for them and why, what was held back,
 //! and their receipt.
 
+use crate::consent::Source;
 use crate::ledger::Method;
 use crate::purpose::{Purpose, PurposeSet};
 use crate::visitor::{ReturnTo, Visit, page, status, withheld};
@@ -18,6 +19,8 @@ pub(super) fn page(return_to: &ReturnTo, visit: &Visit<'_>) -> Response<Bytes> {
                 dt { (texts.purpose(purpose).name) }
                 dd { (texts.state(visit.consent.state(purpose))) }
             }
+            dt { (texts.source) }
+            dd { (source(visit)) }
             dt { (texts.receipt) }
             dd {
                 @match visit.consent.record() {
@@ -38,6 +41,22 @@ pub(super) fn page(return_to: &ReturnTo, visit: &Visit<'_>) -> Response<Bytes> {
         (deletion(visit))
     };
     page::html(StatusCode::OK, &texts.me_title, &main, visit)
+}
+
+/// The signal that decided, in words.
+fn source(visit: &Visit<'_>) -> String {
+    let texts = visit.texts();
+    let elsewhere = |signal: &str| texts.source_tool.replace("{signal}", signal);
+    match visit.consent.source() {
+        Source::Choice => texts.source_choice.clone(),
+        Source::Gpc => texts.source_gpc.clone(),
+        Source::Tool(tool) => elsewhere(tool.name()),
+        Source::Tcf => elsewhere("TCF"),
+        Source::Gpp => elsewhere("GPP"),
+        Source::UsPrivacy => elsewhere("US Privacy"),
+        Source::Region => texts.source_region.clone(),
+        Source::Silence => texts.source_silence.clone(),
+    }
 }
 
 /// One click takes everything back, as one click gave it.
@@ -92,6 +111,23 @@ mod tests {
         let to: Vec<_> = links.iter().map(|link| link.attribute("href").unwrap()).collect();
         let choices = "/.consentry/choices?return_to=/shoes";
         assert_eq!(to, [choices, "/.consentry/receipt", "/shoes"]);
+    }
+
+    #[test]
+    fn e11_the_page_says_which_signal_decided() {
+        let trial = Trial::new();
+        let chosen = trial.with_cookie_of(&trial.post(&[OURS], "choice=all"));
+        let signalled = trial.with_fields(&[("sec-gpc", "1")]);
+        for (trial, words) in [
+            (trial, "Where this comes from nothing: you have not chosen"),
+            (chosen, "Where this comes from your choice here"),
+            (signalled, "Where this comes from your browser's Global Privacy Control signal"),
+        ] {
+            let page = trial.get("/.consentry/me");
+            let text = String::from_utf8(page.body().to_vec()).unwrap();
+            let said = text.replace("</dt><dd>", " ");
+            assert!(said.contains(words), "{words}: {said}");
+        }
     }
 
     #[test]

@@ -62,6 +62,10 @@
     }
     const form = new URLSearchParams({ choice: chosen.length ? "some" : "none", by, return_to: "/" });
     chosen.forEach((name) => form.append("purpose", name));
+    // What was said about single vendors stays said, unless it would outweigh a "no" of now.
+    const takesBack = PURPOSES.some((name) => wanted[name] === false);
+    state.vendors.refused.forEach((id) => form.append("vendor", "refuse:" + id));
+    if (!takesBack) state.vendors.allowed.forEach((id) => form.append("vendor", "allow:" + id));
     const answer = await ask("/choices", { method: "POST", body: form, redirect: "manual" });
     // A choice that was taken leads to a page.
     if (answer.type !== "opaqueredirect") throw new Error("consentry: the choice was not taken");

@@ -31,7 +31,7 @@ fn proves(ledger: &Path, words: &[&str]) -> (i32, String) {
 }
 
 /// Waits until the receipt is in the database, and gives it as JSON.
-fn proof(ledger: &Path, number: &str) -> Value {
+pub(crate) fn proof(ledger: &Path, number: &str) -> Value {
     let since = Instant::now();
     loop {
         let (code, said) = proves(ledger, &[number, "--json"]);

@@ -3,6 +3,7 @@
 
 use crate::driver::{Browser, is_here};
 use crate::harness::{Origin, Proxy, consentry, origin, visitor};
+use crate::proof::proof;
 
 use serde_json::{Value, json};
 
@@ -36,6 +37,13 @@ async fn chosen(browser: &Browser) -> Value {
     let script = "return fetch('/.consentry/state').then(answer => answer.json())
         .then(state => Object.entries(state.purposes).filter(([, word]) => word === 'granted').map(([name]) => name))";
     browser.runs(script).await
+}
+
+/// How the choice was made, as its receipt says.
+async fn method(browser: &Browser, proxy: &Proxy) -> Value {
+    let number = browser.runs("return fetch('/.consentry/state').then(answer => answer.json()).then(state => state.receipt)").await;
+    proxy.running().ledger.flush().unwrap();
+    proof(&proxy.directory().join("ledger.db"), number.as_str().unwrap())["method"].clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -78,6 +86,8 @@ async fn d12_the_sites_scripts_ask_hear_and_choose_when_the_visitor_acts() {
         "return [seen, events, __consentry.state().source, __consentry.state().purposes.marketing]";
     assert_eq!(browser.runs(heard).await, json!([["granted"], ["granted"], "choice", "denied"]));
 
+    assert_eq!(method(&browser, &proxy).await, "script");
+
     // An event that somebody made up is asked about, and changes nothing.
     let forged = "document.dispatchEvent(new CustomEvent('consentry:change', { detail: { purposes: { marketing: 'granted' } } }));
         __consentry.state().purposes.marketing = 'granted';
@@ -89,6 +99,23 @@ async fn d12_the_sites_scripts_ask_hear_and_choose_when_the_visitor_acts() {
     browser.waits_for("return outcome === 'denied'").await;
     assert_eq!(browser.runs("return seen.length").await, 1, "nobody listens any more");
     assert_eq!(chosen(&browser).await, json!(["necessary"]));
+
+    // What was said about a single vendor stays said.
+    let says = async |form: &str| {
+        let script = format!(
+            "return fetch('/.consentry/choices', {{ method: 'POST', redirect: 'manual', body: new URLSearchParams('{form}') }}).then(() => outcome = '')"
+        );
+        browser.runs(&script).await
+    };
+    says("choice=some&purpose=marketing&vendor=refuse:acme-ads&vendor=allow:acme-maps").await;
+    let vendors = "return [outcome, __consentry.state().vendors.refused, __consentry.state().vendors.allowed, __consentry.state().purposes.marketing]";
+    for (act, word, allowed) in
+        [("#yes", "granted", json!(["acme-maps"])), ("#no", "denied", json!([]))]
+    {
+        browser.clicks(act).await;
+        browser.waits_for(&format!("return outcome === '{word}'")).await;
+        assert_eq!(browser.runs(vendors).await, json!([word, ["acme-ads"], allowed, "granted"]));
+    }
 
     browser.clicks("#open").await;
     browser.waits_for("return location.pathname === '/.consentry/choices'").await;
@@ -197,6 +224,8 @@ async fn d12_what_is_chosen_in_another_tool_is_chosen_here_when_the_visitor_chos
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     assert_eq!(chosen(&browser).await, json!(["analytics", "necessary"]));
+
+    assert_eq!(method(&browser, &proxy).await, "bridge");
 
     // A click that nobody made is no choice, neither yes nor no.
     browser.forgets().await;

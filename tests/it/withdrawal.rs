@@ -4,7 +4,7 @@
 //! The vendors keep something in every way a browser offers. So does the shop.
 
 use crate::driver::{Browser, is_here};
-use crate::harness::{Origin, Proxy, consentry, origin, visitor};
+use crate::harness::{Origin, Proxy, Visitor, consentry, origin, visitor};
 
 use bytes::Bytes;
 use http::Response;
@@ -231,12 +231,34 @@ async fn e4_c3_without_scripts_the_cookies_go_just_the_same() {
     browser.goes_to(&at(&proxy, "/")).await;
     let set = ["_acme/", "_acme_account/account", "_acme_wide/", "cart/"];
     assert_eq!(cookies(&browser).await, set);
-    browser.clicks(LINK).await;
-    browser.clicks(REFUSE).await;
-    assert_eq!(cookies(&browser).await, ["cart/"], "the one for /account, too");
-    // The shop's server sets them with every page; they do not come back.
-    browser.goes_to(&at(&proxy, "/account/orders")).await;
-    assert_eq!(cookies(&browser).await, ["cart/"]);
+    for page in ["choices", "me"] {
+        agrees(&mut browser, &proxy).await;
+        browser.goes_to(&at(&proxy, "/account/orders")).await;
+        assert_eq!(cookies(&browser).await, set, "{page}");
+        browser.goes_to(&at(&proxy, &format!("/.consentry/{page}?return_to=/"))).await;
+        browser.clicks(REFUSE).await;
+        assert_eq!(cookies(&browser).await, ["cart/"], "{page}: the one for /account, too");
+        // The shop's server sets them with every page; they do not come back.
+        browser.goes_to(&at(&proxy, "/account/orders")).await;
+        assert_eq!(cookies(&browser).await, ["cart/"], "{page}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b7_a_browser_that_asks_for_a_withdrawn_worker_gets_one_that_goes() {
+    let shop = shop(&vendors().await).await;
+    let proxy = consentry(&shop).start().await;
+    let mut somebody = visitor(&proxy);
+    let fields = [("sec-fetch-dest", "serviceworker"), ("service-worker", "script")];
+    let worker = async |somebody: &mut Visitor, file: &str| {
+        somebody.asks("GET", file, &fields, "").await.body
+    };
+    assert!(
+        worker(&mut somebody, "/push/acme-worker.js").await.contains("registration.unregister()")
+    );
+    assert_eq!(worker(&mut somebody, "/own/shop-worker.js").await, "onmessage = () => {}");
+    somebody.chooses("all", &[]).await;
+    assert_eq!(worker(&mut somebody, "/push/acme-worker.js").await, "onpush = () => {}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -77,12 +77,15 @@ fn of<'v>(purpose: Purpose, visit: &'v Visit<'_>) -> (Vendors<'v>, Vendors<'v>) 
     (here, if declared.is_empty() { known } else { Vec::new() })
 }
 
+/// The catalogue is written in English, from left to right, on every page.
 fn short(vendor: &Vendor, visit: &Visit<'_>) -> Markup {
     let texts = visit.texts();
     html! {
-        strong { (vendor.name) }
-        @if vendor.owner != vendor.name { " (" (vendor.owner) ")" }
-        ": " (vendor.about)
+        bdi lang="en" {
+            strong { (vendor.name) }
+            @if vendor.owner != vendor.name { " (" (vendor.owner) ")" }
+            ": " (vendor.about)
+        }
         @if vendor.purposes.iter().count() > 1 {
             @let names: Vec<_> =
                 vendor.purposes.iter().map(|purpose| texts.purpose(purpose).name.as_str()).collect();
@@ -99,7 +102,7 @@ fn whole(vendor: &Vendor, purpose: Purpose, visit: &Visit<'_>) -> Markup {
     html! {
         p { (short(vendor, visit)) }
         @if !vendor.cookies.is_empty() {
-            p.quiet { (texts.vendor_cookies) " " span dir="ltr" { (cookies(vendor)) } }
+            p.quiet { (texts.vendor_cookies) " " bdi dir="ltr" { (cookies(vendor)) } }
         }
         @if followable {
             p { a href=(vendor.source) rel="noreferrer nofollow" {

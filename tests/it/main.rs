@@ -29,6 +29,7 @@ mod own_scripts;
 mod documents;
 mod name_server;
 mod notice_texts;
+mod notice_browser;
 mod notice_services;
 mod notice_revision;
 mod notice_theme;

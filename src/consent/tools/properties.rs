@@ -5,6 +5,7 @@ use crate::consent::{Signals, heard};
 
 use http::{HeaderMap, HeaderValue};
 use proptest::prelude::*;
+use std::sync::LazyLock;
 
 const NOW_S: u64 = 1_750_000_000;
 const LIFETIME_S: u64 = 180 * 24 * 60 * 60;
@@ -42,10 +43,8 @@ const GRANTS: [&str; 9] = [
     "c15t=c.necessary:1,c.measurement:1,i.t:1749000000000",
 ];
 
-fn granted(cookies: &[u8]) -> PurposeSet {
-    let Ok(value) = HeaderValue::from_bytes(cookies) else { return PurposeSet::EMPTY };
-    let mut headers = HeaderMap::new();
-    headers.insert("cookie", value);
+/// With a word of the operator's on tools that need it.
+static SIGNALS: LazyLock<Signals> = LazyLock::new(|| {
     let ids = [
         ("googleAnalytics", Tool::Klaro),
         ("gtag", Tool::Tarteaucitron),
@@ -55,8 +54,14 @@ fn granted(cookies: &[u8]) -> PurposeSet {
     let ids = ids.map(|(id, tool)| {
         (tool, Ids::from([(id.to_owned(), PurposeSet::EMPTY.with(Purpose::Analytics))]))
     });
-    let signals = Signals { ids: ids.into(), ..Signals::default() };
-    let heard = heard(&headers, &signals, NOW_S, LIFETIME_S);
+    Signals { ids: ids.into(), ..Signals::default() }
+});
+
+fn granted(cookies: &[u8]) -> PurposeSet {
+    let Ok(value) = HeaderValue::from_bytes(cookies) else { return PurposeSet::EMPTY };
+    let mut headers = HeaderMap::new();
+    headers.insert("cookie", value);
+    let heard = heard(&headers, &SIGNALS, NOW_S, LIFETIME_S);
     heard.iter().fold(PurposeSet::EMPTY, |all, one| all.or(one.reading.granted()))
 }
 

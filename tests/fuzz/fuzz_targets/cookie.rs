@@ -19,10 +19,11 @@ fuzz_target!(|value: &[u8]| {
         keys: Keys::from_secret([7; 32]),
         lifetime_s: 1000,
         notice_revision: 1,
-        signals: consent::Signals::default(),
+        // Those of others have targets of their own.
+        signals: consent::Signals { heard: Vec::new(), ..consent::Signals::default() },
         regions: consent::Regions::default(),
     };
-    let read = consent::read(&request.headers, "consentry", "shop", &settings, 1_800_000_000);
+    let read = consent::read(&request.headers, &["consentry"], "shop", &settings, 1_800_000_000);
     assert_eq!(read.granted(), PurposeSet::NECESSARY, "nobody signed this");
     let consent = Consent::silent();
     let (cleared, _) = clear_request(

@@ -102,10 +102,11 @@ impl Reader {
     }
 
     /// The notice that a receipt refers to: of that hash, as it was there for
-    /// that site in that language, the last one that began before it.
+    /// that site.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// When the database cannot be read, or when the notice is not the one any
+    /// more that the receipt names.
     pub fn notice(&self, of: &Receipt, layer: Layer) -> Result<Option<Notice>, Error> {
         let hash: &TextHash = match layer {
             Layer::First => &of.notice,
@@ -120,7 +121,15 @@ impl Reader {
                 .query_row(params![hash, of.site, layer.name(), of.notice_revision], notice)
                 .optional()
         };
-        read().map_err(|source| schema::explain(self.path(), source))
+        let found = read().map_err(|source| schema::explain(self.path(), source))?;
+        // The receipt is sealed, so what it names cannot be put in its place.
+        match found {
+            Some(notice) if hash_of(&notice.html) != *hash => Err(Error::Corrupt {
+                path: self.path().to_owned(),
+                detail: format!("the {} of receipt {} was changed", layer.name(), of.number),
+            }),
+            found => Ok(found),
+        }
     }
 }
 

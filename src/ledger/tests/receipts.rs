@@ -253,3 +253,23 @@ fn a_receipt_line_that_cannot_be_read_costs_itself() {
     assert_eq!(found(&dir, 1), Found::Receipt(receipt(1, 10)));
     assert_eq!(ledger.status().lost_entries, 3);
 }
+
+#[test]
+fn f4_other_words_in_the_archive_are_not_taken_for_those_of_the_day() {
+    let dir = TempDir::new().unwrap();
+    let ledger = open(&dir);
+    let mut spool = ledger.spool(0).unwrap();
+    spool.archive(&notice(Layer::First, 5, "<p>Ask</p>"));
+    spool.keep(&receipt(1, 10));
+    drop(spool);
+    ledger.close().unwrap();
+    assert!(reader(&dir).notice(&receipt(1, 10), Layer::First).unwrap().is_some());
+    let other = zstd::bulk::compress(b"<p>Beg</p>", 3).unwrap();
+    let conn = Connection::open(settings(&dir).path).unwrap();
+    conn.execute("UPDATE notice SET html = ?1", [other]).unwrap();
+    let error = reader(&dir).notice(&receipt(1, 10), Layer::First).unwrap_err().to_string();
+    assert!(
+        error.contains("the notice of receipt 0101") && error.contains("was changed"),
+        "{error}"
+    );
+}

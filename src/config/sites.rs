@@ -174,7 +174,9 @@ fn site(
         .filter(|(site, _)| site.is_empty() || **site == *name)
         .map(|(_, exception)| Arc::clone(exception))
         .collect();
-    let rules = format!("{exceptions:?}{routes:?}{:?}", written.mode);
+    // What a page is besides its own: a browser that keeps one of before asks for it anew.
+    let told = (written.google_consent.get_ref(), shared.google_pings, written.script_api);
+    let rules = format!("{exceptions:?}{routes:?}{:?}{told:?}", written.mode);
     let policy = policy(written, shared, &rules).with_exceptions(exceptions);
     Some(Site {
         name,

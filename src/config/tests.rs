@@ -430,3 +430,31 @@ fn a_missing_file_is_a_mistake_of_its_own() {
         .unwrap_err();
     assert!(shown(&mistakes).starts_with("/missing/consentry.toml: cannot be read: "));
 }
+
+#[test]
+fn d10_what_scripts_are_told_is_part_of_what_a_page_is() {
+    let revision = |more: &str| {
+        let sites = given(&format!("{more}{SITE}")).loads().sites;
+        sites.find("x").unwrap().policy.revision().to_string()
+    };
+    let site = |line: &str| {
+        let sites = given(&format!("{SITE}{line}\n")).loads().sites;
+        sites.find("x").unwrap().policy.revision().to_string()
+    };
+    let plain = revision("");
+    assert_eq!(plain, site("google_consent = 'auto'"));
+    let changed = [
+        site("google_consent = 'always'"),
+        site("google_consent = 'off'"),
+        site("script_api = true"),
+        revision("[danger]\ngoogle_pings = true\n"),
+    ];
+    assert!(changed.iter().all(|other| *other != plain), "{changed:?}");
+    for (line, said) in [
+        ("google_consent = 'allways'", "3:18: `allways`: google_consent is one of"),
+        ("bridges = ['tcf', 'wordpres']", "3:19: `wordpres` is no bridge"),
+    ] {
+        let shown = given(&format!("{SITE}{line}\n")).fails();
+        assert!(shown.contains(said), "{shown}");
+    }
+}

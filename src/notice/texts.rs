@@ -33,6 +33,8 @@ pub struct Texts {
     pub introduction: String,
     pub now: String,
     pub not_chosen: String,
+    pub chosen_elsewhere: String,
+    pub allowed_by_region: String,
     pub asked_again: String,
     pub you_chose: String,
     pub you_chose_on: String,

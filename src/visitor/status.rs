@@ -28,15 +28,20 @@ pub(super) fn words(visit: &Visit<'_>) -> Markup {
                 }
                 (Source::Choice, Some(record)) => { p { (with_time(&texts.you_chose_on, record.time_s)) } }
                 (Source::Choice, None) => { p { (texts.you_chose) } }
-                // Made elsewhere, or nowhere: the list below says what counts.
-                (
-                    Source::Tool(_) | Source::Tcf | Source::Gpp | Source::UsPrivacy | Source::Region,
-                    _,
-                ) => {}
+                (Source::Tool(_) | Source::Tcf | Source::Gpp | Source::UsPrivacy, _) => {
+                    p { (texts.chosen_elsewhere) }
+                }
+                (Source::Region, _) => {}
             }
             @if consent.source() == Source::Gpc && consent.is_undecided() { p { (texts.not_chosen) } }
+            @if by_region(visit) { p { (texts.allowed_by_region) } }
         }
     }
+}
+
+/// Whether silence was taken for a "yes" about something.
+fn by_region(visit: &Visit<'_>) -> bool {
+    Purpose::OPTIONAL.iter().any(|purpose| visit.consent.source_of(*purpose) == Source::Region)
 }
 
 /// What became of the signal.
@@ -91,5 +96,20 @@ mod tests {
 
         let refused = signalled.post(&[OURS], "choice=none");
         assert!(says(&signalled.with_cookie_and(&refused, &[GPC]), honoured));
+    }
+
+    #[test]
+    fn d5_the_visitor_is_told_of_a_choice_made_elsewhere_and_of_a_silence_that_is_a_yes() {
+        let says = |trial: &Trial, text: &str| {
+            trial::text(&trial.get("/.consentry/choices")).contains(text)
+        };
+        let (elsewhere, region) = ("You chose on another notice", "silence is taken for a yes");
+        let plain = Trial::new();
+        assert!(!says(&plain, elsewhere) && !says(&plain, region));
+        let chosen = plain.with_fields(&[("cookie", "usprivacy=1YYN")]);
+        assert!(says(&chosen, elsewhere) && !says(&chosen, region));
+        let consent = plain.consent.clone().in_region(crate::consent::Rule::OptOut);
+        let silent = Trial { consent, ..Trial::new() };
+        assert!(says(&silent, region) && !says(&silent, elsewhere));
     }
 }

@@ -73,20 +73,21 @@ pub(super) fn is_worker(request: &Parts) -> bool {
 pub(super) fn script_nonce(headers: &HeaderMap) -> Option<String> {
     headers.get_all(CONTENT_SECURITY_POLICY).iter().find_map(|field| {
         let policy = field.to_str().ok()?;
-        let directive = |name: &str| {
-            policy.split([';', ',']).map(str::trim).find(|text| {
-                text.split_ascii_whitespace()
-                    .next()
-                    .is_some_and(|found| found.eq_ignore_ascii_case(name))
-            })
-        };
-        let sources = directive("script-src-elem")
-            .or_else(|| directive("script-src"))
-            .or_else(|| directive("default-src"))?;
+        let sources = directive(policy, "script-src-elem")
+            .or_else(|| directive(policy, "script-src"))
+            .or_else(|| directive(policy, "default-src"))?;
         sources
             .split_ascii_whitespace()
             .find_map(|source| source.strip_prefix("'nonce-")?.strip_suffix('\''))
             .map(str::to_owned)
+    })
+}
+
+/// The directive of that name in a policy, its name included.
+pub(super) fn directive<'p>(policy: &'p str, name: &str) -> Option<&'p str> {
+    policy.split([';', ',']).map(str::trim).find(|text| {
+        let found = text.split_ascii_whitespace().next();
+        found.is_some_and(|found| found.eq_ignore_ascii_case(name))
     })
 }
 

@@ -21,6 +21,7 @@ mod recall;
 mod revival;
 mod script;
 mod settings;
+mod shown;
 mod tls;
 mod upgrade;
 mod upstream;
@@ -38,7 +39,7 @@ pub use upstream::UpstreamError;
 use crate::catalogue::{Kind, Subject};
 use crate::consent;
 use crate::enforce::browser::GoogleConsent;
-use crate::enforce::html::{Opening, OtherTools, PageContext};
+use crate::enforce::html::{OtherTools, PageContext};
 use crate::enforce::{Cleared, RequestContext, ResponseContext, clear_request, clear_response};
 use crate::ledger::Spool;
 use crate::observe::{ChoiceMade, ExchangeEnded, ExchangeFailed, Observe, VisitorLimited};
@@ -53,6 +54,7 @@ use head::{Head, Peer};
 use limiter::Limiter;
 use page::Plan;
 use recall::Recall;
+use shown::Shown;
 use upstream::Upstream;
 use variant::{Destination, Variant};
 
@@ -151,7 +153,7 @@ impl Proxy {
         let before = revival::asked(&mut parts, &consent).filter(|_| enforcing && !site.cmp_markup);
         let shown = match (enforcing, &before) {
             (true, Some(_)) => Shown::link(&visit, path_and_query(&url)),
-            (true, None) => shown_on_page(&parts, &visit, destination, &url),
+            (true, None) => Shown::on_page(&parts, &visit, destination, path_and_query(&url)),
             (false, _) => Shown::default(),
         };
         // Then nothing on a page can be blocked.
@@ -223,7 +225,7 @@ impl Proxy {
         let (shown, browser) = if document::is_xml(&parts) {
             (Shown::default(), browser.map(|browser| Browser { guard: None, ..browser }))
         } else {
-            (shown, browser)
+            (shown.under(&parts.headers), browser)
         };
         let outcome = clear_response(
             &mut parts,
@@ -518,60 +520,6 @@ fn page_url(parts: &Parts, head: &Head) -> Result<Url, Error> {
 
 fn path_and_query(url: &Url) -> &str {
     &url[url::Position::BeforePath..url::Position::AfterQuery]
-}
-
-/// What we add to a page.
-#[derive(Default)]
-struct Shown {
-    appended: String,
-    opening: Option<Opening>,
-}
-
-impl Shown {
-    fn notice(visit: &Visit<'_>, return_to: &str) -> Self {
-        Self {
-            appended: visitor::notice(visit, return_to),
-            opening: Some(visitor::opening(visit, return_to)),
-        }
-    }
-
-    fn link(visit: &Visit<'_>, return_to: &str) -> Self {
-        if !visit.consent.offers_choices() {
-            return Self::default();
-        }
-        Self { appended: visitor::link(visit, return_to), opening: None }
-    }
-
-    const fn is_nothing(&self) -> bool {
-        self.appended.is_empty()
-    }
-}
-
-/// What we add to a page: the notice while something is undecided, the link to
-/// the choices afterwards.
-///
-/// The notice goes to everybody who may look at a page. The link goes only
-/// where a browser says that a person is looking, so that whoever fetches a
-/// page as data gets it byte for byte.
-fn shown_on_page(parts: &Parts, visit: &Visit<'_>, destination: Destination, url: &Url) -> Shown {
-    let by_script = ["x-requested-with", "hx-request", "turbo-frame", "x-pjax"]
-        .iter()
-        .any(|name| parts.headers.contains_key(*name));
-    let accept = parts.headers.get(http::header::ACCEPT).and_then(|value| value.to_str().ok());
-    let takes_html = accept.is_some_and(|accept| accept.contains("text/html"));
-    let return_to = path_and_query(url);
-    match destination {
-        Destination::Page | Destination::Unknown if by_script => Shown::default(),
-        Destination::Page | Destination::Unknown if visit.consent.is_undecided() => match accept {
-            Some(accept) if !takes_html && !accept.contains("*/*") => Shown::default(),
-            _ => Shown::notice(visit, return_to),
-        },
-        Destination::Page => Shown::link(visit, return_to),
-        Destination::Unknown if takes_html => Shown::link(visit, return_to),
-        Destination::Unknown | Destination::Framed | Destination::Fetch | Destination::Asset => {
-            Shown::default()
-        }
-    }
 }
 
 /// Whether the origin makes a statement of its own about Global Privacy

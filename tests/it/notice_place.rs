@@ -57,3 +57,24 @@ async fn another_consent_tool_that_comes_late_leaves_one_question() {
     assert!(late.contains("<style>:root{--csy-ask:none}</style>"), "{late}");
     assert!(late.contains("csy-link"), "{late}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b2_a_page_that_forbids_styles_is_not_pushed_down_by_a_notice_without_one() {
+    for (policy, opens) in [("style-src 'self'", false), ("style-src 'nonce-abc'", true)] {
+        let origin = origin()
+            .answer("/", move |_| {
+                http::Response::builder()
+                    .header("content-type", "text/html")
+                    .header("content-security-policy", policy)
+                    .body(http_body_util::Full::from("<body><p>Hello</p></body>"))
+                    .unwrap()
+            })
+            .start()
+            .await;
+        let proxy = consentry(&origin).start().await;
+        let page = visitor(&proxy).opens("/").await;
+        assert_eq!(page.body.contains(OPENING), opens, "{policy}: {}", page.body);
+        assert_eq!(page.body.contains("<style nonce=\"abc\">"), opens, "{policy}: {}", page.body);
+        assert_eq!(page.body.matches("id=\"csy-ask\"").count(), 1);
+    }
+}

@@ -1,0 +1,162 @@
+//! What we add to a page: the notice while something is undecided, the link to
+//! the choices afterwards.
+
+use crate::enforce::html::{Opening, escape};
+use crate::proxy::browser::directive;
+use crate::proxy::variant::Destination;
+use crate::visitor::{self, Visit};
+
+use http::HeaderMap;
+use http::header::{ACCEPT, CONTENT_SECURITY_POLICY};
+use http::request::Parts;
+
+/// Markup for a page.
+#[derive(Default)]
+pub(super) struct Shown {
+    /// For its end.
+    pub(super) appended: String,
+    /// Instead, where it says where its body begins.
+    pub(super) opening: Option<Opening>,
+}
+
+/// What a page's own policy says about a style in the page.
+enum Styles {
+    Free,
+    Nonce(String),
+    Forbidden,
+}
+
+impl Shown {
+    /// The notice goes to everybody who may look at a page. The link goes only
+    /// where a browser says that a person is looking, so that whoever fetches
+    /// a page as data gets it byte for byte.
+    pub(super) fn on_page(
+        parts: &Parts,
+        visit: &Visit<'_>,
+        destination: Destination,
+        return_to: &str,
+    ) -> Self {
+        let by_script = ["x-requested-with", "hx-request", "turbo-frame", "x-pjax"]
+            .iter()
+            .any(|name| parts.headers.contains_key(*name));
+        let accept = parts.headers.get(ACCEPT).and_then(|value| value.to_str().ok());
+        let takes_html = accept.is_some_and(|accept| accept.contains("text/html"));
+        match destination {
+            Destination::Page | Destination::Unknown if by_script => Self::default(),
+            Destination::Page | Destination::Unknown if visit.consent.is_undecided() => {
+                match accept {
+                    Some(accept) if !takes_html && !accept.contains("*/*") => Self::default(),
+                    _ => Self::notice(visit, return_to),
+                }
+            }
+            Destination::Page => Self::link(visit, return_to),
+            Destination::Unknown if takes_html => Self::link(visit, return_to),
+            Destination::Unknown
+            | Destination::Framed
+            | Destination::Fetch
+            | Destination::Asset => Self::default(),
+        }
+    }
+
+    fn notice(visit: &Visit<'_>, return_to: &str) -> Self {
+        Self {
+            appended: visitor::notice(visit, return_to),
+            opening: Some(visitor::opening(visit, return_to)),
+        }
+    }
+
+    /// The link to choose again, where there is something to choose.
+    pub(super) fn link(visit: &Visit<'_>, return_to: &str) -> Self {
+        if !visit.consent.offers_choices() {
+            return Self::default();
+        }
+        Self { appended: visitor::link(visit, return_to), opening: None }
+    }
+
+    pub(super) const fn is_nothing(&self) -> bool {
+        self.appended.is_empty()
+    }
+
+    /// The same under the page's own policy: with the nonce it asks of styles.
+    /// Where it forbids them all, the notice stands unstyled at the end, for
+    /// at the beginning it would push the whole page down.
+    pub(super) fn under(mut self, headers: &HeaderMap) -> Self {
+        match styles(headers) {
+            Styles::Free => {}
+            Styles::Forbidden => self.opening = None,
+            Styles::Nonce(nonce) => {
+                let tag = format!("<style nonce=\"{}\">", escape(&nonce));
+                let styled = |markup: &str| markup.replace("<style>", &tag);
+                self.appended = styled(&self.appended);
+                self.opening = self.opening.map(|opening| Opening {
+                    markup: styled(&opening.markup),
+                    rest: styled(&opening.rest),
+                    hidden: styled(&opening.hidden),
+                });
+            }
+        }
+        self
+    }
+}
+
+fn styles(headers: &HeaderMap) -> Styles {
+    let mut found = Styles::Free;
+    let fields = headers.get_all(CONTENT_SECURITY_POLICY).iter();
+    let policies =
+        fields.filter_map(|field| field.to_str().ok()).flat_map(|field| field.split(','));
+    for policy in policies {
+        let names = ["style-src-elem", "style-src", "default-src"];
+        let Some(sources) = names.iter().find_map(|name| directive(policy, name)) else { continue };
+        let mut words = sources.split_ascii_whitespace();
+        let nonce = words.clone().find_map(|word| word.strip_prefix("'nonce-")?.strip_suffix('\''));
+        // A nonce or a hash beside it takes its effect away (CSP Level 3, 6.7.3.2).
+        let hashed = words.clone().any(|word| word.starts_with("'sha"));
+        let inline = words.any(|word| word.eq_ignore_ascii_case("'unsafe-inline'"));
+        match nonce {
+            Some(nonce) => found = Styles::Nonce(nonce.to_owned()),
+            None if inline && !hashed => {}
+            None => return Styles::Forbidden,
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn b2_the_notice_keeps_to_the_pages_own_policy_on_styles() {
+        for (policies, nonce, opens) in [
+            (&[][..], None, true),
+            (&["script-src 'self'"], None, true),
+            (&["style-src 'self' 'unsafe-inline'"], None, true),
+            (&["style-src 'self'"], None, false),
+            (&["default-src 'self'"], None, false),
+            (&["default-src 'self'; style-src 'unsafe-inline'"], None, true),
+            (&["default-src 'self'; style-src 'nonce-a+b='"], Some("a+b="), true),
+            (&["style-src 'unsafe-inline' 'sha256-x'"], None, false),
+            (&["style-src 'nonce-abc'", "style-src 'self'"], None, false),
+            (&["style-src 'nonce-abc', style-src 'none'"], None, false),
+            (&["STYLE-SRC-ELEM 'nonce-abc'; style-src 'none'"], Some("abc"), true),
+        ] {
+            let mut headers = HeaderMap::new();
+            for policy in policies {
+                headers.append(CONTENT_SECURITY_POLICY, policy.parse().unwrap());
+            }
+            let markup = || "<style>a{}</style>".to_owned();
+            let opening = Opening { markup: markup(), rest: String::new(), hidden: markup() };
+            let shown = Shown { appended: markup(), opening: Some(opening) }.under(&headers);
+            let expected = match nonce {
+                Some(nonce) => format!("<style nonce=\"{nonce}\">a{{}}</style>"),
+                None => markup(),
+            };
+            assert_eq!(shown.appended, expected, "{policies:?}");
+            assert_eq!(
+                shown.opening.map(|opening| opening.markup),
+                opens.then_some(expected),
+                "{policies:?}"
+            );
+        }
+    }
+}

@@ -357,6 +357,7 @@ fn checking_writes_nothing_and_starting_makes_keys_for_its_owner_alone() {
         granted: crate::purpose::PurposeSet::ALL,
         decided: crate::purpose::PurposeSet::ALL,
         made_under_gpc: false,
+        after_doubt: false,
         notice_revision: 1,
         time_s: 1,
         receipt: crate::consent::ReceiptId::new([0; 16]),

@@ -21,6 +21,10 @@ const MAX_VALUE: usize = 4096;
 /// Keeps what is sealed from being taken for a choice.
 const SEAL_CONTEXT: &[u8] = b"consentry seal v1\0";
 const MADE_UNDER_GPC: u8 = 1;
+const AFTER_DOUBT: u8 = 2;
+
+/// Every name our cookie can have, the one that is hardest to set first.
+pub const COOKIE_NAMES: [&str; 3] = ["__Host-consentry", "__Secure-consentry", "consentry"];
 
 /// The random number a visitor can quote to find their choice again.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,6 +59,9 @@ pub struct Record {
     pub decided: PurposeSet,
     /// Whether the browser sent `Sec-GPC: 1` when the choice was made.
     pub made_under_gpc: bool,
+    /// Whether there was a choice before it that could not be read any more and
+    /// that may have been a "no": then nothing else makes silence a "yes".
+    pub after_doubt: bool,
     /// The revision of the notice that was shown.
     pub notice_revision: u32,
     /// When, in seconds since 1970.
@@ -127,7 +134,10 @@ impl Keys {
         payload.push(key.id);
         payload.push(record.granted.bits());
         payload.push(record.decided.bits());
-        payload.push(if record.made_under_gpc { MADE_UNDER_GPC } else { 0 });
+        payload.push(
+            if record.made_under_gpc { MADE_UNDER_GPC } else { 0 }
+                | if record.after_doubt { AFTER_DOUBT } else { 0 },
+        );
         payload.extend(record.notice_revision.to_be_bytes());
         payload.extend(record.time_s.to_be_bytes());
         payload.extend(record.receipt.0);
@@ -207,6 +217,7 @@ impl Keys {
             granted: PurposeSet::from_bits(granted)?,
             decided: PurposeSet::from_bits(decided)?,
             made_under_gpc: flags & MADE_UNDER_GPC != 0,
+            after_doubt: flags & AFTER_DOUBT != 0,
             notice_revision: u32::from_be_bytes([r0, r1, r2, r3]),
             time_s: u64::from_be_bytes(time.try_into().ok()?),
             receipt: ReceiptId(*receipt),
@@ -303,6 +314,7 @@ mod tests {
             granted: PurposeSet::NECESSARY.with(Purpose::Analytics),
             decided: PurposeSet::ALL,
             made_under_gpc: true,
+            after_doubt: true,
             notice_revision: 7,
             time_s: 1_790_000_000,
             receipt: ReceiptId([9; 16]),

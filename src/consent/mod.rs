@@ -16,7 +16,7 @@ mod tools;
 mod us_privacy;
 mod vendors;
 
-pub use cookie::{Keys, KeysError, ReceiptId, Record};
+pub use cookie::{COOKIE_NAMES, Keys, KeysError, ReceiptId, Record};
 pub use gpp::section_ids as gpp_section_ids;
 pub use heard::{Heard, Signals, heard, refuse_as_tcf};
 pub use reading::Reading;
@@ -178,6 +178,13 @@ impl Consent {
     #[must_use]
     pub fn is_undecided(&self) -> bool {
         self.decided != PurposeSet::ALL
+    }
+
+    /// Whether there may be a "no" that cannot be read: then silence is no
+    /// "yes" anywhere.
+    #[must_use]
+    pub const fn is_doubtful(&self) -> bool {
+        self.doubtful
     }
 
     /// What the visitor decided about single vendors, if anything.

@@ -1,7 +1,7 @@
 //! Reads what a browser sent, and decides which signal wins.
 
 use crate::consent::heard::{Signals, heard};
-use crate::consent::{Consent, Keys, Record, Regions, Source};
+use crate::consent::{COOKIE_NAMES, Consent, Keys, Record, Regions, Source};
 use crate::purpose::{Purpose, PurposeSet};
 
 use http::HeaderMap;
@@ -53,35 +53,68 @@ pub fn read(
     settings: &Settings,
     now_s: u64,
 ) -> Consent {
-    let own = || cookie_names.iter().flat_map(|name| cookie_values(headers, name));
-    let record = own()
-        .filter_map(|value| settings.keys.verify(scope, value))
-        .filter(|record| is_current(record, settings, now_s))
-        .max_by_key(|record| record.time_s);
+    let records = |names: &[&str]| -> Vec<Record> {
+        let values = names.iter().flat_map(|name| cookie_values(headers, name));
+        let signed = values.filter_map(|value| settings.keys.verify(scope, value));
+        signed.filter(|record| is_current(record, settings, now_s)).collect()
+    };
+    let record = latest(records(cookie_names));
     let mut consent = Consent { gpc: global_privacy_control(headers), ..Consent::silent() };
-    if consent.gpc && !record.as_ref().is_some_and(|record| record.made_under_gpc) {
-        let denied = [Purpose::Marketing, Purpose::Personalization].into_iter().collect();
+    let covered = record.as_ref().is_some_and(|record| settings.covers(record));
+    let chosen = record.as_ref().filter(|_| covered);
+    if consent.gpc {
+        // Only what was decided while the signal was on outweighs it.
+        let explicit = chosen.filter(|record| record.made_under_gpc);
+        let denied: PurposeSet =
+            [Purpose::Marketing, Purpose::Personalization].into_iter().collect();
+        let denied = denied.minus(explicit.map_or(PurposeSet::EMPTY, |record| record.decided));
         consent.decide(PurposeSet::EMPTY, denied, Source::Gpc);
     }
-    let covered = record.as_ref().is_some_and(|record| settings.covers(record));
+    // A "no" counts under whatever name of ours it was kept, unless there is a
+    // later word.
+    let others: Vec<&str> =
+        COOKIE_NAMES.iter().copied().filter(|name| !cookie_names.contains(name)).collect();
+    let since = record.as_ref().map_or(0, |record| record.time_s);
+    for other in records(&others).iter().filter(|other| other.time_s > since) {
+        consent.decide(PurposeSet::EMPTY, other.decided.minus(other.granted), Source::Choice);
+    }
     if let Some(record) = &record {
         let refused = record.decided.minus(record.granted);
-        let granted = if covered { record.granted } else { PurposeSet::EMPTY };
+        let granted = chosen.map_or(PurposeSet::EMPTY, |record| record.granted);
         consent.decide(granted, refused, Source::Choice);
     }
     if consent.is_undecided() {
         // A choice of ours that does not count (any more) may be a "no".
-        consent.doubtful = !covered && own().next().is_some();
+        let kept = COOKIE_NAMES.iter().any(|name| cookie_values(headers, name).next().is_some());
+        consent.doubtful =
+            (!covered && kept) || record.as_ref().is_some_and(|record| record.after_doubt);
         hear_others(&mut consent, headers, settings, now_s);
     }
-    let vendors = record.as_ref().map(|record| match consent.source {
+    let vendors = record.as_ref().map(|record| {
         // The later word is the "no" here, too.
-        Source::Gpc => record.vendors.only_refused(),
-        _ if !covered => record.vendors.only_refused(),
-        _ => record.vendors.clone(),
+        let outweighed = consent.gpc && !record.made_under_gpc;
+        if outweighed || !covered { record.vendors.only_refused() } else { record.vendors.clone() }
     });
     consent.record = record;
     consent.with_vendors(vendors.unwrap_or_default())
+}
+
+/// The latest of several choices. Where they differ, another host of the
+/// domain may have set one of them: only what all of them grant is granted,
+/// and every "no" counts.
+fn latest(mut records: Vec<Record>) -> Option<Record> {
+    records.sort_by_key(|record| record.time_s);
+    let last = records.pop()?;
+    Some(records.iter().fold(last, |last, other| {
+        let granted = last.granted.and(other.granted);
+        let refused = other.vendors.refused().iter();
+        let vendors = refused.fold(last.vendors.clone(), |vendors, vendor| {
+            vendors.clone().with_refused(vendor).unwrap_or(vendors)
+        });
+        let allowed = last.vendors.allowed().iter().filter(|vendor| !other.vendors.allows(vendor));
+        let vendors = allowed.fold(vendors, |vendors, vendor| vendors.without(vendor));
+        Record { granted, vendors, ..last }
+    }))
 }
 
 /// Fills what is left with what others were told.
@@ -148,6 +181,7 @@ mod tests {
             granted,
             decided: PurposeSet::ALL,
             made_under_gpc,
+            after_doubt: false,
             notice_revision: revision,
             time_s: NOW_S - age_s,
             receipt: ReceiptId::new([0; 16]),
@@ -242,6 +276,60 @@ mod tests {
         assert!(under.grants(Purpose::Marketing));
         assert!(under.vendors().unwrap().allows("youtube"));
         assert_eq!(under.source(), Source::Choice);
+    }
+
+    #[test]
+    fn d3_a_record_without_a_word_on_it_leaves_gpc_in_force() {
+        // Somebody decided about one vendor while the signal was on.
+        let record = Record {
+            granted: PurposeSet::NECESSARY,
+            decided: PurposeSet::NECESSARY,
+            made_under_gpc: true,
+            after_doubt: false,
+            notice_revision: 3,
+            time_s: NOW_S - 10,
+            receipt: ReceiptId::new([0; 16]),
+            vendors: VendorChoices::default().with_allowed("youtube"),
+        };
+        let own = |record: &Record| format!("consentry={}", settings().keys.sign("shop", record));
+        let heard = "wp_consent_marketing=allow; wp_consent_statistics=allow";
+        let both = consent(&[("cookie", &format!("{}; {heard}", own(&record))), ("sec-gpc", "1")]);
+        assert!(!both.grants(Purpose::Marketing) && both.grants(Purpose::Analytics));
+        assert!(both.vendors().unwrap().allows("youtube"));
+        // Nor does a choice on another notice.
+        let old = Record {
+            granted: PurposeSet::ALL,
+            decided: PurposeSet::ALL,
+            notice_revision: 9,
+            ..record
+        };
+        let both = consent(&[("cookie", &format!("{}; {heard}", own(&old))), ("sec-gpc", "1")]);
+        assert!(!both.grants(Purpose::Marketing));
+    }
+
+    #[test]
+    fn d14_of_several_choices_only_what_all_grant_is_granted() {
+        let refused = cookie(PurposeSet::EMPTY, false, 100, 3);
+        let planted = cookie(PurposeSet::ALL, false, 10, 3);
+        for both in [format!("{refused}; {planted}"), format!("{planted}; {refused}")] {
+            assert!(!consent(&[("cookie", &both)]).grants(Purpose::Analytics));
+        }
+        let same = cookie(PurposeSet::ALL, false, 50, 3);
+        assert!(consent(&[("cookie", &format!("{same}; {planted}"))]).grants(Purpose::Analytics));
+    }
+
+    #[test]
+    fn d1_a_no_counts_under_every_name_of_ours_and_a_yes_does_not() {
+        let named = |cookie: String| cookie.replacen("consentry=", "__Secure-consentry=", 1);
+        let refused = named(cookie(PurposeSet::EMPTY, false, 10, 3));
+        let consent_of = consent(&[("cookie", &refused)]);
+        assert_eq!(consent_of.state(Purpose::Marketing), State::Denied);
+        let granted = named(cookie(PurposeSet::ALL, false, 10, 3));
+        let consent_of = consent(&[("cookie", &granted)]);
+        assert_eq!(consent_of.state(Purpose::Marketing), State::Undecided);
+        assert!(consent_of.is_doubtful());
+        let later = cookie(PurposeSet::ALL, false, 5, 3);
+        assert!(consent(&[("cookie", &format!("{refused}; {later}"))]).grants(Purpose::Marketing));
     }
 
     #[test]

@@ -288,6 +288,7 @@ mod tests {
                 granted,
                 decided,
                 made_under_gpc: false,
+                after_doubt: false,
                 notice_revision: 1,
                 time_s: 0,
                 receipt: ReceiptId::new([0; 16]),

@@ -194,7 +194,7 @@ impl Proxy {
                 host: &head.host,
                 enforcing,
                 address_truncated: site.address_truncated,
-                own_cookies: cookie.names(),
+                own_cookies: &consent::COOKIE_NAMES,
                 google_pings: site.google_pings,
             },
         );

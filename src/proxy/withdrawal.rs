@@ -2,7 +2,7 @@
 //! the choice.
 
 use crate::catalogue::Subject;
-use crate::consent::{Consent, Record, VendorChoices};
+use crate::consent::{COOKIE_NAMES, Consent, Record, VendorChoices};
 use crate::enforce::{Expiry, RequestContext, clear_request};
 use crate::proxy::exchange::day_of;
 use crate::purpose::PurposeSet;
@@ -29,7 +29,12 @@ pub(super) fn expiring(
     visit: &Visit<'_>,
     host: &str,
 ) -> Vec<HeaderValue> {
-    let consent = Consent::chosen(chosen.granted).with_vendors(chosen.vendors.clone());
+    // What the choice says nothing about stays as other signals have it.
+    let consent = if chosen.decided == PurposeSet::ALL {
+        Consent::chosen(chosen.granted).with_vendors(chosen.vendors.clone())
+    } else {
+        visit.consent.clone().with_vendors(chosen.vendors.clone())
+    };
     let rules = visit.site.rules("", day_of(visit.now_s), || 0);
     if !rules.mode.enforces() {
         return Vec::new();
@@ -40,7 +45,7 @@ pub(super) fn expiring(
         host,
         enforcing: true,
         address_truncated: false,
-        own_cookies: visit.cookie.names(),
+        own_cookies: &COOKIE_NAMES,
         google_pings: true,
     };
     let (_, outcome) = clear_request(request, &context);

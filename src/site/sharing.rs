@@ -55,7 +55,7 @@ impl Sharing {
             Self::Apart => (host, None),
             Self::Together { scope, domains } => (&**scope, domains.get(host).map(|d| &**d)),
         };
-        ChoiceCookie { scope, domain, secure }
+        ChoiceCookie { scope, host, domain, secure }
     }
 }
 
@@ -79,6 +79,8 @@ fn common_domain<'h>(one: &'h str, other: &'h str) -> &'h str {
 pub struct ChoiceCookie<'s> {
     /// What the choice is signed for.
     pub scope: &'s str,
+    /// The host it was made on.
+    pub host: &'s str,
     /// The domain whose hosts get it; none for the one host.
     pub domain: Option<&'s str>,
     /// Whether the visitor's connection is https.
@@ -117,12 +119,17 @@ impl ChoiceCookie<'_> {
     /// The `Set-Cookie` fields that keep `value` for `age_s` seconds.
     #[must_use]
     pub fn keeping(&self, value: &str, age_s: u64) -> Vec<String> {
-        let mut fields = vec![self.field(self.name(), self.domain, value, age_s)];
-        // An older one of the single host would only be in the way.
+        let mut fields = Vec::new();
+        // Older ones would only be in the way: of the single host, and from when
+        // the hosts that share had another domain in common.
         if self.domain.is_some() {
             let single = if self.secure { HOST } else { PLAIN };
-            fields.insert(0, self.field(single, None, "", 0));
+            fields.push(self.field(single, None, "", 0));
+            fields.extend(
+                self.domains_within().map(|domain| self.field(self.name(), Some(domain), "", 0)),
+            );
         }
+        fields.push(self.field(self.name(), self.domain, value, age_s));
         fields
     }
 
@@ -135,6 +142,14 @@ impl ChoiceCookie<'_> {
             fields.push(self.field(self.name(), self.domain, "", 0));
         }
         fields
+    }
+
+    /// The domains between the host and that of the cookie, the host's own
+    /// first.
+    fn domains_within(&self) -> impl Iterator<Item = &str> {
+        let shared = self.domain.unwrap_or(self.host);
+        std::iter::successors(Some(self.host), |domain| Some(domain.split_once('.')?.1))
+            .take_while(move |domain| *domain != shared && domain.ends_with(shared))
     }
 
     fn field(&self, name: &str, domain: Option<&str>, value: &str, age_s: u64) -> String {
@@ -183,7 +198,9 @@ mod tests {
         let cookie = sharing.cookie("www.shop.example", true);
         let kept = cookie.keeping("x", 10);
         assert!(kept[0].starts_with("__Host-consentry=; Path=/; Max-Age=0"));
-        assert!(kept[1].starts_with("__Secure-consentry=x; Domain=shop.example; Path=/"));
+        assert!(kept[1].starts_with("__Secure-consentry=; Domain=www.shop.example; "));
+        assert!(kept[2].starts_with("__Secure-consentry=x; Domain=shop.example; Path=/"));
+        assert_eq!(kept.len(), 3);
         let gone = cookie.forgetting();
         assert!(gone.iter().all(|field| field.contains("Max-Age=0")));
         assert!(gone[1].contains("Domain=shop.example"));

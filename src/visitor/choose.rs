@@ -2,7 +2,7 @@
 
 use crate::consent::{ReceiptId, Record, VendorChoices};
 use crate::purpose::{Purpose, PurposeSet};
-use crate::visitor::form::{AboutVendor, Said};
+use crate::visitor::form::{AboutVendor, Said, Word};
 use crate::visitor::{FORM_BYTES, Refusal, ReturnTo, Visit, form, page, proof};
 
 use bytes::Bytes;
@@ -34,6 +34,7 @@ pub(super) fn choose(
         granted: decided.granted,
         decided: decided.purposes,
         made_under_gpc: visit.consent.gpc(),
+        after_doubt: decided.after_doubt,
         notice_revision: visit.site.consent.notice_revision,
         time_s: visit.now_s,
         receipt: ReceiptId::new(random),
@@ -54,54 +55,94 @@ struct Decided {
     granted: PurposeSet,
     purposes: PurposeSet,
     vendors: VendorChoices,
+    after_doubt: bool,
 }
 
 fn decided(said: Said, visit: &Visit<'_>) -> Result<Decided, Refusal> {
-    match said {
-        Said::Everything(granted, about) => {
-            let vendors = about.iter().try_fold(VendorChoices::default(), |vendors, about| {
-                with_vendor(vendors, about, granted, visit)
-            })?;
-            Ok(Decided { granted, purposes: PurposeSet::ALL, vendors })
+    let earlier = visit.consent.record();
+    let everything = |granted, vendors| Decided {
+        granted,
+        purposes: PurposeSet::ALL,
+        vendors,
+        after_doubt: false,
+    };
+    let (mut decided, about) = match said {
+        Said::All => (everything(PurposeSet::ALL, VendorChoices::default()), Vec::new()),
+        Said::Nothing => (everything(PurposeSet::NECESSARY, VendorChoices::default()), Vec::new()),
+        Said::Some(granted, about) => {
+            // Who is not named in the form is refused still.
+            let refused = earlier.map(|record| record.vendors.only_refused());
+            (everything(granted, refused.unwrap_or_default()), about)
         }
-        Said::Vendor(about) => {
-            // Only what was said here: a signal stays a signal.
-            let (granted, purposes) = match visit.consent.record() {
-                Some(record) if visit.site.consent.covers(record) => {
-                    (record.granted, record.decided)
-                }
-                // What another notice granted is not granted on this one.
-                Some(record) => (
-                    PurposeSet::NECESSARY,
-                    record.decided.minus(record.granted).with(Purpose::Necessary),
-                ),
-                None => (PurposeSet::NECESSARY, PurposeSet::NECESSARY),
-            };
-            let vendors = visit.consent.vendors().cloned().unwrap_or_default();
-            let vendors = with_vendor(vendors, &about, granted, visit)?;
-            Ok(Decided { granted, purposes, vendors })
-        }
+        Said::Vendor(about) => (stays(earlier, visit), vec![about]),
+    };
+    for about in &about {
+        decided = with_vendor(decided, about, visit)?;
+    }
+    Ok(decided)
+}
+
+/// What stays when only one vendor is decided about: what was said here. A
+/// signal stays a signal.
+fn stays(earlier: Option<&Record>, visit: &Visit<'_>) -> Decided {
+    let nothing = Decided {
+        granted: PurposeSet::NECESSARY,
+        purposes: PurposeSet::NECESSARY,
+        vendors: VendorChoices::default(),
+        after_doubt: visit.consent.is_doubtful(),
+    };
+    let Some(record) = earlier else { return nothing };
+    let refused = record.decided.minus(record.granted).with(Purpose::Necessary);
+    if !visit.site.consent.covers(record) {
+        // What another notice granted is not granted on this one.
+        return Decided { purposes: refused, vendors: record.vendors.only_refused(), ..nothing };
+    }
+    let mut granted = record.granted;
+    if visit.consent.gpc() && !record.made_under_gpc {
+        // The signal outweighs what was granted without it, and this word about
+        // one vendor is none about that.
+        granted = granted.without(Purpose::Marketing).without(Purpose::Personalization);
+    }
+    Decided {
+        granted,
+        purposes: refused.or(granted),
+        vendors: record.vendors.clone(),
+        after_doubt: nothing.after_doubt,
     }
 }
 
-/// Only what the catalogue knows can be decided about, and only what its
-/// purposes do not say already needs to be kept.
+/// Only what the catalogue knows can be decided about.
 fn with_vendor(
-    vendors: VendorChoices,
+    decided: Decided,
     about: &AboutVendor,
-    granted: PurposeSet,
     visit: &Visit<'_>,
-) -> Result<VendorChoices, Refusal> {
+) -> Result<Decided, Refusal> {
     let mut known = visit.site.policy.catalogue().vendors();
     let vendor = known.find(|vendor| vendor.id == about.id).ok_or(Refusal::Unclear)?;
     if vendor.purposes.contains(Purpose::Necessary) {
         return Err(Refusal::Unclear);
     }
-    match (about.allowed, granted.contains_all(vendor.purposes)) {
-        (true, true) | (false, false) => Ok(vendors.without(&vendor.id)),
-        (true, false) => Ok(vendors.with_allowed(&vendor.id)),
-        (false, true) => vendors.with_refused(&vendor.id).ok_or(Refusal::TooLarge),
-    }
+    let Decided { granted, purposes, vendors, after_doubt } = decided;
+    let (granted, vendors) = match about.word {
+        Word::AsPurposes => (granted, vendors.without(&vendor.id)),
+        // Its purposes say so already, and only they need to be kept.
+        Word::Allow if granted.contains_all(vendor.purposes) => {
+            (granted, vendors.without(&vendor.id))
+        }
+        Word::Allow => (granted, vendors.with_allowed(&vendor.id)),
+        // Another signal may grant what is not granted here.
+        Word::Refuse => match vendors.clone().with_refused(&vendor.id) {
+            Some(vendors) => (granted, vendors),
+            // More than a cookie can hold: then its purposes are refused.
+            None => (granted.minus(vendor.purposes).with(Purpose::Necessary), vendors),
+        },
+    };
+    let purposes = if about.word == Word::Refuse && !vendors.refuses(&vendor.id) {
+        purposes.or(vendor.purposes)
+    } else {
+        purposes
+    };
+    Ok(Decided { granted, purposes, vendors, after_doubt })
 }
 
 pub(super) fn is_form(headers: &HeaderMap) -> bool {
@@ -155,7 +196,7 @@ mod tests {
             "choice=some&purpose=analytics&vendor=refuse:beta&vendor=allow:acme&vendor=allow:zebra";
         let trial = trial.with_cookie_of(&trial.post(&[OURS], some));
         let vendors = trial.consent.vendors().unwrap();
-        // What its purpose says already needs no word of its own.
+        // What its purposes say already needs no word of its own.
         assert_eq!(
             (vendors.allowed(), vendors.refused()),
             (&["acme".to_owned()][..], &["beta".to_owned()][..])
@@ -166,10 +207,43 @@ mod tests {
         let trial = trial.with_cookie_of(&trial.post(&[OURS], "choice=none"));
         assert_eq!(trial.consent.vendors(), None);
 
+        // What is not granted here may be granted by another signal.
+        let trial = trial.with_cookie_of(&trial.post(&[OURS], "choice=vendor&vendor=refuse:acme"));
+        assert!(trial.consent.vendors().unwrap().refuses("acme"));
+        // Scripts and forms that know no vendors leave refusals alone, and a
+        // word that takes one back does so.
+        let all = "choice=some&purpose=functional&purpose=analytics&purpose=personalization&purpose=marketing";
+        let trial = trial.with_cookie_of(&trial.post(&[OURS], all));
+        assert!(trial.consent.vendors().unwrap().refuses("acme"));
+        let both = format!("{all}&vendor=refuse:zebra&vendor=allow:zebra&vendor=purposes:acme");
+        let trial = trial.with_cookie_of(&trial.post(&[OURS], &both));
+        assert_eq!(trial.consent.vendors().unwrap().refused(), ["zebra"], "the no counts");
+        let trial = trial.with_cookie_of(&trial.post(&[OURS], "choice=all"));
+        assert_eq!(trial.consent.vendors(), None);
+
         for nobody in ["nobody", "", "cart", "Zebra"] {
             let answer = trial.post(&[OURS], &format!("choice=vendor&vendor=allow:{nobody}"));
             assert_eq!(answer.response.status(), StatusCode::BAD_REQUEST, "{nobody}");
         }
+    }
+
+    #[test]
+    fn d3_a_word_about_a_vendor_is_none_about_gpc() {
+        let plain = Trial::new();
+        let all = plain.with_cookie_of(&plain.post(&[OURS], "choice=all"));
+        let granted =
+            plain.with_cookie_and(&plain.post(&[OURS], "choice=all"), &[("sec-gpc", "1")]);
+        assert!(
+            !granted.consent.grants(Purpose::Marketing) && all.consent.grants(Purpose::Marketing)
+        );
+        let answer = granted.post(&[OURS], "choice=vendor&vendor=refuse:zebra");
+        let after = granted.with_cookie_and(&answer, &[("sec-gpc", "1")]);
+        assert!(
+            !after.consent.grants(Purpose::Marketing) && after.consent.grants(Purpose::Analytics)
+        );
+        assert!(after.consent.vendors().unwrap().refuses("zebra"));
+        let later = granted.with_cookie_and(&answer, &[]);
+        assert!(!later.consent.grants(Purpose::Marketing), "then the notice asks about it again");
     }
 
     #[test]

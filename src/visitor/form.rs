@@ -9,20 +9,36 @@ use url::form_urlencoded;
 /// What a form says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Said {
+    /// Yes to everything.
+    All,
+    /// No to everything.
+    Nothing,
     /// About every purpose, and about these vendors.
-    Everything(PurposeSet, Vec<AboutVendor>),
+    Some(PurposeSet, Vec<AboutVendor>),
     /// About one vendor; all else stays as it is.
     Vendor(AboutVendor),
 }
 
-/// What a form says about one vendor: `allow:<id>` or `refuse:<id>` in a field
-/// `vendor`. An empty field says nothing about anybody.
+/// What a form says about one vendor: `allow:<id>`, `refuse:<id>` or
+/// `purposes:<id>` in a field `vendor`. An empty field says nothing about
+/// anybody.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct AboutVendor {
     /// The id, as it was sent.
     pub(super) id: String,
-    /// Whether it may do what it does.
-    pub(super) allowed: bool,
+    /// What it may do.
+    pub(super) word: Word,
+}
+
+/// What a vendor may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Word {
+    /// What its purposes allow.
+    AsPurposes,
+    /// What it does.
+    Allow,
+    /// Nothing. Of two words about one vendor, this one counts.
+    Refuse,
 }
 
 /// What a form says; `None` when it does not say it clearly.
@@ -32,18 +48,21 @@ pub(super) struct AboutVendor {
 pub(super) fn read(body: &[u8]) -> Option<Said> {
     let mut choices = values(body, "choice");
     let (choice, None) = (choices.next()?, choices.next()) else { return None };
+    if choice == "none" {
+        return Some(Said::Nothing);
+    }
     let purposes: PurposeSet =
-        values(body, "purpose").map(|name| optional(&name)).collect::<Option<_>>()?;
+        values(body, "purpose").map(|name| known(&name)).collect::<Option<_>>()?;
     let mut vendors: Vec<AboutVendor> = values(body, "vendor")
         .filter(|value| !value.is_empty())
         .map(|value| about_vendor(&value))
         .collect::<Option<_>>()?;
     match &*choice {
-        "none" => Some(Said::Everything(PurposeSet::NECESSARY, Vec::new())),
-        "all" if purposes.is_empty() && vendors.is_empty() => {
-            Some(Said::Everything(PurposeSet::ALL, Vec::new()))
+        "all" if purposes.is_empty() && vendors.is_empty() => Some(Said::All),
+        "some" => {
+            vendors.sort_by_key(|about| about.word);
+            Some(Said::Some(purposes.with(Purpose::Necessary), vendors))
         }
-        "some" => Some(Said::Everything(purposes.with(Purpose::Necessary), vendors)),
         "vendor" if purposes.is_empty() && vendors.len() == 1 => vendors.pop().map(Said::Vendor),
         _ => None,
     }
@@ -51,12 +70,13 @@ pub(super) fn read(body: &[u8]) -> Option<Said> {
 
 fn about_vendor(value: &str) -> Option<AboutVendor> {
     let (word, id) = value.split_once(':')?;
-    let allowed = match word {
-        "allow" => true,
-        "refuse" => false,
+    let word = match word {
+        "allow" => Word::Allow,
+        "refuse" => Word::Refuse,
+        "purposes" => Word::AsPurposes,
         _ => return None,
     };
-    Some(AboutVendor { id: id.to_owned(), allowed })
+    Some(AboutVendor { id: id.to_owned(), word })
 }
 
 /// Where the form stood, as far as it says so: the hidden field `by`.
@@ -78,8 +98,8 @@ fn values<'b>(body: &'b [u8], wanted: &'static str) -> impl Iterator<Item = Cow<
     form_urlencoded::parse(body).filter(move |(name, _)| name == wanted).map(|(_, value)| value)
 }
 
-fn optional(name: &str) -> Option<Purpose> {
-    Purpose::OPTIONAL.into_iter().find(|purpose| purpose.name() == name)
+fn known(name: &str) -> Option<Purpose> {
+    Purpose::ALL.into_iter().find(|purpose| purpose.name() == name)
 }
 
 #[cfg(test)]
@@ -97,27 +117,34 @@ mod tests {
             ("purpose=analytics&choice=some&purpose=analytics", analytics),
             ("choice=some&purpose=anal%79tics&return_to=%2F", analytics),
             ("choice=none&purpose=marketing", PurposeSet::NECESSARY),
+            ("choice=none&purpose=everything&vendor=x", PurposeSet::NECESSARY),
+            ("choice=some&purpose=necessary", PurposeSet::NECESSARY),
             (
                 "choice=some&purpose=functional&purpose=analytics&purpose=personalization&purpose=marketing",
                 PurposeSet::ALL,
             ),
         ] {
-            let expected = Some(Said::Everything(expected, Vec::new()));
-            assert_eq!(read(body.as_bytes()), expected, "{body}");
+            let said = match read(body.as_bytes()).unwrap() {
+                Said::All => PurposeSet::ALL,
+                Said::Nothing => PurposeSet::NECESSARY,
+                Said::Some(purposes, vendors) if vendors.is_empty() => purposes,
+                other => panic!("{body}: {other:?}"),
+            };
+            assert_eq!(said, expected, "{body}");
         }
     }
 
     #[test]
     fn e6_a_form_may_decide_about_single_vendors() {
-        let about = |id: &str, allowed| AboutVendor { id: id.to_owned(), allowed };
+        let about = |id: &str, word| AboutVendor { id: id.to_owned(), word };
         let body = b"choice=some&purpose=analytics&vendor=refuse%3Astats&vendor=&vendor=allow:tube";
         let analytics = PurposeSet::NECESSARY.with(Purpose::Analytics);
-        let vendors = vec![about("stats", false), about("tube", true)];
-        assert_eq!(read(body), Some(Said::Everything(analytics, vendors)));
+        let vendors = vec![about("tube", Word::Allow), about("stats", Word::Refuse)];
+        assert_eq!(read(body), Some(Said::Some(analytics, vendors)));
         let one = read(b"choice=vendor&vendor=allow:tube&return_to=/");
-        assert_eq!(one, Some(Said::Vendor(about("tube", true))));
+        assert_eq!(one, Some(Said::Vendor(about("tube", Word::Allow))));
         let none = read(b"choice=none&vendor=allow:tube");
-        assert_eq!(none, Some(Said::Everything(PurposeSet::NECESSARY, Vec::new())));
+        assert_eq!(none, Some(Said::Nothing));
     }
 
     #[test]
@@ -151,12 +178,10 @@ mod tests {
             b"choice=all&choice=all",
             b"choice=none&choice=all",
             b"choice=all&purpose=analytics",
-            b"choice=some&purpose=necessary",
             b"choice=some&purpose=Marketing",
             b"choice=some&purpose=",
             b"choice=some&purpose=analytics,marketing",
             b"choice=some&purpose=everything",
-            b"choice=none&purpose=everything",
             b"purpose=marketing",
             b"_method=POST",
             b"\xff\xfe=\xff",

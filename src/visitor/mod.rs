@@ -44,9 +44,8 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header, request};
 use std::sync::Arc;
 
-/// The longest form that is read. A choice takes a few hundred bytes and a
-/// return address at most two thousand, tripled when all of it is encoded.
-pub const FORM_BYTES: usize = 8 * 1024;
+/// The longest form that is read: one with a word about every vendor there is.
+pub const FORM_BYTES: usize = 128 * 1024;
 
 /// The longest report that is read: a browser puts the whole policy in it.
 pub const REPORT_BYTES: usize = 64 * 1024;

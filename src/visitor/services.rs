@@ -130,7 +130,7 @@ fn switch(vendor: &Vendor, visit: &Visit<'_>) -> Markup {
         label.one {
             span { (texts.vendor_choice.replace("{vendor}", &vendor.name)) }
             select name="vendor" {
-                option value="" selected[!allowed && !refused] { (texts.vendor_as_purposes) }
+                option value=(format!("purposes:{}", vendor.id)) selected[!allowed && !refused] { (texts.vendor_as_purposes) }
                 option value=(format!("refuse:{}", vendor.id)) selected[refused] { (texts.vendor_refuse) }
                 option value=(format!("allow:{}", vendor.id)) selected[allowed] { (texts.vendor_allow) }
             }
@@ -182,15 +182,15 @@ mod tests {
         let selects = trial::tags(page.body(), "select");
         assert_eq!(selects.len(), 3, "one each, although acme has two purposes");
         assert!(selects.iter().all(|select| select.attribute("name") == Some("vendor")));
-        assert_eq!(chosen(&trial), ["", "", ""]);
+        assert_eq!(chosen(&trial), ["purposes:beta", "purposes:zebra", "purposes:acme"]);
         let ours = [("origin", "http://shop.example")];
         let body = "choice=some&purpose=analytics&vendor=&vendor=&vendor=refuse%3Abeta&vendor=allow%3Aacme";
         let after = trial.with_cookie_of(&trial.post(&ours, body));
-        assert_eq!(chosen(&after), ["refuse:beta", "", "allow:acme"]);
+        assert_eq!(chosen(&after), ["refuse:beta", "purposes:zebra", "allow:acme"]);
         // Whoever was decided about stays there, though nobody declares it any more.
         let mut less = after;
         less.site.notice.vendors = vec!["zebra".to_owned()];
-        assert_eq!(chosen(&less), ["refuse:beta", "", "allow:acme"]);
+        assert_eq!(chosen(&less), ["refuse:beta", "purposes:zebra", "allow:acme"]);
     }
 
     /// The options that stand selected, in the order of the page.
@@ -205,6 +205,6 @@ mod tests {
     #[test]
     fn e6_no_switch_is_moved_for_a_visitor_who_agreed_to_all() {
         let trial = Trial { consent: Consent::chosen(PurposeSet::ALL), ..declaring(&["zebra"]) };
-        assert_eq!(chosen(&trial), [""]);
+        assert_eq!(chosen(&trial), ["purposes:zebra"]);
     }
 }

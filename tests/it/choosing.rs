@@ -224,7 +224,7 @@ async fn e1_nobody_chooses_for_the_visitor() {
         assert_eq!(visitor.cookies.contains_key("consentry"), status == 303, "{fields:?}");
         assert_eq!(visitor.opens("/").await.body.contains(ADS), status == 303, "{fields:?}");
     }
-    let long = format!("choice=all&x={}", "x".repeat(9000));
+    let long = format!("choice=all&x={}", "x".repeat(200_000));
     let page = visitor(&proxy)
         .at_host("shop.example")
         .asks("POST", "/.consentry/choices", &[ours, FORM], &long)

@@ -38,6 +38,7 @@ fn record() -> Record {
         granted: PurposeSet::ALL,
         decided: PurposeSet::ALL,
         made_under_gpc: false,
+        after_doubt: false,
         notice_revision: 1,
         time_s: now_s(),
         receipt: ReceiptId::new([7; 16]),

@@ -33,6 +33,7 @@ fn own(granted: PurposeSet, made_under_gpc: bool) -> String {
         granted,
         decided: PurposeSet::ALL,
         made_under_gpc,
+        after_doubt: false,
         notice_revision: 1,
         time_s: NOW_S - 3600,
         receipt: ReceiptId::new([0; 16]),

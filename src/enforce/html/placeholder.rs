@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use url::Url;
 
-/// A form takes 8 KiB; a longer embed is offered with its whole purpose only.
+/// A longer embed would make the page larger than it is worth; it is offered
+/// with its whole purpose only.
 const MAX_SEALED: usize = 6 * 1024;
 
 const STYLE: &str = "html{font:16px/1.5 system-ui,sans-serif;color:#1d2b2a;background:#eef2f1}\

@@ -422,6 +422,7 @@ mod tests {
             ("x-forwarded-for", "203.0.113.77, 2001:db8:1:2::3"),
             ("forwarded", "for=203.0.113.77"),
             ("consentry-consent", "marketing=1"),
+            ("consentry_consent", "marketing=1"),
             ("sec-gpc", "1"),
         ];
         let (parts, _) = clear("/", &fields, PurposeSet::EMPTY, true);
@@ -429,6 +430,7 @@ mod tests {
         assert_eq!(values(&parts, "x-forwarded-for"), ["203.0.113.0, 2001:db8:1::"]);
         assert_eq!(values(&parts, "forwarded"), Vec::<String>::new());
         assert_eq!(values(&parts, "sec-gpc"), ["1"]);
+        assert!(!parts.headers.contains_key("consentry_consent"));
         assert_eq!(
             values(&parts, "consentry-consent"),
             ["functional=0, analytics=0, personalization=0, marketing=0"]

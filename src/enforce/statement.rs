@@ -19,8 +19,12 @@ static STATEMENT: HeaderName = HeaderName::from_static("consentry-consent");
 /// personalization on the server can obey. Whatever a client sent under our
 /// names goes first.
 pub(super) fn tell_origin(headers: &mut HeaderMap, consent: &Consent) {
-    let forged: Vec<_> =
-        headers.keys().filter(|name| name.as_str().starts_with("consentry-")).cloned().collect();
+    let forged: Vec<_> = headers
+        .keys()
+        // Many servers take `_` in a name for `-`.
+        .filter(|name| name.as_str().replace('_', "-").starts_with("consentry-"))
+        .cloned()
+        .collect();
     for name in forged {
         headers.remove(name);
     }

@@ -230,9 +230,12 @@ impl Policy {
         let find =
             |effect| exception::find(&self.live, effect, subject, ruling.identity.as_ref(), host);
         let found = match (find(Effect::Block), ruling.verdict) {
-            (Some(exception), Verdict::Allow(_)) => {
-                Some((Verdict::Block(Grounds::Exception), exception))
-            }
+            // Also where it is withheld already: agreeing would not help.
+            (Some(exception), Verdict::Allow(_))
+            | (
+                Some(exception),
+                Verdict::Block(Grounds::NotGranted(_) | Grounds::VendorRefused(_)),
+            ) => Some((Verdict::Block(Grounds::Exception), exception)),
             (None, Verdict::Block(_)) => {
                 find(Effect::Allow).map(|exception| (Verdict::Allow(Basis::Exception), exception))
             }

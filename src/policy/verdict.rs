@@ -60,6 +60,16 @@ impl Verdict {
         matches!(self, Self::Block(_))
     }
 
+    /// Whether another visitor's choice could have made it another one.
+    #[must_use]
+    pub const fn is_by_consent(self) -> bool {
+        matches!(
+            self,
+            Self::Allow(Basis::Granted(_) | Basis::VendorAllowed | Basis::AskedFor)
+                | Self::Block(Grounds::NotGranted(_) | Grounds::VendorRefused(_))
+        )
+    }
+
     /// `allow` or `block`.
     #[must_use]
     pub const fn word(self) -> &'static str {

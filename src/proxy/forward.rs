@@ -35,6 +35,7 @@ pub(super) fn prepare_request(
 ) {
     let headers = &mut parts.headers;
     remove_hop_by_hop(headers);
+    remove_doubles(headers);
     if websocket {
         upgrade_to_websocket(headers);
     }
@@ -100,6 +101,25 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
         headers.remove(name);
     }
     headers.remove("http2-settings");
+}
+
+/// Removes fields that many servers take for another one: where names become
+/// variables, as in CGI (RFC 3875, 4.1.18), `_` and `-` are the same.
+fn remove_doubles(headers: &mut HeaderMap) {
+    let doubles: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| name.as_str().contains('_'))
+        .filter(|name| {
+            let meant = name.as_str().replace('_', "-");
+            let is_ours = meant.starts_with("consentry-") || meant.starts_with("x-forwarded-");
+            let named = HeaderName::from_bytes(meant.as_bytes());
+            is_ours || meant == "x-real-ip" || named.is_ok_and(|named| is_protected(&named))
+        })
+        .cloned()
+        .collect();
+    for name in doubles {
+        headers.remove(name);
+    }
 }
 
 /// A client that lists these wants the origin to miss something.
@@ -194,6 +214,9 @@ mod tests {
             ("te", "trailers"),
             ("upgrade", "h2c"),
             ("http2-settings", "x"),
+            ("x_forwarded_for", "6.6.6.6"),
+            ("sec_gpc", "0"),
+            ("x_own", "kept"),
             ("x-forwarded-for", "6.6.6.6"),
             ("accept-encoding", "gzip, dcb"),
         ]);
@@ -205,6 +228,8 @@ mod tests {
             headers["x-forwarded-for"], "203.0.113.7",
             "an untrusted peer speaks for itself only"
         );
+        assert!(!headers.contains_key("x_forwarded_for") && !headers.contains_key("sec_gpc"));
+        assert_eq!(headers["x_own"], "kept");
         assert_eq!(headers["x-forwarded-proto"], "http");
         assert_eq!(headers["x-forwarded-host"], "a.example");
         assert_eq!(headers["via"], "1.1 consentry");

@@ -9,7 +9,7 @@ use crate::proxy::body::{self, Body, BoxError, PassedBody, Patience, Prefixed};
 use crate::proxy::browser::{self, Browser};
 use crate::proxy::error::Error;
 use crate::proxy::exchange::Exchange;
-use crate::proxy::variant::{Variant, mark_page};
+use crate::proxy::variant::{Variant, mark_page, mark_variant};
 use crate::proxy::{Limits, Timeouts};
 
 use bytes::Bytes;
@@ -162,8 +162,11 @@ pub(super) async fn rewrite(
     let changed = !ended || pipeline.changed();
     exchange.decisions.extend(pipeline.take_decisions().iter().cloned());
     if ended && !changed {
-        exchange.file();
         mark_page(&mut parts.headers, &plan.variant, false);
+        if exchange.decisions.iter().any(|decision| decision.verdict.is_by_consent()) {
+            mark_variant(&mut parts.headers, &plan.variant);
+        }
+        exchange.file();
         let originals: Vec<Result<Frame<Bytes>, BoxError>> =
             first.originals.into_iter().map(|bytes| Ok(Frame::data(bytes))).collect();
         let body = http_body_util::StreamBody::new(Frames(originals.into())).boxed_unsync();

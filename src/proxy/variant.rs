@@ -12,7 +12,7 @@ use crate::policy::Policy;
 
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, ETAG, EXPIRES, IF_MODIFIED_SINCE, IF_NONE_MATCH,
-    IF_RANGE, RANGE,
+    IF_RANGE, LAST_MODIFIED, RANGE,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
@@ -191,18 +191,17 @@ pub(super) fn mark_page(headers: &mut HeaderMap, variant: &Variant, changed: boo
         return;
     }
     mark_variant(headers, variant);
-    for name in
-        ["content-md5", "digest", "repr-digest", "content-digest", "want-digest", "last-modified"]
-    {
+    for name in ["content-md5", "digest", "repr-digest", "content-digest", "want-digest"] {
         headers.remove(name);
     }
     headers.remove(CONTENT_LENGTH);
 }
 
 /// Binds a validator to its variant: also that of a page that leaves as it
-/// came because everything is granted, since it is another one after a
-/// withdrawal.
+/// came because what is in it is granted, since it is another one after a
+/// withdrawal. A date cannot be bound, so it goes.
 pub(super) fn mark_variant(headers: &mut HeaderMap, variant: &Variant) {
+    headers.remove(LAST_MODIFIED);
     let wrapped =
         headers.get(ETAG).and_then(|tag| tag.to_str().ok()).and_then(|tag| variant.wrap(tag));
     match wrapped {

@@ -6,15 +6,20 @@
 //! whose policy names its host alone. Nothing is stored: the next page asks
 //! again.
 
+use crate::catalogue::{Kind, Subject};
+use crate::consent::Consent;
 use crate::enforce::html::{Embed, Embeds, Placeholders};
 use crate::policy::registrable;
-use crate::visitor::{Refusal, ReturnTo, Visit, choices_url, page, proof};
+use crate::purpose::PurposeSet;
+use crate::visitor::{Refusal, ReturnTo, Visit, choices_url, page, proof, status};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{CONTENT_SECURITY_POLICY, X_FRAME_OPTIONS};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -45,9 +50,32 @@ pub(super) fn show(
     let keys = &visit.site.consent.keys;
     let embed = Embed::open(&sealed, keys, visit.cookie.scope).ok_or(Refusal::Unclear)?;
     let url = Url::parse(&embed.url).map_err(|_| Refusal::Unclear)?;
+    // The visitor's word is one about consent; what the operator withholds from
+    // everybody stays withheld.
+    let path = embed.page.split('?').next().unwrap_or_default();
+    let today =
+        status::timestamp(visit.now_s).map_or(Date::MAX, |now| now.to_zoned(TimeZone::UTC).date());
+    let rules = visit.site.rules(path, today, || 0);
+    let host = visit.host.rsplit_once(':').map_or(visit.host, |(host, _)| host);
+    let subject = Subject::Load { kind: Kind::Frame, url: &url };
+    if rules.policy.decide(subject, host, &Consent::chosen(PurposeSet::ALL)).verdict.blocks() {
+        return Err(Refusal::NotHere);
+    }
     let leaves = field("to").is_some();
     let response = if leaves { provider(&embed, &url, visit) } else { frame(&embed, &url, visit) };
     Ok((response, Asked { url, page: embed.page, shown: !leaves }))
+}
+
+/// Lets the frame in which an embed was asked for show why it is not there.
+pub(super) fn in_frame(mut response: Response<Bytes>) -> Response<Bytes> {
+    let fields = response.headers_mut();
+    let policy = fields.get(CONTENT_SECURITY_POLICY).and_then(|policy| policy.to_str().ok());
+    if let Some(policy) = policy {
+        let policy = policy.replace("frame-ancestors 'none'", "frame-ancestors 'self'");
+        fields.insert(CONTENT_SECURITY_POLICY, page::value(&policy));
+        fields.insert(X_FRAME_OPTIONS, HeaderValue::from_static("SAMEORIGIN"));
+    }
+    response
 }
 
 /// What a visitor asked for.

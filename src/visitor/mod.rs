@@ -185,7 +185,7 @@ pub fn answer(page: Page, request: &request::Parts, body: &[u8], visit: &Visit<'
         (Page::Receipt, &Method::GET | &Method::HEAD) => receipt::download(visit),
         (Page::Receipt, &Method::POST) => match receipt::delete(&request.headers, body, visit) {
             Ok((response, erased)) => return Answer { erased, ..Answer::shown(response) },
-            Err(refusal) => refusal.page(&ReturnTo::home(), visit),
+            Err(refusal) => embed::in_frame(refusal.page(&ReturnTo::home(), visit)),
         },
         (Page::Guard, &Method::GET | &Method::HEAD) => guard_file(request.uri.path(), visit),
         (Page::Script, &Method::GET | &Method::HEAD) => script::answer(),

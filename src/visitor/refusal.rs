@@ -23,6 +23,8 @@ pub(super) enum Refusal {
     Unclear,
     /// The system gave us no random number.
     NoReceipt,
+    /// The operator withholds it from everybody.
+    NotHere,
     /// There is no such page.
     Unknown,
     /// The page does not know this method.
@@ -32,7 +34,9 @@ pub(super) enum Refusal {
 impl Refusal {
     const fn status(self) -> StatusCode {
         match self {
-            Self::FromElsewhere | Self::AheadOfTime | Self::Framed => StatusCode::FORBIDDEN,
+            Self::FromElsewhere | Self::AheadOfTime | Self::Framed | Self::NotHere => {
+                StatusCode::FORBIDDEN
+            }
             Self::NotAForm => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unclear => StatusCode::BAD_REQUEST,
@@ -46,6 +50,7 @@ impl Refusal {
     /// two buttons again, so that nobody has to look for them.
     pub(super) fn page(self, return_to: &ReturnTo, visit: &Visit<'_>) -> Response<Bytes> {
         let texts = visit.texts();
+        let not_here = texts.embed_blocked.replace("{vendor}", &texts.embed_nobody);
         let (title, why, offers_choice) = match self {
             Self::FromElsewhere => (&texts.not_taken, &texts.from_elsewhere, true),
             Self::AheadOfTime => (&texts.not_taken, &texts.ahead_of_time, true),
@@ -54,6 +59,7 @@ impl Refusal {
             Self::TooLarge => (&texts.not_taken, &texts.too_large, true),
             Self::Unclear => (&texts.not_taken, &texts.unclear, true),
             Self::NoReceipt => (&texts.not_taken, &texts.no_receipt_now, true),
+            Self::NotHere => (&texts.title, &not_here, false),
             Self::Unknown => (&texts.unknown_title, &texts.unknown, false),
             Self::Method => (&texts.method_title, &texts.method, false),
         };
@@ -85,6 +91,7 @@ mod tests {
             Refusal::TooLarge,
             Refusal::Unclear,
             Refusal::NoReceipt,
+            Refusal::NotHere,
             Refusal::Unknown,
             Refusal::Method,
         ] {

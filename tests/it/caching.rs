@@ -217,3 +217,42 @@ async fn h6_observing_leaves_caches_alone() {
     let part = visitor.asks("GET", "/", &[("range", "bytes=0-4")], "").await;
     assert_eq!(part.status, 206);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i3_a_page_that_scripts_fetch_is_another_one_after_a_withdrawal() {
+    let origin = origin()
+        .answer("/", |request| {
+            let same = request.headers.get("if-none-match").is_some_and(|tag| tag == "\"1\"")
+                || request.headers.contains_key("if-modified-since");
+            let response = Response::builder()
+                .header("content-type", "text/html; charset=utf-8")
+                .header("etag", "\"1\"")
+                .header("last-modified", "Sat, 21 Nov 2026 10:00:00 GMT");
+            let page = "<img src=https://stats.acme.example/i.gif>";
+            if same {
+                response.status(304).body(Full::default()).unwrap()
+            } else {
+                response.body(Full::from(page)).unwrap()
+            }
+        })
+        .start()
+        .await;
+    let proxy = consentry(&origin).start().await;
+    let mut page = visitor(&proxy).sending("sec-fetch-dest", "empty");
+    for choice in [("some", &["analytics"][..]), ("all", &[])] {
+        page.chooses(choice.0, choice.1).await;
+        let granted = page.opens("/").await;
+        assert!(granted.body.contains("stats.acme"));
+        assert!(granted.all("last-modified").is_empty(), "a date cannot name a variant");
+        let tag = granted.field("etag");
+        page.chooses("none", &[]).await;
+        for field in [("if-none-match", tag.as_str()), ("if-none-match", &tag.replace("W/", ""))] {
+            let after = page.asks("GET", "/", &[field], "").await;
+            assert_eq!(
+                (after.status.as_u16(), after.body.contains("stats.acme")),
+                (200, false),
+                "{field:?}"
+            );
+        }
+    }
+}

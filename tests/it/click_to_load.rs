@@ -136,3 +136,33 @@ async fn e7_a_frame_in_which_forms_do_nothing_offers_none() {
     assert_eq!((forms(0), forms(1)), (0, 3));
     assert!(frames.iter().all(|frame| !frame.value("srcdoc").contains("maps.acme")));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e7_what_the_operator_withholds_from_everybody_no_click_loads() {
+    let (_maps, shop, proxy) = stage("").await;
+    let sealed = |page: &str| -> Option<String> {
+        let frame = tags(page, "iframe").remove(0);
+        let input = tags(frame.value("srcdoc"), "input").into_iter().next()?;
+        Some(input.value("value").to_owned())
+    };
+    let mut person = crate::harness::visitor(&proxy);
+    let token = sealed(&person.opens("/stores").await.body).unwrap();
+    let directory = proxy.stop().await;
+    let blocked = "[[exception]]\nvendor = \"acme-maps\"\nverdict = \"block\"\nowner = \"Ana\"\n\
+                   reason = \"contract ended\"\nexpires = 2099-12-31";
+    let proxy = consentry(&shop).in_directory(directory).config(blocked).start().await;
+    let mut person = crate::harness::visitor(&proxy);
+    let page = person.opens("/stores").await;
+    assert_eq!(sealed(&page.body), None);
+    assert!(page.body.contains("is not loaded on this site"), "{}", page.body);
+    let origin = format!("http://{}", proxy.address);
+    let fields =
+        [("content-type", "application/x-www-form-urlencoded"), ("origin", origin.as_str())];
+    let body =
+        url::form_urlencoded::Serializer::new(String::new()).append_pair("embed", &token).finish();
+    let answer = person.asks("POST", "/.consentry/embed", &fields, &body).await;
+    assert_eq!(answer.status, 403, "{}", answer.body);
+    assert!(
+        !answer.body.contains("maps.acme") && answer.body.contains("is not loaded on this site")
+    );
+}

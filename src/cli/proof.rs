@@ -36,10 +36,10 @@ pub struct ProofArgs {
     /// In another structure: 27560, for the JSON consent record of ISO/IEC TS 27560
     #[arg(long, value_name = "NAME", value_enum)]
     pub format: Option<Format>,
-    /// Write the notice's first layer to a file, byte for byte as visitors got it
+    /// Write the notice's first layer to a file as it is in the archive: its words and markup, on the site's first host, without the shadow tree that pages bring it in
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
-    /// Write the page of choices to a file, byte for byte
+    /// Write the page of choices to a file as it is in the archive: on the site's first host, for a visitor who has not chosen
     #[arg(long, value_name = "FILE")]
     pub choices_html: Option<PathBuf>,
     /// All receipts, one a line, instead of one

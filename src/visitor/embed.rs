@@ -11,7 +11,7 @@ use crate::consent::Consent;
 use crate::enforce::html::{Embed, Embeds, Placeholders};
 use crate::policy::registrable;
 use crate::purpose::PurposeSet;
-use crate::visitor::{Refusal, ReturnTo, Visit, choices_url, page, proof, status};
+use crate::visitor::{Refusal, ReturnTo, Visit, choices_url, choose, page, proof, status};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -39,6 +39,9 @@ pub(super) fn show(
     visit: &Visit<'_>,
 ) -> Result<(Response<Bytes>, Asked), Refusal> {
     proof::check_in_frame(headers, visit)?;
+    if !choose::is_form(headers) {
+        return Err(Refusal::NotAForm);
+    }
     let field = |wanted: &'static str| {
         let mut values = form_urlencoded::parse(body).filter(move |(name, _)| name == wanted);
         match (values.next(), values.next()) {
@@ -178,8 +181,11 @@ mod tests {
     use crate::visitor::trial::{self, Trial};
     use http::Method;
 
-    const OURS: [(&str, &str); 2] =
-        [("origin", "http://shop.example"), ("sec-fetch-dest", "iframe")];
+    const OURS: [(&str, &str); 3] = [
+        ("origin", "http://shop.example"),
+        ("content-type", "application/x-www-form-urlencoded"),
+        ("sec-fetch-dest", "iframe"),
+    ];
 
     fn embed() -> Embed {
         let attribute = |name: &str, value: &str| (name.to_owned(), value.to_owned());
@@ -233,7 +239,7 @@ mod tests {
     fn e7_without_a_frame_a_link_leads_to_the_provider() {
         let trial = Trial::new();
         let body = format!("{}&to=provider", sealed(&trial, &embed()));
-        let answer = trial.ask(Method::POST, "/.consentry/embed", &OURS[..1], &body);
+        let answer = trial.ask(Method::POST, "/.consentry/embed", &OURS[..2], &body);
         assert!(trial::tags(answer.response.body(), "iframe").is_empty());
         let link = trial::tags(answer.response.body(), "a").remove(0);
         assert_eq!(link.attribute("href"), Some("https://www.tube.example/embed/1?a=b&c=%22d"));
@@ -248,9 +254,12 @@ mod tests {
         let other = embed().seal(&trial.site.consent.keys, "other shop");
         let script = Embed { url: "not an address".into(), ..embed() };
         for (fields, body) in [
-            (vec![("origin", "https://evil.example")], good.clone()),
-            (vec![OURS[0], ("sec-purpose", "prefetch")], good.clone()),
-            (vec![], good.clone()),
+            (vec![("origin", "https://evil.example"), OURS[1]], good.clone()),
+            (vec![OURS[0], OURS[1], ("sec-purpose", "prefetch")], good.clone()),
+            (vec![OURS[1]], good.clone()),
+            (vec![OURS[0]], good.clone()),
+            (vec![OURS[0], ("content-type", "text/plain")], good.clone()),
+            (vec![OURS[0], ("content-type", "multipart/form-data; boundary=x")], good.clone()),
             (OURS.to_vec(), format!("embed={other}")),
             (OURS.to_vec(), format!("{good}&{good}")),
             (OURS.to_vec(), format!("{good}x")),

@@ -161,6 +161,15 @@ impl Consent {
         self.granted
     }
 
+    /// What the visitor's pages are made for: the consent class and, after a
+    /// dash, a mark of what was decided about single vendors. A page that is
+    /// open tells by it whether it is still the right one.
+    #[must_use]
+    pub fn made_for(&self) -> String {
+        let class = self.granted.class();
+        self.vendors().map_or_else(|| class.to_owned(), |own| format!("{class}-{}", own.mark()))
+    }
+
     /// What the visitor said about `purpose`.
     #[must_use]
     pub const fn state(&self, purpose: Purpose) -> State {

@@ -1,5 +1,7 @@
 //! What a visitor decided about single vendors, apart from their purposes.
 
+use sha2::{Digest, Sha256};
+
 /// Bytes that a choice may spend on single vendors: the cookie that keeps it
 /// must stay well below the 4096 that browsers take (RFC 6265, 6.1).
 const MAX_BYTES: usize = 2048;
@@ -85,6 +87,19 @@ impl VendorChoices {
     #[must_use]
     pub fn only_refused(&self) -> Self {
         Self { allowed: Vec::new(), refused: self.refused.clone() }
+    }
+
+    /// Tells these choices from others, without naming anybody.
+    #[must_use]
+    pub fn mark(&self) -> String {
+        let mut hash = Sha256::new();
+        for (mark, list) in [(b'+', &self.allowed), (b'-', &self.refused)] {
+            for vendor in list {
+                hash.update([mark]);
+                hash.update(vendor);
+            }
+        }
+        hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Writes both lists, each with its length in front.

@@ -6,7 +6,7 @@
 //! conditional request is passed on only when it is about the same variant;
 //! any other asks the origin for the whole page.
 
-use crate::consent::{Consent, VendorChoices};
+use crate::consent::Consent;
 use crate::notice::{Texts, Theme};
 use crate::policy::Policy;
 
@@ -16,7 +16,6 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
-use sha2::{Digest, Sha256};
 
 /// Which of a page's few variants a visitor gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +29,8 @@ impl Variant {
             0 => String::new(),
             mark => format!("-{mark:x}"),
         };
-        let vendors = consent.vendors().map_or_else(String::new, vendors_mark);
+        let vendors = consent.vendors();
+        let vendors = vendors.map_or_else(String::new, |vendors| format!("-{}", vendors.mark()));
         Self(format!(
             "{}{undecided}{gpc}{vendors}.{}{names}.{}-{:08x}.{}",
             consent.granted().class(),
@@ -67,19 +67,6 @@ impl Variant {
             _ => Tag::OtherVariant,
         }
     }
-}
-
-/// Names what was decided about single vendors, without naming them.
-fn vendors_mark(vendors: &VendorChoices) -> String {
-    let mut hash = Sha256::new();
-    for (mark, list) in [(b'+', vendors.allowed()), (b'-', vendors.refused())] {
-        for vendor in list {
-            hash.update([mark]);
-            hash.update(vendor);
-        }
-    }
-    let bytes = hash.finalize();
-    format!("-{}", bytes.iter().take(6).map(|byte| format!("{byte:02x}")).collect::<String>())
 }
 
 enum Tag<'t> {

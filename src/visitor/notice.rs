@@ -61,7 +61,7 @@ pub fn opening(visit: &Visit<'_>, return_to: &str) -> Opening {
 fn script_tag(visit: &Visit<'_>) -> Markup {
     let script = format!("{}{}", visit.host_prefix(), visit.path(script::name()));
     html! {
-        script defer src=(script) data-consentry-for=(visit.consent.granted().class())
+        script defer src=(script) data-consentry-for=(visit.consent.made_for())
             data-consentry-closed[visit.site.browser_policy] {}
     }
 }

@@ -1,4 +1,7 @@
 //! The visitor's choice for the scripts of the site.
+//!
+//! Every script of a page reads it, so nothing in it tells one visitor from
+//! another who chose the same on the same day: no receipt's number, no second.
 
 use crate::enforce::browser::google_signals;
 use crate::purpose::Purpose;
@@ -10,7 +13,6 @@ use serde_json::{Map, Value, json};
 
 pub(super) fn page(visit: &Visit<'_>) -> Response<Bytes> {
     let consent = visit.consent;
-    let record = consent.record();
     let purposes: Map<String, Value> = Purpose::ALL
         .into_iter()
         .map(|purpose| (purpose.name().to_owned(), consent.state(purpose).name().into()))
@@ -30,8 +32,8 @@ pub(super) fn page(visit: &Visit<'_>) -> Response<Bytes> {
             "allowed": consent.vendors().map_or(&[][..], |vendors| vendors.allowed()),
             "refused": consent.vendors().map_or(&[][..], |vendors| vendors.refused()),
         },
-        "receipt": record.map(|record| record.receipt.to_string()),
-        "decided_at": record.and_then(|record| status::timestamp(record.time_s)).map(|time| time.to_string()),
+        "decided_at": consent.record().and_then(|record| status::day(record.time_s)),
+        "made_for": consent.made_for(),
         "choices_url": visit.path("choices"),
         "google": google_signals(consent),
     });
@@ -63,7 +65,7 @@ mod tests {
                 "personalization": "silence", "marketing": "silence",
             },
             "vendors": { "allowed": [], "refused": [] },
-            "receipt": null, "decided_at": null, "choices_url": "/.consentry/choices", "google": null,
+            "decided_at": null, "made_for": "d", "choices_url": "/.consentry/choices", "google": null,
         });
         let mut state = state(&Trial::new());
         assert_eq!(state["google"].take()["ad_storage"], "denied");
@@ -71,17 +73,20 @@ mod tests {
     }
 
     #[test]
-    fn a_choice_comes_with_its_receipt_and_time() {
+    fn d12_no_script_can_tell_apart_who_chose_the_same_on_the_same_day() {
         let trial = Trial::new();
-        let answer =
-            trial.post(&[("origin", "http://shop.example")], "choice=some&purpose=analytics");
-        let state = state(&trial.with_cookie_of(&answer));
-        let receipt = answer.chosen.unwrap().receipt.to_string();
-        assert_eq!(state["class"], "a");
-        assert_eq!(state["source"], "choice");
-        assert_eq!(state["purposes"]["marketing"], "denied");
-        assert_eq!(state["receipt"], receipt);
-        assert_eq!(state["decided_at"], "2026-09-21T14:13:20Z");
+        let chooses = || {
+            let form = "choice=some&purpose=analytics&vendor=refuse:zebra";
+            let answer = trial.post(&[("origin", "http://shop.example")], form);
+            let receipt = answer.chosen.as_ref().unwrap().receipt.to_string();
+            (state(&trial.with_cookie_of(&answer)), receipt)
+        };
+        let ((one, receipt), (other, _)) = (chooses(), chooses());
+        assert_eq!(one, other);
+        assert!(!one.to_string().contains(&receipt), "{one}");
+        assert_eq!(one["decided_at"], "2026-09-21");
+        assert_eq!((&one["class"], &one["source"]), (&json!("a"), &json!("choice")));
+        assert_eq!(one["purposes"]["marketing"], "denied");
     }
 
     #[test]

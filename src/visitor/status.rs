@@ -64,6 +64,11 @@ pub(super) fn time(time_s: u64) -> Markup {
     html! { time dir="ltr" datetime=[time] { (words.unwrap_or_default()) } }
 }
 
+/// The day alone, where the second would be more than anybody needs.
+pub(super) fn day(time_s: u64) -> Option<String> {
+    timestamp(time_s).map(|time| time.strftime("%Y-%m-%d").to_string())
+}
+
 pub(super) fn timestamp(time_s: u64) -> Option<Timestamp> {
     Timestamp::from_second(i64::try_from(time_s).ok()?).ok()
 }

@@ -364,12 +364,7 @@ async fn g1_nothing_in_the_ledger_says_who_the_visitor_is() {
     visitor.opens("/orders/1002003004?gclid=gsecret10&email=jane.doe@example.org#fsecret").await;
     visitor.chooses("all", &[]).await;
     visitor.opens("/orders/1002003004?token=tsecret11").await;
-    let receipt =
-        serde_json::from_str::<serde_json::Value>(&visitor.opens("/.consentry/state").await.body)
-            .unwrap()["receipt"]
-            .as_str()
-            .unwrap()
-            .to_owned();
+    let receipt = crate::proof::receipt(&mut visitor).await;
     assert!(proxy.lines().await.len() >= 8);
     let directory = proxy.stop().await;
     let mut read = 0;

@@ -10,11 +10,17 @@ use serde_json::Value;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// The number of the visitor's receipt.
-async fn receipt(visitor: &mut Visitor) -> String {
-    let state: Value =
-        serde_json::from_str(&visitor.opens("/.consentry/state").await.body).unwrap();
-    state["receipt"].as_str().unwrap().to_owned()
+/// The number of the visitor's receipt, from their own page.
+pub(crate) async fn receipt(visitor: &mut Visitor) -> String {
+    number_on(&visitor.opens("/.consentry/me").await.body).unwrap()
+}
+
+/// The number that stands on the visitor's own page: 32 digits alone.
+pub(crate) fn number_on(page: &str) -> Option<String> {
+    let codes = page.split("<code>").skip(1).filter_map(|text| text.split_once("</code>"));
+    codes
+        .map(|(code, _)| code.to_owned())
+        .find(|code| code.len() == 32 && code.bytes().all(|digit| digit.is_ascii_hexdigit()))
 }
 
 /// Sends a form to the page of choices, as one of our pages would.

@@ -3,7 +3,7 @@
 
 use crate::driver::{Browser, is_here};
 use crate::harness::{Origin, Proxy, consentry, origin, visitor};
-use crate::proof::proof;
+use crate::proof::{number_on, proof};
 
 use serde_json::{Value, json};
 
@@ -41,9 +41,10 @@ async fn chosen(browser: &Browser) -> Value {
 
 /// How the choice was made, as its receipt says.
 async fn method(browser: &Browser, proxy: &Proxy) -> Value {
-    let number = browser.runs("return fetch('/.consentry/state').then(answer => answer.json()).then(state => state.receipt)").await;
+    let own = browser.runs("return fetch('/.consentry/me').then(answer => answer.text())").await;
+    let number = number_on(own.as_str().unwrap()).unwrap();
     proxy.running().ledger.flush().unwrap();
-    proof(&proxy.directory().join("ledger.db"), number.as_str().unwrap())["method"].clone()
+    proof(&proxy.directory().join("ledger.db"), &number)["method"].clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
 // What the site's own scripts can ask and do: `window.__consentry`, and bridges to what other
 // software on the page asks about consent. See docs/script-api.md.
 //
-// A grant is a visitor's act. So what would grant more is refused unless the visitor has just
+// A choice is a visitor's act. So everything but a "no" to all is refused unless the visitor has just
 // clicked or typed on this page, whichever script asks. That keeps honest code honest; it is no wall:
 // a script that runs in the page could send the form as well. Who may run is decided elsewhere, and
 // what was sent by a script says so on its receipt.
@@ -34,6 +34,9 @@
   };
 
   const granted = (name) => state !== null && state.purposes[name] === "granted";
+  // What the visitor said here, apart from what holds by other signals or by silence.
+  const isChoice = (name) => state !== null && state.sources[name] === "choice";
+  const chosen = (name) => granted(name) && isChoice(name);
 
   // What holds is what the server says: an event that says something else changes nothing.
   const refresh = async () => {
@@ -55,16 +58,20 @@
       if (!PURPOSES.includes(name)) throw new TypeError(`consentry: there is no purpose "${name}"`);
       if (typeof value !== "boolean") throw new TypeError(`consentry: "${name}" is true or false`);
     }
-    await refresh();
-    const chosen = PURPOSES.filter((name) => (name in wanted ? wanted[name] : granted(name)));
-    if (!acted && chosen.some((name) => !granted(name))) {
-      throw new Error("consentry: only the visitor grants; call choose() where they click or type");
+    // A "yes" is an act of the visitor, and so is a word that leaves something open. Only a clear
+    // "no" to everything is taken from a script alone.
+    const refusesAll = PURPOSES.every((name) => wanted[name] === false);
+    if (!acted && !refusesAll) {
+      throw new Error("consentry: only the visitor chooses; call choose() where they click or type");
     }
-    const form = new URLSearchParams({ choice: chosen.length ? "some" : "none", by, return_to: "/" });
-    chosen.forEach((name) => form.append("purpose", name));
-    // What was said about single vendors stays said, unless it would outweigh a "no" of now.
+    await refresh();
+    // What stays is what was chosen here: nobody agrees to what another signal or silence granted.
+    const names = PURPOSES.filter((name) => (name in wanted ? wanted[name] : chosen(name)));
+    const form = new URLSearchParams({ choice: refusesAll ? "none" : "some", by, return_to: "/" });
+    names.forEach((name) => form.append("purpose", name));
+    // Vendors refused by themselves stay so on the server; those allowed stay so, unless that would
+    // outweigh a "no" of now.
     const takesBack = PURPOSES.some((name) => wanted[name] === false);
-    state.vendors.refused.forEach((id) => form.append("vendor", "refuse:" + id));
     if (!takesBack) state.vendors.allowed.forEach((id) => form.append("vendor", "allow:" + id));
     const answer = await ask("/choices", { method: "POST", body: form, redirect: "manual" });
     // A choice that was taken leads to a page.
@@ -102,32 +109,58 @@
     else window.addEventListener("load", what);
   };
 
-  // Tells somebody what was chosen, when they are there and again when it changes. Who has not
-  // chosen is nobody's to speak for.
+  // What another tool may hear of a purpose: what the visitor said, here or by a signal that is not
+  // that tool's own. Silence is told to nobody, not even where it is taken for a "yes": those tools
+  // keep what they hear as somebody's agreement. While a visitor is undecided nothing holds any more.
+  const word = (name, own) => {
+    const source = state.sources[name];
+    if (state.purposes[name] === "undecided") return "undecided";
+    if (source === own || source === "region" || source === "silence") return "nothing";
+    return state.purposes[name];
+  };
+
+  // Tells somebody what was said, when they are there and again when it changes.
   const tells = (isThere, tell) => {
-    const say = () => { if (state && !state.undecided && isThere()) call(tell); };
+    const say = () => { if (state && isThere()) call(tell); };
     listeners.add(say);
     ready.then(() => (isThere() ? say() : onceLoaded(say)), () => {});
   };
 
-  const toShopify = () => {
-    const { Shopify } = window;
-    const tell = () => Shopify.customerPrivacy.setTrackingConsent({
-      analytics: granted("analytics"),
-      marketing: granted("marketing"),
-      preferences: granted("functional"),
-      sale_of_data: granted("marketing"),
-    }, () => {});
-    if (Shopify.customerPrivacy) tell();
-    else Shopify.loadFeatures([{ name: "consent-tracking-api", version: "0.1" }], (error) => { if (!error) tell(); });
+  // Their consent for each of `names`: true, false, or left out where there is nothing to say. One who
+  // is undecided is not refused in their name, but an agreement of before, which expired or was
+  // deleted, is taken back.
+  const toTell = (names, own, holds) => {
+    const told = {};
+    for (const [theirs, name] of Object.entries(names)) {
+      const said = word(name, own);
+      if (said === "granted") told[theirs] = true;
+      if (said === "denied" || (said === "undecided" && holds(theirs))) told[theirs] = false;
+    }
+    return told;
   };
 
+  const SHOPIFY = { analytics: "analytics", marketing: "marketing", preferences: "functional", sale_of_data: "marketing" };
+  const toShopify = () => {
+    const tell = () => {
+      const tool = window.Shopify.customerPrivacy;
+      const held = tool.currentVisitorConsent ? tool.currentVisitorConsent() : null;
+      const told = toTell(SHOPIFY, "shopify", (theirs) => !held || held[theirs] === "yes");
+      if (Object.keys(told).length) tool.setTrackingConsent(told, () => {});
+    };
+    const { Shopify } = window;
+    // Nothing is loaded for somebody about whom there is nothing to say.
+    const isKnown = Object.values(SHOPIFY).some((name) => ["granted", "denied"].includes(word(name, "shopify")));
+    if (Shopify.customerPrivacy) tell();
+    else if (isKnown || document.cookie.includes("_tracking_consent=")) Shopify.loadFeatures([{ name: "consent-tracking-api", version: "0.1" }], (error) => { if (!error) tell(); });
+  };
+
+  const WORDPRESS = { preferences: "functional", statistics: "analytics", "statistics-anonymous": "analytics", marketing: "marketing" };
   const toWordPress = () => {
-    const say = (category, name) => window.wp_set_consent(category, granted(name) ? "allow" : "deny");
-    say("preferences", "functional");
-    say("statistics", "analytics");
-    say("statistics-anonymous", "analytics");
-    say("marketing", "marketing");
+    const { wp_has_consent: has } = window;
+    const holds = (category) => typeof has !== "function" || has(category);
+    for (const [category, yes] of Object.entries(toTell(WORDPRESS, "wp-consent-api", holds))) {
+      window.wp_set_consent(category, yes ? "allow" : "deny");
+    }
   };
 
   // The visitor has just chosen in another tool: the same is chosen here, unless it is so already.
@@ -136,7 +169,7 @@
     if (!hasActed()) return;
     await refresh();
     const names = Object.keys(wanted);
-    if (!state.undecided && names.every((name) => wanted[name] === granted(name))) return;
+    if (names.every((name) => isChoice(name) && wanted[name] === granted(name))) return;
     await send(wanted, "bridge", true);
   };
   const adopts = (wanted) => { adopt(wanted).catch(() => {}); };
@@ -152,13 +185,14 @@
     };
   };
 
-  // What we can truly say in that framework's words: no string, which only its tools may make, and
-  // no vendor, since none was asked about.
+  // What we can truly say in that framework's words: no string, which only its tools may make, no
+  // vendor, since none was asked about, and no agreement where silence was taken for one.
   const toTcf = (eventStatus, listenerId) => {
-    const storage = PURPOSES.some(granted);
-    const any = { 1: storage, 2: granted("marketing"), 3: granted("marketing"), 4: granted("marketing"),
-      5: granted("personalization"), 6: granted("personalization"), 7: granted("marketing"),
-      8: granted("analytics"), 9: granted("analytics"), 10: granted("analytics"), 11: granted("personalization") };
+    const agreed = (name) => state !== null && word(name) === "granted";
+    const storage = PURPOSES.some(agreed);
+    const any = { 1: storage, 2: agreed("marketing"), 3: agreed("marketing"), 4: agreed("marketing"),
+      5: agreed("personalization"), 6: agreed("personalization"), 7: agreed("marketing"),
+      8: agreed("analytics"), 9: agreed("analytics"), 10: agreed("analytics"), 11: agreed("personalization") };
     return {
       tcString: "", tcfPolicyVersion: 0, cmpId: 0, cmpVersion: 0, gdprApplies: true, cmpStatus: "stub",
       eventStatus, listenerId, isServiceSpecific: true, useNonStandardTexts: true, publisherCC: "AA",
@@ -182,7 +216,7 @@
   const ourTcf = () => {
     const { waiting, add } = numbered();
     const now = (callback, eventStatus, id) => ready.then(() => call(callback, toTcf(eventStatus, id), true), () => call(callback, null, false));
-    listeners.add(() => waiting.forEach((callback, id) => call(callback, toTcf("useractioncomplete", id), true)));
+    listeners.add(() => waiting.forEach((callback, id) => call(callback, toTcf(state.undecided ? "cmpuishown" : "useractioncomplete", id), true)));
     return answers({
       ping: (_, callback) => call(callback, { gdprApplies: true, cmpLoaded: false, cmpStatus: "stub", displayStatus: "hidden", apiVersion: "2.2", cmpId: 0 }, true),
       getTCData: (_, callback) => now(callback, "tcloaded"),

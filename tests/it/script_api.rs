@@ -56,18 +56,22 @@ async fn d12_the_sites_scripts_ask_hear_and_choose_when_the_visitor_acts() {
     let shop = shop(&[
         ("/", listens),
         ("/grants", "act({ analytics: true })"),
-        ("/refuses", "act({ analytics: false })"),
+        ("/nothing", "act({})"),
+        ("/refuses-one", "act({ analytics: false })"),
+        ("/refuses", "act({ functional: false, analytics: false, personalization: false, marketing: false })"),
         ("/mistakes", "act({ ads: true }).then(() => { first = outcome; return act({ analytics: 'yes' }) }).then(() => { second = outcome })"),
     ])
     .await;
     let proxy = consentry(&shop).site("script_api = true").start().await;
     let mut browser = Browser::open(true).await;
 
-    // A script alone grants nothing, and refuses.
-    browser.goes_to(&url(&proxy, "/grants")).await;
-    let told = browser.waits_for("return outcome").await;
-    assert!(told.as_str().unwrap().contains("only the visitor grants"), "{told}");
-    assert_eq!(browser.runs("return __consentry.state().undecided").await, true);
+    // A script alone grants nothing and closes no question; it may refuse all.
+    for path in ["/grants", "/nothing", "/refuses-one"] {
+        browser.goes_to(&url(&proxy, path)).await;
+        let told = browser.waits_for("return outcome").await;
+        assert!(told.as_str().unwrap().contains("only the visitor chooses"), "{path}: {told}");
+        assert_eq!(browser.runs("return __consentry.state().undecided").await, true, "{path}");
+    }
     browser.goes_to(&url(&proxy, "/mistakes")).await;
     browser.waits_for("return window.second").await;
     assert_eq!(
@@ -145,50 +149,130 @@ async fn d12_a_page_has_no_script_of_ours_that_nobody_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn d12_a_script_agrees_to_nothing_that_others_granted() {
+    if !is_here() {
+        return;
+    }
+    let more = "document.getElementById('other').onclick = () => act({ functional: true });";
+    let shop = shop(&[("/", more)]).await;
+    // Another tool's word, and silence where it is taken for a "yes".
+    let elsewhere = consentry(&shop).site("script_api = true").start().await;
+    let mut browser = Browser::open(true).await;
+    browser.goes_to(&url(&elsewhere, "/")).await;
+    let tool = r#"{"categories":["necessary","analytics"],"revision":0}"#;
+    browser.keeps("cc_cookie", &tool.replace('"', "%22").replace(',', "%2C")).await;
+    let silent = consentry(&shop).site("script_api = true").config(OPT_OUT).start().await;
+    for (proxy, country) in [(&elsewhere, None), (&silent, Some("US"))] {
+        if let Some(country) = country {
+            browser.forgets().await;
+            browser.commands("Network.enable", json!({})).await;
+            let fields = json!({ "headers": { "X-Country": country } });
+            browser.commands("Network.setExtraHTTPHeaders", fields).await;
+        }
+        browser.goes_to(&url(proxy, "/")).await;
+        browser.waits_for("return __consentry.state()").await;
+        let granted = chosen(&browser).await;
+        assert!(granted.as_array().unwrap().contains(&json!("analytics")), "{granted}");
+        browser.clicks("#other").await;
+        browser.waits_for("return __consentry.state().source === 'choice'").await;
+        assert_eq!(chosen(&browser).await, json!(["functional", "necessary"]));
+    }
+}
+
+/// A visitor of a country where silence is taken for a "yes".
+const OPT_OUT: &str = "[regions]\ncountry_header = 'x-country'\nopt_out = ['US']";
+
+/// Stand-ins that remember, as the tools do.
+const TOOLS: &str = "var jar = JSON.parse(localStorage.jar || '{}');
+    var keep = (name, word) => { jar[name] = word; localStorage.jar = JSON.stringify(jar) };
+    wp_has_consent = category => jar[category] === 'allow';
+    wp_set_consent = (category, word) => { calls.push(category + ' ' + word); keep(category, word) };
+    const customerPrivacy = {
+      currentVisitorConsent: () => ({ analytics: '', marketing: '', preferences: '', sale_of_data: '', ...jar.shopify }),
+      setTrackingConsent: (consent, done) => {
+        calls.push(consent);
+        keep('shopify', Object.fromEntries(Object.entries(consent).map(([name, yes]) => [name, yes ? 'yes' : 'no'])));
+        done();
+      },
+    };
+    Shopify = LATE;
+    document.addEventListener('wp_consent_type_defined', () => calls.push('type ' + wp_consent_type));";
+
+const BRIDGES: &str = "script_api = true\nbridges = ['shopify', 'wordpress']";
+
+fn tools(late: bool) -> String {
+    let shopify = if late {
+        "{ loadFeatures(features, done) { calls.push(features[0].name); Shopify.customerPrivacy = customerPrivacy; done() } }"
+    } else {
+        "{ customerPrivacy }"
+    };
+    format!("}});</script><script>{} void (() => {{", TOOLS.replace("LATE", shopify))
+}
+
+/// What the tools were told on the page, once nothing more can come.
+async fn told(browser: &Browser) -> Value {
+    browser.waits_for("return __consentry.state()").await;
+    browser.runs("return new Promise(done => setTimeout(() => done(calls), 300))").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn d12_shopify_and_wordpress_hear_what_was_chosen_and_nothing_before() {
     if !is_here() {
         return;
     }
-    let stands = "wp_set_consent = (category, word) => calls.push(category + ' ' + word);
-        const customerPrivacy = { setTrackingConsent: (consent, done) => { calls.push(consent); done() } };
-        Shopify = LATE;
-        document.addEventListener('wp_consent_type_defined', () => calls.push('type ' + wp_consent_type));";
-    let there = stands.replace("LATE", "{ customerPrivacy }");
-    let late = stands.replace(
-        "LATE",
-        "{ loadFeatures(features, done) { calls.push(features[0].name); Shopify.customerPrivacy = customerPrivacy; done() } }",
-    );
-    let inline = |text: &str| format!("}});</script><script>{text} void (() => {{");
-    let shop = shop(&[("/", &inline(&there)), ("/late", &inline(&late))]).await;
-    let proxy = consentry(&shop)
-        .site("script_api = true\nbridges = ['shopify', 'wordpress']")
-        .start()
-        .await;
+    let shop = shop(&[("/", &tools(false)), ("/late", &tools(true))]).await;
+    let proxy = consentry(&shop).site(BRIDGES).start().await;
     let mut browser = Browser::open(true).await;
-    let told = json!({ "analytics": true, "marketing": false, "preferences": false, "sale_of_data": false });
+    let consent = json!({ "analytics": true, "marketing": false, "preferences": false, "sale_of_data": false });
     let words =
         ["preferences deny", "statistics allow", "statistics-anonymous allow", "marketing deny"];
     for path in ["/", "/late"] {
-        browser.forgets().await;
         browser.goes_to(&url(&proxy, path)).await;
-        browser.waits_for("return __consentry.state()").await;
-        let before =
-            browser.runs("return new Promise(done => setTimeout(() => done(calls), 200))").await;
-        assert_eq!(before, json!(["type optin"]), "{path}");
+        browser.forgets().await;
+        browser.runs("localStorage.clear()").await;
+        browser.goes_to(&url(&proxy, path)).await;
+        assert_eq!(told(&browser).await, json!(["type optin"]), "{path}");
         browser.clicks("#yes").await;
         browser.waits_for("return calls.some(one => one === 'marketing deny')").await;
         let mut expected = vec![json!("type optin")];
         if path == "/late" {
             expected.push(json!("consent-tracking-api"));
         }
-        expected.push(told.clone());
+        expected.push(consent.clone());
         expected.extend(words.map(Value::from));
-        assert_eq!(browser.runs("return calls").await, json!(expected), "{path}");
+        assert_eq!(told(&browser).await, json!(expected), "{path}");
         // On the next page they hear it again.
         browser.reloads().await;
-        browser.waits_for("return calls.some(one => one === 'marketing deny')").await;
-        assert_eq!(browser.runs("return calls").await, json!(expected), "{path}");
+        assert_eq!(told(&browser).await, json!(expected), "{path}");
+        // When the choice does not count any more, neither does what they keep of it; and where
+        // there is nothing to take back, nothing is said in the visitor's name.
+        if path == "/" {
+            browser.forgets().await;
+            browser.reloads().await;
+            let taken_back = json!(["type optin", { "analytics": false }, "statistics deny", "statistics-anonymous deny"]);
+            assert_eq!(told(&browser).await, taken_back);
+            browser.reloads().await;
+            assert_eq!(told(&browser).await, json!(["type optin"]));
+        }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d12_silence_is_told_to_nobody_as_an_agreement() {
+    if !is_here() {
+        return;
+    }
+    let shop = shop(&[("/", &tools(false))]).await;
+    let proxy = consentry(&shop).site(BRIDGES).config(OPT_OUT).start().await;
+    let mut browser = Browser::open(true).await;
+    browser.commands("Network.enable", json!({})).await;
+    let fields = json!({ "headers": { "X-Country": "US" } });
+    browser.commands("Network.setExtraHTTPHeaders", fields).await;
+    browser.goes_to(&url(&proxy, "/")).await;
+    assert_eq!(told(&browser).await, json!(["type optin"]));
+    assert_eq!(browser.runs("return __consentry.state().purposes.marketing").await, "granted");
+    browser.clicks("#yes").await;
+    browser.waits_for("return calls.includes('statistics allow')").await;
 }
 
 /// A tool of the framework: `says(event, purposes)` tells its listeners.

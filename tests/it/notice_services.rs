@@ -56,5 +56,5 @@ async fn e6_a_visitor_without_scripts_refuses_one_vendor_of_a_purpose() {
     let chosen = browser
         .runs("return [...document.querySelectorAll('select')].map(({ value }) => value)")
         .await;
-    assert_eq!(chosen, serde_json::json!(["", "refuse:acme-ads"]));
+    assert_eq!(chosen, serde_json::json!(["purposes:acme-stats", "refuse:acme-ads"]));
 }

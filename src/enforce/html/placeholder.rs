@@ -17,9 +17,9 @@ use url::Url;
 /// with its whole purpose only.
 const MAX_SEALED: usize = 6 * 1024;
 
-const STYLE: &str = "html{font:16px/1.5 system-ui,sans-serif;color:#1d2b2a;background:#eef2f1}\
+const STYLE: &str = "html{font:15px/1.4 system-ui,sans-serif;color:#1d2b2a;background:#eef2f1}\
 body{margin:0;min-height:100vh;display:grid;place-content:safe center;text-align:center;padding:.5em}\
-a{color:#0b4f4a}p,form{margin:.2em}\
+a{color:#0b4f4a}p{margin:.2em}form{display:inline-block;margin:.2em}\
 button{font:inherit;color:#fff;background:#0b4f4a;border:2px solid #0b4f4a;border-radius:.4em;padding:.35em .8em;cursor:pointer}\
 button.plain{color:#0b4f4a;background:none;border-color:transparent;text-decoration:underline}";
 
@@ -118,7 +118,7 @@ pub(super) fn placeholder(
             @match found.purpose {
                 Some(purpose) => {
                     p { (with(&texts.embed_held, Some(purpose))) }
-                    @if let Some(actions) = actions(element, found, is_known, words) { (actions) }
+                    @if let Some(actions) = actions(element, found, is_known, words) { div { (actions) } }
                     p { a href=(words.choices_url) target="_top" { (texts.title) } }
                 }
                 None => { p { (with(&texts.embed_blocked, None)) } }

@@ -2,7 +2,7 @@
 //! the choices afterwards.
 
 use crate::enforce::html::{Opening, escape};
-use crate::proxy::browser::directive;
+use crate::proxy::browser::{directive, script_nonce};
 use crate::proxy::variant::Destination;
 use crate::visitor::{self, Visit};
 
@@ -77,25 +77,33 @@ impl Shown {
         self.appended.is_empty()
     }
 
-    /// The same under the page's own policy: with the nonce it asks of styles.
+    /// The same under the page's own policy: with the nonces it asks of scripts
+    /// and of styles.
     /// Where it forbids them all, the notice stands unstyled at the end, for
     /// at the beginning it would push the whole page down.
     pub(super) fn under(mut self, headers: &HeaderMap) -> Self {
+        if let Some(nonce) = script_nonce(headers) {
+            let tag = format!("<script nonce=\"{}\" defer ", escape(&nonce));
+            self = self.written_anew(|markup| markup.replace("<script defer ", &tag));
+        }
         match styles(headers) {
             Styles::Free => {}
             Styles::Forbidden => self.opening = None,
             Styles::Nonce(nonce) => {
                 let tag = format!("<style nonce=\"{}\">", escape(&nonce));
-                let styled = |markup: &str| markup.replace("<style>", &tag);
-                self.appended = styled(&self.appended);
-                self.opening = self.opening.map(|opening| Opening {
-                    markup: styled(&opening.markup),
-                    rest: styled(&opening.rest),
-                    hidden: styled(&opening.hidden),
-                });
+                self = self.written_anew(|markup| markup.replace("<style>", &tag));
             }
         }
         self
+    }
+
+    fn written_anew(self, write: impl Fn(&str) -> String) -> Self {
+        let opening = self.opening.map(|opening| Opening {
+            markup: write(&opening.markup),
+            rest: write(&opening.rest),
+            hidden: write(&opening.hidden),
+        });
+        Self { appended: write(&self.appended), opening }
     }
 }
 
@@ -157,6 +165,22 @@ mod tests {
                 opens.then_some(expected),
                 "{policies:?}"
             );
+        }
+    }
+
+    #[test]
+    fn b2_the_notices_script_has_the_nonce_that_the_page_asks_of_scripts() {
+        let markup = || "<script defer src=\"/choose.js\"></script>".to_owned();
+        for (policy, expected) in [
+            ("script-src 'nonce-a+b=' 'strict-dynamic'", "<script nonce=\"a+b=\" defer src"),
+            ("default-src 'self'; style-src 'nonce-abc'", "<script defer src"),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_SECURITY_POLICY, policy.parse().unwrap());
+            let opening = Opening { markup: String::new(), rest: markup(), hidden: String::new() };
+            let shown = Shown { appended: markup(), opening: Some(opening) }.under(&headers);
+            assert!(shown.appended.starts_with(expected), "{}", shown.appended);
+            assert!(shown.opening.is_none_or(|opening| opening.rest.starts_with(expected)));
         }
     }
 }

@@ -1,5 +1,8 @@
 // Sends the notice's form without leaving the page, and brings the page up to
 // date. Whatever goes wrong, the form is sent as it would be without this file.
+//
+// It stands beside the link to the choices, too: a browser that goes back shows a
+// page as it was left, with all that runs in it, whatever was chosen in between.
 {
   const script = document.currentScript;
   const before = script && script.getAttribute("data-consentry-for");
@@ -10,6 +13,17 @@
   if (packed && packed.content) document.body.append(...packed.content.querySelectorAll("style, section"));
   const notice = find(document.body.shadowRoot) || find(document);
   const form = notice && notice.querySelector("form");
+  // What the page is for, as the server says it in `state`.
+  let made = { made_for: before, undecided: Boolean(notice) };
+  const ask = (home) => fetch(home + "state", { credentials: "same-origin", cache: "no-store" }).then((answer) => answer.json());
+
+  addEventListener("pageshow", async (event) => {
+    if (!event.persisted || !before) return;
+    // Who cannot be asked may have taken something back.
+    const now = await ask(new URL(".", script.src)).catch(() => ({}));
+    if (now.made_for !== made.made_for || now.undecided !== made.undecided) location.reload();
+  });
+
   // A page that came with a policy of ours or with the guard, which has no way in
   // from outside, can load no more than they were told, whatever is agreed to
   // later: a "yes" needs another page.
@@ -31,8 +45,8 @@
       if (style && style.localName === "style") style.remove();
       notice.remove();
       // Whoever acts on a choice without a new page hears of it: Google's tags, the script API.
-      const state = await fetch(form.action.replace(/choices$/, "state"), { credentials: "same-origin", cache: "no-store" })
-        .then((answer) => answer.json()).catch(() => null);
+      const state = await ask(form.action.replace(/choices$/, "")).catch(() => null);
+      made = state || {};
       if (state) document.dispatchEvent(new CustomEvent("consentry:change", { detail: state }));
       await revive(before);
     } else {

@@ -2,7 +2,8 @@
 //! chosen, and afterwards the link to choose again.
 //!
 //! Both are plain HTML that needs no script and no other host; the script that
-//! the notice brings only saves a page load. They reset
+//! both bring saves a page load, and makes a page that a browser shows once more
+//! as it was left the right one. They reset
 //! whatever style the site has for such elements, because a site's `button`
 //! rule could otherwise make one answer look better than the other. Both are
 //! ASCII, so they read the same in whatever charset the page is written. Their
@@ -103,6 +104,7 @@ pub fn link(visit: &Visit<'_>, return_to: &str) -> String {
         nav #csy-link lang=(texts.lang) dir=(texts.dir.name()) aria-label=(texts.title) {
             a href=(choices_url(visit, return_to)) target="_self" rel="nofollow" { (texts.title) }
         }
+        (script_tag(visit))
         (api::tag(visit))
     })
 }

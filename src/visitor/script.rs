@@ -1,5 +1,6 @@
-//! The script behind the notice: with it a choice takes effect in the page
-//! that is open. Without it the notice's form leads there just as well.
+//! The script behind the notice and the link: with it a choice takes effect in
+//! the page that is open, and in one that the browser comes back to. Without it
+//! the notice's form leads there just as well.
 
 use crate::enforce::browser;
 use crate::visitor::page;
@@ -40,8 +41,11 @@ mod tests {
     #[test]
     fn the_notice_names_the_script_and_the_class_of_its_page() {
         let trial = Trial::new();
-        let notice = crate::visitor::notice(&trial.visit(), "/");
-        let [script] = &trial::tags(notice.as_bytes(), "script")[..] else { panic!("one script") };
+        let [notice, link] = [crate::visitor::notice, crate::visitor::link]
+            .map(|html| trial::tags(html(&trial.visit(), "/").as_bytes(), "script"));
+        assert_eq!(notice.len(), 1);
+        assert_eq!(notice[0].attribute("src"), link[0].attribute("src"));
+        let script = &notice[0];
         let src = script.attribute("src").unwrap();
         assert_eq!(script.attribute("data-consentry-for"), Some("d"));
         assert!(script.attribute("defer").is_some());

@@ -298,3 +298,52 @@ async fn c3_the_answer_to_the_choice_deletes_partitioned_cookies_and_those_of_ot
     let field = "_acme=; Path=/; Domain=shop.example; Max-Age=0; Secure; Partitioned";
     assert!(page.all("set-cookie").contains(&field.to_owned()), "{:?}", page.all("set-cookie"));
 }
+
+const AD: &str = "script[src*=acme]";
+
+/// A page that can be told from its like, and says when it comes back as it was left.
+const LEFT: &str = "<!doctype html><title>shop</title><link rel=icon href='data:,'><p>Tea</p>\
+    <script src=//ads.acme.localhost:1/ads.js></script>\
+    <script>here = Math.random();\
+    addEventListener('pageshow', event => { if (event.persisted) sessionStorage.back = 1 })</script>";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn e4_the_way_back_leads_to_no_page_of_before_the_withdrawal() {
+    if !is_here() {
+        return;
+    }
+    let shop = origin().page("/", LEFT).page("/other", "<title>other</title>").start().await;
+    let proxy = consentry(&shop).start().await;
+    let mut browser = Browser::open_with(true, &["--enable-features=BackForwardCache"]).await;
+    agrees(&mut browser, &proxy).await;
+    browser.goes_to(&at(&proxy, "/")).await;
+    let goes_back = async |browser: &Browser, steps: i32| {
+        browser.runs("delete sessionStorage.back").await;
+        browser.runs(&format!("history.go({steps})")).await;
+        browser.waits_for("return location.pathname === '/' && document.title === 'shop'").await;
+        browser.waits_for("return sessionStorage.back").await;
+    };
+    let here = browser.runs("return here").await;
+    // Nothing was taken back: the page is the one that was left.
+    browser.goes_to(&at(&proxy, "/other")).await;
+    goes_back(&browser, -1).await;
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert_eq!(browser.runs("return here").await, here);
+    assert_eq!(browser.finds(AD).await.len(), 1);
+
+    browser.goes_to(&at(&proxy, "/.consentry/choices?return_to=/other")).await;
+    browser.clicks(REFUSE).await;
+    goes_back(&browser, -2).await;
+    browser.waits_for(&format!("return here !== {here}")).await;
+    assert!(browser.finds(AD).await.is_empty());
+
+    // Nor is anybody asked again what they have answered.
+    browser.forgets().await;
+    browser.goes_to(&at(&proxy, "/")).await;
+    browser.find("#csy-ask").await;
+    browser.goes_to(&at(&proxy, "/.consentry/choices?return_to=/other")).await;
+    browser.clicks(REFUSE).await;
+    goes_back(&browser, -2).await;
+    browser.waits_for("return document.getElementById('csy-link') !== null").await;
+    assert!(browser.finds("#csy-ask").await.is_empty());
+}

@@ -3,12 +3,14 @@
 
 use crate::consent::Source;
 use crate::ledger::Method;
+use crate::notice::Texts;
 use crate::purpose::{Purpose, PurposeSet};
 use crate::visitor::{ReturnTo, Visit, page, status, withheld};
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use maud::{Markup, html};
+use std::collections::HashSet;
 
 pub(super) fn page(return_to: &ReturnTo, visit: &Visit<'_>) -> Response<Bytes> {
     let texts = visit.texts();
@@ -19,8 +21,10 @@ pub(super) fn page(return_to: &ReturnTo, visit: &Visit<'_>) -> Response<Bytes> {
                 dt { (texts.purpose(purpose).name) }
                 dd { (texts.state(visit.consent.state(purpose))) }
             }
-            dt { (texts.source) }
-            dd { (source(visit)) }
+            @if let Some(sources) = sources(visit) {
+                dt { (texts.source) }
+                dd { (sources) }
+            }
             dt { (texts.receipt) }
             dd {
                 @match visit.consent.record() {
@@ -43,11 +47,25 @@ pub(super) fn page(return_to: &ReturnTo, visit: &Visit<'_>) -> Response<Bytes> {
     page::html(StatusCode::OK, &texts.me_title, &main, visit)
 }
 
-/// The signal that decided, in words.
-fn source(visit: &Visit<'_>) -> String {
+/// The signals that decided, in words, where one of them was given elsewhere:
+/// the words above name every other.
+fn sources(visit: &Visit<'_>) -> Option<String> {
     let texts = visit.texts();
+    let mut all: Vec<Source> =
+        Purpose::OPTIONAL.iter().map(|purpose| visit.consent.source_of(*purpose)).collect();
+    let mut met = HashSet::new();
+    all.retain(|source| *source != Source::Silence && met.insert(*source));
+    let is_elsewhere = |source: &Source| match source {
+        Source::Tool(_) | Source::Tcf | Source::Gpp | Source::UsPrivacy => true,
+        Source::Choice | Source::Gpc | Source::Region | Source::Silence => false,
+    };
+    let words: Vec<String> = all.iter().map(|source| words(*source, texts)).collect();
+    all.iter().any(is_elsewhere).then(|| words.join(&texts.comma))
+}
+
+fn words(source: Source, texts: &Texts) -> String {
     let elsewhere = |signal: &str| texts.source_tool.replace("{signal}", signal);
-    match visit.consent.source() {
+    match source {
         Source::Choice => texts.source_choice.clone(),
         Source::Gpc => texts.source_gpc.clone(),
         Source::Tool(tool) => elsewhere(tool.name()),
@@ -114,20 +132,26 @@ mod tests {
     }
 
     #[test]
-    fn e11_the_page_says_which_signal_decided() {
+    fn e11_the_page_says_once_which_signal_decided() {
         let trial = Trial::new();
         let chosen = trial.with_cookie_of(&trial.post(&[OURS], "choice=all"));
         let signalled = trial.with_fields(&[("sec-gpc", "1")]);
+        let row = "Where this comes from";
         for (trial, words) in [
-            (trial, "Where this comes from nothing: you have not chosen"),
-            (chosen, "Where this comes from your choice here"),
-            (signalled, "Where this comes from your browser's Global Privacy Control signal"),
+            (&trial, "You have not chosen yet."),
+            (&chosen, "You made this choice here on"),
+            (&signalled, "Your browser sends a Global Privacy Control signal"),
         ] {
-            let page = trial.get("/.consentry/me");
-            let text = String::from_utf8(page.body().to_vec()).unwrap();
-            let said = text.replace("</dt><dd>", " ");
-            assert!(said.contains(words), "{words}: {said}");
+            let text = trial::text(&trial.get("/.consentry/me"));
+            assert!(text.contains(words) && !text.contains(row), "{words}: {text}");
         }
+        let cookie = "cc_cookie={\"categories\":[\"necessary\",\"analytics\"],\"revision\":0}";
+        let elsewhere = trial.with_fields(&[("sec-gpc", "1"), ("cookie", cookie)]);
+        let page = elsewhere.get("/.consentry/me");
+        let html = String::from_utf8(page.body().to_vec()).unwrap();
+        let said = "<dd>your choice in another consent tool of this site (cookieconsent), \
+            your browser's Global Privacy Control signal</dd>";
+        assert!(html.contains(&format!("<dt>{row}</dt>{said}")), "{html}");
     }
 
     #[test]

@@ -259,6 +259,24 @@ impl Consent {
         }
     }
 
+    /// The same consent without what `source` granted: the visitor said more
+    /// than can be kept, so it is in doubt.
+    fn without_grants_of(mut self, source: Source) -> Self {
+        for (purpose, decided_by) in Purpose::ALL.into_iter().zip(&mut self.sources) {
+            if *decided_by == source && self.granted.contains(purpose) {
+                *decided_by = Source::Silence;
+                self.granted = self.granted.without(purpose);
+                self.decided = self.decided.without(purpose);
+            }
+        }
+        if self.source == source && !self.sources.contains(&source) {
+            let left = self.sources.iter().find(|left| **left != Source::Silence);
+            self.source = left.copied().unwrap_or(Source::Silence);
+        }
+        self.doubtful = true;
+        self
+    }
+
     /// Whether the browser sends a Global Privacy Control signal.
     #[must_use]
     pub const fn gpc(&self) -> bool {

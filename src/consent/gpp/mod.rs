@@ -51,6 +51,13 @@ pub(super) fn read(text: &str, now_s: u64, lifetime_s: u64) -> Reading {
     said
 }
 
+/// The TC string in one of IAB's platform, if there is one.
+pub(super) fn tc_string(text: &str) -> Option<&str> {
+    let mut parts = text.split('~');
+    let place = section_ids(parts.next()?)?.iter().position(|id| *id == 2)?;
+    parts.nth(place)
+}
+
 /// What was denied in sections that are whole stays denied.
 const fn torn(said: Reading, why: &'static str) -> Reading {
     Reading::denying(said.denied()).without_grants(why)

@@ -11,7 +11,7 @@ mod vendors;
 use crate::consent::bits::Bits;
 use crate::consent::reading::Reading;
 use crate::purpose::{Purpose, PurposeSet};
-use vendors::Vendors;
+use vendors::{Marks, Vendors};
 
 /// Strings made later need policy version 4, that of TCF 2.2: 2023-09-30,
 /// in seconds since 1970.
@@ -139,16 +139,46 @@ impl<'t> TcString<'t> {
         self.restrictions.find(purpose, vendor)
     }
 
-    /// Whether `vendor` may use data for `purpose` on consent: both were
-    /// agreed to, the visitor was told of the vendor, and the publisher does
-    /// not rule it out.
+    /// Which of `vendors`, in ascending order, may use data on consent for
+    /// everything that `granted` rests on here: they and the framework's
+    /// purposes behind it were agreed to, the visitor was told of them, and the
+    /// publisher does not rule it out for one of those purposes.
+    ///
+    /// Each part of the string is walked once, however many vendors there are.
     #[must_use]
-    pub fn allows(&self, purpose: u8, vendor: u16) -> bool {
-        self.consents_to(1)
-            && self.consents_to(purpose)
-            && self.consents_to_vendor(vendor)
-            && self.discloses(vendor) == Some(true)
-            && matches!(self.restriction(purpose, vendor), None | Some(Restriction::NeedsConsent))
+    pub fn allowed(&self, granted: PurposeSet, vendors: &[u16]) -> Vec<bool> {
+        let agreed = granted.without(Purpose::Necessary);
+        if !self.purposes().granted().contains_all(agreed) {
+            return vec![false; vendors.len()];
+        }
+        let marks = |set: Option<&Vendors<'t>>| {
+            let mut marks = Marks::new(vendors);
+            if let Some(set) = set {
+                set.mark(&mut marks);
+            }
+            marks
+        };
+        let consented = marks(Some(&self.vendor_consents));
+        let disclosed = marks(self.disclosed.as_ref());
+        let mut ruled_out = Marks::new(vendors);
+        self.restrictions.mark(self.behind(agreed), &mut ruled_out);
+        let told = consented.found().zip(disclosed.found());
+        told.zip(ruled_out.found())
+            .map(|((consented, disclosed), ruled_out)| consented && disclosed && !ruled_out)
+            .collect()
+    }
+
+    /// The framework's purposes that were agreed to and stand for one of ours,
+    /// in the bits of `consents`.
+    fn behind(&self, granted: PurposeSet) -> u64 {
+        let behind = [
+            (Purpose::Analytics, &[1, 8, 9, 10][..]),
+            (Purpose::Marketing, &[1, 2, 3, 4, 7]),
+            (Purpose::Personalization, &[1, 5, 6]),
+        ];
+        let behind = behind.iter().filter(|(purpose, _)| granted.contains(*purpose));
+        let bits = behind.flat_map(|(_, theirs)| *theirs).fold(0, |all, one| all | 1 << (24 - one));
+        bits & self.consents
     }
 
     /// What it says about our purposes.
@@ -251,6 +281,18 @@ impl<'t> Restrictions<'t> {
             _ => return None,
         };
         Some((purpose, restriction, Vendors::read_ranges(bits, u16::MAX)?))
+    }
+
+    /// Notes the vendors for which one of `purposes`, in the bits of a string's
+    /// `consents`, may not be based on consent.
+    fn mark(&self, purposes: u64, vendors: &mut Marks<'_>) {
+        let mut text = self.text;
+        for (purpose, restriction, of) in (0..self.count).map_while(|_| Self::next(&mut text)) {
+            let bit = 24_u64.checked_sub(purpose).map_or(0, |place| 1 << place);
+            if purposes & bit != 0 && restriction != Restriction::NeedsConsent {
+                of.mark(vendors);
+            }
+        }
     }
 
     fn find(&self, purpose: u8, vendor: u16) -> Option<Restriction> {

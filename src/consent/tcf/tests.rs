@@ -232,16 +232,108 @@ fn d7_strings_that_were_seen() {
     assert!(reading.granted().is_empty() && reading.denied().contains(Purpose::Marketing));
 }
 
+/// Vendors of a set as ranges.
+fn ranges(of: &[(u64, u64)]) -> Vec<(u64, usize)> {
+    let each = of.iter().flat_map(|(first, last)| [(1, 1), (*first, 16), (*last, 16)]);
+    [(of.len() as u64, 12)].into_iter().chain(each).collect()
+}
+
+/// A publisher's restriction: purpose, its kind, vendors.
+type Restricted<'r> = (u64, u64, &'r [(u64, u64)]);
+
+/// Agrees to `purposes`, to vendors 1 to 900, and told of them all.
+fn restricted(purposes: &[u32], restrictions: &[Restricted<'_>]) -> String {
+    let purposes = purposes.iter().fold(0, |all, purpose| all | 1 << (24 - purpose));
+    let mut core = vec![
+        (2, 6),
+        (NOW_S * 10, 36),
+        (NOW_S * 10, 36),
+        (0, 54),
+        (5, 6),
+        (1, 1),
+        (0, 13),
+        (purposes, 24),
+        (0, 24 + 1 + 12),
+    ];
+    core.extend([(900, 16), (1, 1)]);
+    core.extend(ranges(&[(1, 900)]));
+    core.extend([(0, 17), (restrictions.len() as u64, 12)]);
+    for (purpose, kind, vendors) in restrictions {
+        core.extend([(*purpose, 6), (*kind, 2)]);
+        core.extend(ranges(vendors));
+    }
+    let mut disclosed = vec![(1, 3), (900, 16), (1, 1)];
+    disclosed.extend(ranges(&[(1, 900)]));
+    format!("{}.{}", made(&core), made(&disclosed))
+}
+
+const MARKETING: PurposeSet = PurposeSet::EMPTY.with(Purpose::Marketing);
+const ANALYTICS: PurposeSet = PurposeSet::EMPTY.with(Purpose::Analytics);
+
 #[test]
 fn d7_a_vendor_needs_its_bit_its_disclosure_and_no_restriction() {
     let written = Written::new(&ALL).text();
     let string = TcString::parse(&written).unwrap();
     // Vendors 1 and 3 have the bit, 3 to 900 were disclosed.
-    let allowed: Vec<_> = (0..=u16::MAX).filter(|id| string.allows(2, *id)).collect();
+    let everybody: Vec<u16> = (0..=u16::MAX).collect();
+    let allowed = string.allowed(MARKETING, &everybody);
+    let allowed: Vec<_> =
+        everybody.iter().zip(allowed).filter(|(_, allowed)| *allowed).map(|(id, _)| *id).collect();
     assert_eq!(allowed, [3]);
-    assert!(!string.allows(12, 3));
-    let without = Written::new(&[2, 3]).text();
-    assert!(!TcString::parse(&without).unwrap().allows(2, 3));
+    assert_eq!(string.allowed(PurposeSet::EMPTY.with(Purpose::Functional), &[3]), [false]);
+    for purposes in [&[2, 3][..], &[1], &[1, 8]] {
+        let without = Written { purposes: Vec::leak(purposes.to_vec()), ..Written::new(&[]) };
+        let text = without.text();
+        assert_eq!(TcString::parse(&text).unwrap().allowed(MARKETING, &[3]), [false]);
+    }
+}
+
+#[test]
+fn d7_a_restriction_on_any_purpose_that_a_grant_rests_on_rules_a_vendor_out() {
+    const SIX: &[(u64, u64)] = &[(6, 6)];
+    for (purposes, restrictions, granted, allowed) in [
+        (&ALL[..], &[][..], MARKETING, true),
+        (&ALL, &[(1, 0, SIX)], MARKETING, false),
+        (&ALL, &[(2, 0, SIX)], MARKETING, false),
+        (&ALL, &[(2, 2, SIX)], MARKETING, false),
+        (&ALL, &[(2, 1, SIX)], MARKETING, true),
+        (&ALL, &[(4, 0, &[(1, 5), (6, 900)])], MARKETING, false),
+        (&ALL, &[(7, 0, &[(1, 5), (7, 900)])], MARKETING, true),
+        (&ALL, &[(8, 0, SIX)], MARKETING, true),
+        (&ALL, &[(8, 0, SIX)], ANALYTICS, false),
+        (&ALL, &[(8, 0, SIX)], MARKETING.or(ANALYTICS), false),
+        // What was not agreed to is no ground of the grant.
+        (&[1, 2, 3], &[(4, 0, SIX)], MARKETING, true),
+        (&[1, 2, 3], &[(3, 0, SIX)], MARKETING, false),
+        // Of two that contradict each other the stricter one counts.
+        (&ALL, &[(3, 1, SIX), (3, 0, SIX)], MARKETING, false),
+        (&ALL, &[(0, 0, SIX), (63, 0, SIX), (24, 0, SIX)], MARKETING, true),
+    ] {
+        let restrictions: &[Restricted<'_>] = restrictions;
+        let text = restricted(purposes, restrictions);
+        let string = TcString::parse(&text).unwrap();
+        let found = string.allowed(granted, &[5, 6]);
+        assert_eq!(found.last(), Some(&allowed), "{purposes:?} {restrictions:?} {granted:?}");
+    }
+}
+
+#[test]
+fn d7_what_a_string_costs_does_not_grow_with_the_vendors_asked_for() {
+    let several: Vec<(u64, u64)> = (1..=100).map(|first| (first, 900)).collect();
+    let restrictions: Vec<_> =
+        (0..16).map(|turn| (turn % 11 + 1, 1 - turn % 2, several.as_slice())).collect();
+    let text = restricted(&ALL, &restrictions);
+    assert!(text.len() > 7000, "{}", text.len());
+    let string = TcString::parse(&text).unwrap();
+    let costs = |vendors: &[u16]| {
+        vendors::RANGES_READ.set(0);
+        let _ = string.allowed(MARKETING.or(ANALYTICS), vendors);
+        vendors::RANGES_READ.get()
+    };
+    let everybody: Vec<u16> = (1..=u16::MAX).collect();
+    assert_eq!(costs(&everybody), costs(&[7]));
+    // Each range is read when its place is sought, and when it is noted.
+    assert!(costs(&everybody) <= 2 * (16 * 100 + 2), "{}", costs(&everybody));
 }
 
 #[test]
@@ -280,7 +372,7 @@ proptest! {
         for text in [format!("C{text}"), text, any] {
             // A string made of chance alone has no valid time and policy.
             prop_assert!(read(&text, NOW_S, YEAR_S).granted().is_empty(), "{}", text);
-            let _ = TcString::parse(&text).map(|string| (string.allows(3, 7), string.discloses(9)));
+            let _ = TcString::parse(&text).map(|string| (string.allowed(MARKETING, &[7]), string.discloses(9)));
         }
     }
 

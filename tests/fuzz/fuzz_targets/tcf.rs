@@ -15,9 +15,14 @@ fuzz_target!(|text: &str| {
     let string = TcString::parse(text);
     if let Some(string) = &string {
         let _ = (0..=24).map(|purpose| string.consents_to(purpose)).count();
-        let _ = [0, 1, 755, u16::MAX].map(|id| {
-            (string.allows(2, id), string.discloses(id), string.vendor_claims_interest(id))
-        });
+        let vendors = [0, 1, 755, u16::MAX];
+        let _ = vendors.map(|id| (string.discloses(id), string.vendor_claims_interest(id)));
+        // Found together, vendors are what they are one by one.
+        let granted = signal::granted("euconsent-v2", text.as_bytes());
+        for (id, allowed) in vendors.into_iter().zip(string.allowed(granted, &vendors)) {
+            assert_eq!(string.allowed(granted, &[id]), [allowed]);
+            assert!(!allowed || string.consents_to_vendor(id));
+        }
     }
     let granted = signal::granted("euconsent-v2", text.as_bytes());
     if !granted.is_empty() {

@@ -24,6 +24,16 @@ impl Reading {
         Self { doubtful: true, ..Self::unasked(why) }
     }
 
+    /// Nothing shows that the visitor answered, as `why` says. Where a "no" is
+    /// `written` all the same, a setting or a signal of theirs may have done
+    /// it: then nobody knows that they were silent.
+    pub(super) const fn unanswered(why: &'static str, written: bool) -> Self {
+        if written {
+            return Self::doubtful("a \"no\" is written in it, and nothing that tells who said so");
+        }
+        Self::unasked(why)
+    }
+
     /// A "no" to these purposes.
     pub(super) const fn denying(denied: PurposeSet) -> Self {
         Self { denied: denied.without(Purpose::Necessary), ..Self::unasked("") }
@@ -44,6 +54,14 @@ impl Reading {
     /// The same "no", and no "yes".
     pub(super) const fn without_grants(mut self, why: &'static str) -> Self {
         self.granted = PurposeSet::EMPTY;
+        self.note = why;
+        self.doubtful = true;
+        self
+    }
+
+    /// The same, and no "yes" to these purposes: they are in doubt.
+    pub(super) const fn without(mut self, purposes: PurposeSet, why: &'static str) -> Self {
+        self.granted = self.granted.minus(purposes);
         self.note = why;
         self.doubtful = true;
         self

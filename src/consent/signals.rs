@@ -1,6 +1,6 @@
 //! Reads what a browser sent, and decides which signal wins.
 
-use crate::consent::heard::{Signals, heard};
+use crate::consent::heard::{Heard, Signals, heard};
 use crate::consent::{COOKIE_NAMES, Consent, Keys, Record, Regions, Source};
 use crate::purpose::{Purpose, PurposeSet};
 
@@ -122,9 +122,16 @@ fn hear_others(consent: &mut Consent, headers: &HeaderMap, settings: &Settings, 
     let others = heard(headers, &settings.signals, now_s, settings.lifetime_s);
     let tools = others.iter().filter(|heard| matches!(heard.source, Source::Tool(_)));
     // Of several tools none is stronger: a "no" in one of them wins.
-    let denied = tools.fold(PurposeSet::EMPTY, |all, heard| all.or(heard.reading.denied()));
+    let denied = tools.clone().fold(PurposeSet::EMPTY, |all, heard| all.or(heard.reading.denied()));
+    // Nor does one grant where another cannot be read: that may be the "no".
+    let is_torn = |tool: &Heard| tool.reading.is_doubtful();
+    let in_doubt: Vec<Source> =
+        tools.filter(|tool| is_torn(tool)).map(|tool| tool.source).collect();
     for other in &others {
         let granted = match other.source {
+            Source::Tool(_) if in_doubt.iter().any(|torn| *torn != other.source) => {
+                PurposeSet::EMPTY
+            }
             Source::Tool(_) => other.reading.granted().minus(denied),
             _ => other.reading.granted(),
         };
@@ -160,7 +167,7 @@ fn is_current(record: &Record, settings: &Settings, now_s: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::consent::{ReceiptId, State, VendorChoices};
+    use crate::consent::{ReceiptId, Rule, State, VendorChoices};
     use http::HeaderValue;
 
     const NOW_S: u64 = 1_790_000_000;
@@ -330,6 +337,65 @@ mod tests {
         assert!(consent_of.is_doubtful());
         let later = cookie(PurposeSet::ALL, false, 5, 3);
         assert!(consent(&[("cookie", &format!("{refused}; {later}"))]).grants(Purpose::Marketing));
+    }
+
+    #[test]
+    fn d9_no_tool_grants_while_another_cannot_be_read() {
+        let granting = "wp_consent_marketing=allow; wp_consent_statistics=deny";
+        assert!(consent(&[("cookie", granting)]).grants(Purpose::Marketing));
+        for torn in [
+            "CookieConsent={stamp:'x',necessary:true,marketing:fal",
+            "klaro={\"ga\":false,\"ga\":true}",
+            "OptanonConsent=groups=C0004:0&AwaitingReconsent=false",
+        ] {
+            let both = consent(&[("cookie", &format!("{torn}; {granting}"))]);
+            assert_eq!(both.state(Purpose::Marketing), State::Undecided, "{torn}");
+            assert_eq!(both.state(Purpose::Analytics), State::Denied, "{torn}");
+            assert!(both.is_doubtful(), "{torn}");
+        }
+        // Before anybody answered there is no "no" that could be lost.
+        let waiting = format!("tarteaucitron=!gtag=wait; {granting}");
+        assert!(consent(&[("cookie", &waiting)]).grants(Purpose::Marketing));
+    }
+
+    #[test]
+    fn d13_a_no_that_a_tool_wrote_unasked_is_no_silence_anywhere() {
+        for (cookies, silent) in [
+            ("OptanonConsent=isGpcEnabled=0&groups=C0001:1,C0004:1&AwaitingReconsent=false", true),
+            ("OptanonConsent=isGpcEnabled=0&groups=C0001:1,C0004:0&AwaitingReconsent=false", false),
+            ("OptanonConsent=groups=C0001%253A1%252CC0004%253A0&AwaitingReconsent=false", false),
+            ("OptanonConsent=isGpcEnabled=1&groups=C0001:1,C0004:1", false),
+            ("OptanonConsent=isGpcEnabled=0&browserGpcFlag=1&groups=C0001:1", false),
+            (
+                "OptanonAlertBoxClosed=x; OptanonConsent=groups=C0004:0&AwaitingReconsent=true",
+                false,
+            ),
+            ("_tracking_consent={\"purposes\":{\"a\":true,\"p\":true,\"m\":true}}", true),
+            ("_tracking_consent={\"purposes\":{\"a\":false,\"p\":false,\"m\":false}}", false),
+            (
+                "_tracking_consent={\"con\":{\"CMP\":{\"a\":\"\",\"m\":\"\"}},\"purposes\":{\"a\":true,\"m\":false}}",
+                false,
+            ),
+            ("notice_behavior=implied,us", true),
+            ("notice_behavior=implied,us; gpcishonored=false", true),
+            ("notice_behavior=implied,us; gpcishonored=true", false),
+            ("gpcishonored=true", false),
+            ("notice_behavior=implied,us; notice_gdpr_prefs=0:", false),
+            ("notice_behavior=implied,us; notice_gdpr_prefs=0,1,2:", true),
+            ("cmplz_banner-status=show; cmplz_marketing=allow", true),
+            ("cmplz_banner-status=show; cmplz_marketing=deny", false),
+            ("cookieyes-consent=consentid:x,consent:,action:,advertisement:", true),
+            ("cookieyes-consent=consentid:x,consent:no,action:,advertisement:no", false),
+            ("CookieConsent={stamp:'x',marketing:true,method:'implied'}", true),
+            ("CookieConsent={stamp:'x',marketing:false,method:'implied'}", false),
+            ("axeptio_cookies={\"x\":false,\"$$completed\":false}", false),
+        ] {
+            let abroad = consent(&[("cookie", cookies)]).in_region(Rule::OptOut);
+            assert_eq!(abroad.grants(Purpose::Marketing), silent, "{cookies}");
+            assert_eq!(abroad.is_doubtful(), !silent, "{cookies}");
+            let at_home = consent(&[("cookie", cookies)]);
+            assert!(at_home.is_undecided() && !at_home.grants(Purpose::Marketing), "{cookies}");
+        }
     }
 
     #[test]

@@ -6,6 +6,8 @@ use crate::consent::tools::text::{decoded, millis, plain, value_of};
 use crate::consent::tools::{Asked, TORN, answered, one};
 use crate::purpose::{Purpose, PurposeSet};
 
+const CATEGORIES: [&str; 3] = ["preferences", "statistics", "marketing"];
+
 pub(super) fn read(asked: &Asked<'_>) -> Reading {
     let Some(value) = asked.cookie("CookieConsent") else { return TORN };
     match plain(value).as_deref() {
@@ -23,13 +25,15 @@ fn choice(asked: &Asked<'_>, text: &str) -> Option<Reading> {
         return Some(Reading::unasked("it says that no consent is asked for here"));
     }
     if field("method").is_some_and(|method| method != "'explicit'") {
-        return Some(Reading::unasked("nobody chose: its method is not explicit"));
+        let refused = CATEGORIES.into_iter().any(|key| field(key) == Some("false"));
+        let why = "nobody chose: its method is not explicit";
+        return Some(Reading::unanswered(why, refused));
     }
     if let Some(outdated) = field("utc").and_then(millis).and_then(|time| asked.outdated(time)) {
         return Some(outdated);
     }
     let mut answers = Vec::new();
-    for key in ["preferences", "statistics", "marketing"] {
+    for key in CATEGORIES {
         answers.push((
             key,
             match field(key) {

@@ -9,9 +9,13 @@ use crate::purpose::{Purpose, PurposeSet};
 pub(super) fn cookie_yes(asked: &Asked<'_>) -> Reading {
     let Some(text) = asked.cookie("cookieyes-consent").and_then(plain) else { return TORN };
     let Some(fields) = pairs(&text, ',', ':') else { return TORN };
+    let is_written = |word: &str| fields.iter().any(|(_, value)| *value == word);
     match value_of(&fields, "action") {
         Some("yes") => {}
-        Some("") | None => return Reading::unasked("nobody answered the notice: no action"),
+        Some("") | None => {
+            let why = "nobody answered the notice: no action";
+            return Reading::unanswered(why, is_written("no"));
+        }
         Some(_) => return TORN,
     }
     let about = ["consentid", "consent", "action", "lastRenewedDate"];
@@ -27,7 +31,13 @@ pub(super) fn cookie_yes(asked: &Asked<'_>) -> Reading {
         };
         answers.push((id, answer));
     }
-    answered(asked, cookie_yes_own, answers)
+    let reading = answered(asked, cookie_yes_own, answers);
+    match value_of(&fields, "consent") {
+        Some("no") if !reading.granted().is_empty() => {
+            reading.without_grants("it says no, and yes to single categories")
+        }
+        _ => reading,
+    }
 }
 
 fn cookie_yes_own(id: &str) -> Option<PurposeSet> {
@@ -69,13 +79,18 @@ pub(super) fn tealium(asked: &Asked<'_>) -> Reading {
         Some("true") if answers.is_empty() => {
             answered(asked, tealium_own, [("consent", Answer::Yes)])
         }
-        Some("true") => answered(asked, tealium_own, answers),
+        Some("true") => {
+            let refused = answers.iter().filter(|(_, answer)| *answer == Answer::No);
+            let refused = refused.map(|(id, _)| asked.purposes(id, tealium_refused(id)));
+            let refused = refused.flatten().fold(PurposeSet::EMPTY, PurposeSet::or);
+            Reading::denying(refused).joined(answered(asked, tealium_own, answers))
+        }
         _ => TORN,
     }
 }
 
-/// The order in which Tealium documents its 15 categories. Several others may
-/// stand for marketing on a site: social networks, affiliates.
+/// What a "yes" to one of Tealium's 15 categories is for, in the order in
+/// which it documents them. What a site does under the others is its own.
 fn tealium_own(id: &str) -> Option<PurposeSet> {
     match id {
         "c1" => one(Purpose::Analytics),
@@ -85,11 +100,24 @@ fn tealium_own(id: &str) -> Option<PurposeSet> {
     }
 }
 
+/// What a "no" to one of them is about: affiliates, search, email, social
+/// networks, big data, cookies that are matched, customer data and all the
+/// rest may be advertising.
+fn tealium_refused(id: &str) -> Option<PurposeSet> {
+    match id {
+        "c1" => one(Purpose::Analytics),
+        "c6" => one(Purpose::Personalization),
+        _ => one(Purpose::Marketing),
+    }
+}
+
 /// Complianz: a cookie for each category, and one that says that the visitor
 /// has answered.
 pub(super) fn complianz(asked: &Asked<'_>) -> Reading {
     if asked.cookie("cmplz_banner-status") != Some(b"dismissed") {
-        return Reading::unasked("cmplz_banner-status is not `dismissed`: nobody answered");
+        let refused = asked.cookies.iter().any(|(_, value)| *value == b"deny");
+        let why = "cmplz_banner-status is not `dismissed`: nobody answered";
+        return Reading::unanswered(why, refused);
     }
     allowed(
         asked,

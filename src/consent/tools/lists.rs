@@ -1,7 +1,7 @@
 //! Tools that write down the names of the categories that were agreed to.
 
 use crate::consent::reading::{Answer, Reading};
-use crate::consent::tools::text::json;
+use crate::consent::tools::text::{date_millis, json};
 use crate::consent::tools::{Asked, TORN, answered, one};
 use crate::purpose::{Purpose, PurposeSet};
 
@@ -13,12 +13,44 @@ pub(super) fn cookie_consent(asked: &Asked<'_>) -> Reading {
     let Some(found) = asked.cookie("cc_cookie").and_then(json) else { return TORN };
     let list = found.get("categories").or_else(|| found.get("level"));
     let Some(agreed) = list.and_then(names) else { return TORN };
-    let reading = by_list(asked, &agreed, category);
+    if let Some(written) =
+        ["lastConsentTimestamp", "consentTimestamp", "last_consent_update", "consent_date"]
+            .into_iter()
+            .find_map(|key| found.get(key).filter(|time| !time.is_null()))
+    {
+        let Some(time) = written.as_str().and_then(date_millis) else { return TORN };
+        if let Some(outdated) = asked.outdated(time) {
+            return outdated;
+        }
+    }
+    let Some(withheld) = without_services(&found) else { return TORN };
+    let mut reading = by_list(asked, &agreed, category);
+    for id in agreed.iter().filter(|id| withheld.contains(id)) {
+        let purposes = asked.purposes(id, category(id)).unwrap_or(PurposeSet::EMPTY);
+        reading = reading.without(purposes, "a category is agreed to, and none of its services");
+    }
     match found.get("revision").map(Value::as_u64) {
         None | Some(Some(0)) => reading,
         // The operator's own number: whether it is the newest is not known.
         Some(_) => reading.without_grants("it was made on a revision that is not known here"),
     }
+}
+
+/// The categories of which no service was agreed to. A site that names no
+/// services has an empty list for every category, which says nothing; `None`
+/// where the lists are not whole.
+fn without_services(found: &Value) -> Option<Vec<&str>> {
+    let Some(services) = found.get("services") else { return Some(Vec::new()) };
+    let mut empty = Vec::new();
+    let mut any = false;
+    for (category, list) in services.as_object()? {
+        if names(list)?.is_empty() {
+            empty.push(category.as_str());
+        } else {
+            any = true;
+        }
+    }
+    Some(if any { empty } else { Vec::new() })
 }
 
 /// Drupal's EU Cookie Compliance: `cookie-agreed` and the names of categories.

@@ -156,7 +156,7 @@ impl Tool {
 
 /// The cookies that are read, each with its tool. A name that ends with `*`
 /// stands for every name that begins so: the tool adds the site's number.
-pub(super) const COOKIES: [(&str, Tool); 34] = [
+pub(super) const COOKIES: [(&str, Tool); 35] = [
     ("OptanonConsent", Tool::OneTrust),
     ("OptanonAlertBoxClosed", Tool::OneTrust),
     ("CookieConsent", Tool::Cookiebot),
@@ -172,6 +172,7 @@ pub(super) const COOKIES: [(&str, Tool); 34] = [
     ("CookieInformationConsent", Tool::CookieInformation),
     ("notice_behavior", Tool::TrustArc),
     ("notice_gdpr_prefs", Tool::TrustArc),
+    ("gpcishonored", Tool::TrustArc),
     ("CONSENTMGR", Tool::Tealium),
     ("borlabs-cookie", Tool::Borlabs),
     ("cmplz_banner-status", Tool::Complianz),

@@ -1,7 +1,7 @@
 //! Tools that number their categories.
 
 use crate::consent::reading::{Answer, Reading};
-use crate::consent::tools::text::{json, plain};
+use crate::consent::tools::text::{date_millis, json, plain};
 use crate::consent::tools::{Asked, TORN, answered, one, site_defined};
 use crate::purpose::{Purpose, PurposeSet};
 
@@ -10,6 +10,12 @@ use serde_json::Value;
 /// iubenda: `_iub_cs-<site>`, with `true` or `false` for five purposes.
 pub(super) fn iubenda(asked: &Asked<'_>) -> Reading {
     let Some(found) = asked.cookie("_iub_cs-*").and_then(json) else { return TORN };
+    if let Some(written) = found.get("timestamp") {
+        let Some(time) = written.as_str().and_then(date_millis) else { return TORN };
+        if let Some(outdated) = asked.outdated(time) {
+            return outdated;
+        }
+    }
     let Some(purposes) = found.get("purposes") else {
         return match found.get("consent").map(Value::as_bool) {
             None => Reading::unasked("it has no purposes: nobody answered"),
@@ -48,14 +54,21 @@ pub(super) fn trust_arc(asked: &Asked<'_>) -> Reading {
 
 fn levels(asked: &Asked<'_>) -> Option<Reading> {
     let text = |name: &str| asked.cookie(name).map(plain);
-    let implied = Reading::unasked("consent is implied there: nobody answered");
+    // Global Privacy Control that it honoured, or no level but the necessary
+    // one: somebody said "no", if not on its notice.
+    let refused = text("gpcishonored").is_some_and(|honored| honored.as_deref() != Some("false"))
+        || text("notice_gdpr_prefs")
+            .flatten()
+            .is_some_and(|levels| levels.split(':').next() == Some("0"));
+    let implied = Reading::unanswered("consent is implied there: nobody answered", refused);
     match text("notice_behavior") {
         Some(behavior) if behavior.as_deref()?.starts_with("expressed") => {}
         Some(_) => return Some(implied),
-        None => return Some(Reading::unasked("notice_behavior is missing")),
+        None => return Some(Reading::unanswered("notice_behavior is missing", refused)),
     }
     let Some(preferences) = text("notice_gdpr_prefs") else {
-        return Some(Reading::unasked("notice_gdpr_prefs is missing: nobody answered"));
+        let why = "notice_gdpr_prefs is missing: nobody answered";
+        return Some(Reading::unanswered(why, refused));
     };
     let preferences = preferences?;
     let (agreed, rest) = preferences.split_once(':')?;

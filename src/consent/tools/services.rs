@@ -2,7 +2,7 @@
 //! they stand for, only the operator knows.
 
 use crate::consent::reading::{Answer, Reading};
-use crate::consent::tools::text::{base64_json, json, plain};
+use crate::consent::tools::text::{base64_json, each_key_once, json, plain};
 use crate::consent::tools::{Asked, TORN, answered, site_defined};
 
 use serde_json::Value;
@@ -26,7 +26,10 @@ pub(super) fn axeptio(asked: &Asked<'_>) -> Reading {
     let Some(fields) = found.as_object() else { return TORN };
     match fields.get("$$completed").and_then(Value::as_bool) {
         Some(true) => {}
-        Some(false) => return Reading::unasked("$$completed is false: nobody answered"),
+        Some(false) => {
+            let refused = fields.iter().any(|(id, value)| !id.starts_with("$$") && *value == false);
+            return Reading::unanswered("$$completed is false: nobody answered", refused);
+        }
         None => return TORN,
     }
     let mut answers = Vec::new();
@@ -74,7 +77,15 @@ pub(super) fn didomi(asked: &Asked<'_>) -> Reading {
     if answers.is_empty() {
         return Reading::unasked("its token lists no purpose: nobody answered");
     }
-    with_missing(asked, answers)
+    let reading = with_missing(asked, answers);
+    // Which vendor of ours an id of Didomi's is, is not known for certain.
+    let vendors = found.get("vendors").and_then(|vendors| vendors.get("disabled"));
+    match vendors.map(Value::as_array) {
+        None => reading,
+        Some(Some(refused)) if refused.is_empty() => reading,
+        Some(Some(_)) => reading.without_grants("vendors were refused that are not known here"),
+        Some(None) => reading.without_grants("its list of refused vendors is not whole"),
+    }
 }
 
 /// Real Cookie Banner: `<unix>:<uuid>[,<uuid>...]:<md5>:<groups with their services>`.
@@ -98,7 +109,7 @@ fn decision(asked: &Asked<'_>) -> Option<Reading> {
     if let Some(outdated) = asked.outdated(time_s.saturating_mul(1000)) {
         return Some(outdated);
     }
-    let groups: Value = serde_json::from_str(parts.next()?).ok()?;
+    let groups = each_key_once(parts.next()?)?;
     let groups = groups.as_object()?;
     let mut answers = Vec::new();
     for (id, services) in groups {

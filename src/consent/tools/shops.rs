@@ -16,12 +16,17 @@ pub(super) fn shopify(asked: &Asked<'_>) -> Reading {
     let Some(found) = json(value) else {
         return Reading::doubtful("it is of a form that only Shopify can read");
     };
+    // All of them are `true` for whoever was not asked, but not after a "no".
+    let refused = found
+        .get("purposes")
+        .and_then(Value::as_object)
+        .is_some_and(|purposes| purposes.values().any(|purpose| *purpose == false));
     let Some(said) = found.get("con").and_then(|con| con.get("CMP")).and_then(Value::as_object)
     else {
-        return Reading::unasked("it has no answers of the visitor");
+        return Reading::unanswered("it has no answers of the visitor", refused);
     };
     let mut answers = Vec::new();
-    for id in ["p", "a", "m"] {
+    for id in ["p", "a", "m", "s"] {
         answers.push((
             id,
             match said.get(id).map(Value::as_str) {
@@ -33,15 +38,21 @@ pub(super) fn shopify(asked: &Asked<'_>) -> Reading {
         ));
     }
     if answers.iter().all(|(_, answer)| *answer == Answer::None) {
-        return Reading::unasked("nobody answered: con.CMP is empty");
+        return Reading::unanswered("nobody answered: con.CMP is empty", refused);
     }
+    // That data may be sold agrees to nothing; that it may not, denies.
+    let sale = answers.pop_if(|(id, _)| *id == "s").map(|(_, answer)| answer);
+    let sale = match sale {
+        Some(Answer::No) => Reading::denying(PurposeSet::EMPTY.with(Purpose::Marketing)),
+        _ => Reading::denying(PurposeSet::EMPTY),
+    };
     let own = |id: &str| match id {
         "p" => one(Purpose::Functional),
         "a" => one(Purpose::Analytics),
         "m" => one(Purpose::Marketing),
         _ => None,
     };
-    answered(asked, own, answers)
+    sale.joined(answered(asked, own, answers))
 }
 
 /// Pandectes: `_pandectes_gdpr`, whose `preferences` have a bit for each

@@ -1,3 +1,5 @@
+mod doubts;
+
 use super::*;
 use crate::consent::{Heard, Signals, Source, heard};
 use http::{HeaderMap, HeaderValue};

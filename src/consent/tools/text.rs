@@ -1,9 +1,16 @@
 //! The ways in which consent tools write text into a cookie.
 
+mod once;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde_json::Value;
 use std::borrow::Cow;
+
+pub(super) use once::each_key_once;
 
 /// The text of a cookie, with one layer of percent-encoding taken off; `None`
 /// when that is torn, or when it is no text.
@@ -32,21 +39,21 @@ pub(super) fn decoded(text: &str) -> Option<Cow<'_, str>> {
 /// The JSON in a cookie: as it is, percent-encoded once, or twice.
 pub(in crate::consent) fn json(value: &[u8]) -> Option<Value> {
     let raw = std::str::from_utf8(value).ok()?;
-    if let Ok(found) = serde_json::from_str(raw) {
+    if let Some(found) = each_key_once(raw) {
         return Some(found);
     }
     let once = decoded(raw)?;
-    if let Ok(found) = serde_json::from_str(&once) {
+    if let Some(found) = each_key_once(&once) {
         return Some(found);
     }
-    serde_json::from_str(&decoded(&once)?).ok()
+    each_key_once(&decoded(&once)?)
 }
 
 /// The JSON in a cookie that is base64 in turn, of either alphabet.
 pub(super) fn base64_json(value: &[u8]) -> Option<Value> {
     let text = plain(value)?;
     let text = text.trim_end_matches('=').replace('-', "+").replace('_', "/");
-    serde_json::from_slice(&STANDARD_NO_PAD.decode(text).ok()?).ok()
+    each_key_once(std::str::from_utf8(&STANDARD_NO_PAD.decode(text).ok()?).ok()?)
 }
 
 /// `key<between>value` for each part of `text`; `None` when a part has no
@@ -69,6 +76,17 @@ pub(super) fn value_of<'t>(pairs: &[(&'t str, &'t str)], key: &str) -> Option<&'
 /// Milliseconds since 1970, if that is what is written there.
 pub(super) fn millis(text: &str) -> Option<u64> {
     (text.len() == 13).then(|| text.parse().ok()).flatten()
+}
+
+/// The same for a date as RFC 3339 writes it, with or without a time of day.
+pub(super) fn date_millis(text: &str) -> Option<u64> {
+    let time = if text.len() == "2025-06-01".len() {
+        text.parse::<Date>().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp()
+    } else {
+        text.parse::<Timestamp>().ok()?
+    };
+    let seconds = time.as_second();
+    u64::try_from(seconds).ok()?.checked_mul(1000)
 }
 
 #[cfg(test)]
@@ -94,6 +112,22 @@ mod tests {
         assert_eq!(base64_json(b"eyJhIGIiOnRydWV9"), Some(expected.clone()));
         assert_eq!(base64_json(b"eyJhIGIiOnRydWV9%3D"), Some(expected));
         assert_eq!(base64_json(b"eyJhIGIiOnRydW"), None);
+    }
+
+    #[test]
+    fn d9_a_date_is_one_with_its_time_or_without() {
+        for (text, expected) in [
+            ("2025-06-01T10:00:00.000Z", Some(1_748_772_000_000)),
+            ("2025-06-01T12:00:00+02:00", Some(1_748_772_000_000)),
+            ("2025-06-01", Some(1_748_736_000_000)),
+            ("2025-06-01T10", None),
+            ("1748772000000", None),
+            ("1960-01-01", None),
+            ("soon", None),
+            ("", None),
+        ] {
+            assert_eq!(date_millis(text), expected, "{text}");
+        }
     }
 
     #[test]

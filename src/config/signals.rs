@@ -5,6 +5,7 @@ use crate::config::findings::Findings;
 use crate::consent::{Ids, OPT_IN, OPT_OUT, Regions, Rule, Signals, Source, Tool, is_code};
 use crate::mistake::closest;
 use crate::purpose::{Purpose, PurposeSet};
+use crate::site::Bridge;
 
 use http::HeaderName;
 use serde::{Deserialize, Serialize};
@@ -109,7 +110,14 @@ fn field(written: &Spanned<String>, findings: &mut Findings<'_>) -> Option<Heade
     name
 }
 
-pub(super) fn signals(site: &file::Site, findings: &mut Findings<'_>) -> Signals {
+/// The signals that count on a site. Where one of `bridges` tells a tool what
+/// was chosen here, that tool's cookie is our own word coming back, and no
+/// other.
+pub(super) fn signals(
+    site: &file::Site,
+    bridges: &[Bridge],
+    findings: &mut Findings<'_>,
+) -> Signals {
     let mut heard: Vec<Source> = Vec::new();
     for written in &site.signals {
         let text = written.get_ref().as_str();
@@ -134,6 +142,8 @@ pub(super) fn signals(site: &file::Site, findings: &mut Findings<'_>) -> Signals
             }
         }
     }
+    let told: Vec<Source> = bridges.iter().filter_map(|bridge| told(*bridge)).collect();
+    heard.retain(|source| !told.contains(source));
     let mut ids: BTreeMap<Tool, Ids> = BTreeMap::new();
     for (name, written) in &site.signal_ids {
         let Some(tool) = Tool::ALL.into_iter().find(|tool| tool.name() == name) else {
@@ -152,6 +162,15 @@ pub(super) fn signals(site: &file::Site, findings: &mut Findings<'_>) -> Signals
         }
     }
     Signals { heard, ids }
+}
+
+/// The tool that a bridge tells of choices, and that writes them down.
+const fn told(bridge: Bridge) -> Option<Source> {
+    match bridge {
+        Bridge::Shopify => Some(Source::Tool(Tool::Shopify)),
+        Bridge::WordPress => Some(Source::Tool(Tool::WpConsentApi)),
+        Bridge::Tcf | Bridge::Gpp | Bridge::Usercentrics => None,
+    }
 }
 
 fn purposes(written: &Spanned<Vec<String>>, findings: &mut Findings<'_>) -> Option<PurposeSet> {
@@ -178,6 +197,7 @@ fn meant<'n>(name: &str, known: impl Iterator<Item = &'n str> + Clone) -> String
 #[cfg(test)]
 mod tests {
     use crate::config::{self, KeyMode, Overrides};
+    use crate::consent::{Source, Tool};
 
     fn mistakes(text: &str) -> String {
         let directory = tempfile::tempdir().unwrap();
@@ -190,6 +210,41 @@ mod tests {
             KeyMode::CheckOnly,
         );
         loaded.unwrap_err().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn d9_a_tool_that_a_bridge_tells_is_not_heard() {
+        for (keys, wp, shopify) in [
+            ("", true, true),
+            ("bridges = [\"tcf\", \"gpp\", \"usercentrics\"]", true, true),
+            ("bridges = [\"wordpress\"]", false, true),
+            ("bridges = [\"shopify\"]", true, false),
+            (
+                "bridges = [\"shopify\", \"wordpress\"]\nsignals = [\"wp-consent-api\", \"auto\", \"shopify\"]",
+                false,
+                false,
+            ),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            let file = directory.path().join("consentry.toml");
+            let ledger = directory.path().join("ledger.db");
+            let text = format!(
+                "[ledger]\nfile = {ledger:?}\n[[site]]\norigin = \"http://127.0.0.1:1\"\n{keys}\n"
+            );
+            std::fs::write(&file, text).unwrap();
+            let loaded = config::load(
+                Some(&file),
+                std::iter::empty(),
+                &Overrides::default(),
+                KeyMode::CheckOnly,
+            )
+            .unwrap();
+            let site = loaded.sites.iter().next().unwrap();
+            let hears = |tool| site.consent.signals.heard.contains(&Source::Tool(tool));
+            assert_eq!(hears(Tool::WpConsentApi), wp, "{keys}");
+            assert_eq!(hears(Tool::Shopify), shopify, "{keys}");
+            assert!(hears(Tool::OneTrust), "{keys}");
+        }
     }
 
     #[test]

@@ -178,6 +178,7 @@ fn site(
     let told = (written.google_consent.get_ref(), shared.google_pings, written.script_api);
     let rules = format!("{exceptions:?}{routes:?}{:?}{told:?}", written.mode);
     let policy = policy(written, shared, &rules).with_exceptions(exceptions);
+    let bridges = scripts::bridges(&written.bridges, findings);
     Some(Site {
         name,
         hosts: hosts?,
@@ -186,7 +187,7 @@ fn site(
         mode: written.mode,
         consent: consent::Settings {
             notice_revision,
-            signals: signals::signals(written, findings),
+            signals: signals::signals(written, &bridges, findings),
             ..shared.consent.clone()
         },
         sharing: Sharing::Apart,
@@ -197,11 +198,7 @@ fn site(
             theme: asked.theme,
             vendors,
         },
-        api: Arc::new(ScriptApi::new(
-            &own_prefix,
-            &scripts::bridges(&written.bridges, findings),
-            written.script_api,
-        )),
+        api: Arc::new(ScriptApi::new(&own_prefix, &bridges, written.script_api)),
         own_prefix,
         address_truncated: written.address_truncated,
         browser_policy: written.browser_policy,

@@ -5,6 +5,8 @@
 //! I/O and reads no clock; the caller says what time it is.
 
 mod bits;
+#[cfg(test)]
+mod chance;
 mod cookie;
 mod gpp;
 mod heard;

@@ -7,7 +7,7 @@
 //! another.
 
 use crate::consent::VendorChoices;
-use crate::purpose::PurposeSet;
+use crate::purpose::{Purpose, PurposeSet};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -36,6 +36,9 @@ impl ReceiptId {
     pub const fn new(random: [u8; 16]) -> Self {
         Self(random)
     }
+
+    /// Stands in a choice whose receipt was deleted.
+    pub const NONE: Self = Self([0; 16]);
 }
 
 impl fmt::Display for ReceiptId {
@@ -70,6 +73,36 @@ pub struct Record {
     pub receipt: ReceiptId,
     /// What was decided about single vendors.
     pub vendors: VendorChoices,
+}
+
+impl Record {
+    /// The number under which the choice is on record; nothing when the visitor
+    /// deleted that.
+    #[must_use]
+    pub fn receipt(&self) -> Option<ReceiptId> {
+        (self.receipt != ReceiptId::NONE).then_some(self.receipt)
+    }
+
+    /// What stays in the visitor's browser when they delete the record of this
+    /// choice: what they refused, and no number. Silence may mean "yes" where
+    /// they are, and deleting is no "yes".
+    #[must_use]
+    pub fn refusals(&self) -> Option<Self> {
+        let refused = self.decided.minus(self.granted).without(Purpose::Necessary);
+        let vendors = self.vendors.only_refused();
+        if refused.is_empty() && vendors.is_empty() && !self.after_doubt {
+            return None;
+        }
+        Some(Self {
+            granted: PurposeSet::NECESSARY,
+            decided: refused.with(Purpose::Necessary),
+            // So that the browser's signal counts for the rest.
+            made_under_gpc: false,
+            receipt: ReceiptId::NONE,
+            vendors,
+            ..*self
+        })
+    }
 }
 
 /// Why a key file was not taken.
@@ -307,7 +340,6 @@ fn from_hex(text: &str) -> Option<[u8; 32]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::purpose::Purpose;
 
     fn record() -> Record {
         Record {

@@ -29,7 +29,12 @@ impl Settings {
     /// same. A "no" counts whatever was asked.
     #[must_use]
     pub fn covers(&self, record: &Record) -> bool {
-        let revision = record.notice_revision;
+        self.asks_as(record.notice_revision)
+    }
+
+    /// Whether the notice of that revision asked what is asked now.
+    #[must_use]
+    pub fn asks_as(&self, revision: u32) -> bool {
         revision == self.notice_revision || self.same_as.contains(&revision)
     }
 }

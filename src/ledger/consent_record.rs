@@ -6,7 +6,7 @@
 //! table, docs/consent-record.schema.json the schema.
 
 use crate::ledger::receipt::{Act, Notice, Receipt, hex};
-use crate::purpose::Purpose;
+use crate::purpose::{Purpose, PurposeSet};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -51,7 +51,7 @@ pub fn consent_record(of: &Recorded<'_>) -> Value {
         "event": {
             "event_time": time(receipt.time_ms),
             "event_type": "expressed",
-            "event_state": state(receipt.act),
+            "event_state": state(receipt),
             "entity_id": "pii_principal",
             "validity_duration": format!("PT{}S", receipt.valid_s),
             "valid_until": time(receipt.time_ms.saturating_add(receipt.valid_s.saturating_mul(1000))),
@@ -115,12 +115,16 @@ const fn purpose_state(receipt: &Receipt, purpose: Purpose) -> &'static str {
     }
 }
 
-const fn state(act: Act) -> &'static str {
-    match act {
+fn state(receipt: &Receipt) -> &'static str {
+    let gave =
+        !PurposeSet::NECESSARY.contains_all(receipt.granted) || !receipt.vendors_allowed.is_empty();
+    match receipt.act {
         Act::Accept => "given",
         Act::Refuse => "refused",
         Act::Partial => "partly_given",
         Act::Withdraw => "withdrawn",
+        Act::Vendor if gave => "partly_given",
+        Act::Vendor => "refused",
     }
 }
 

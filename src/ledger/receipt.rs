@@ -2,7 +2,8 @@
 //!
 //! A receipt names no visitor, no address and no earlier receipt, so two
 //! choices of one person cannot be told from those of two. What stands in it
-//! comes from the server's own configuration, never from a form's text.
+//! comes from the server's own configuration, never from a form's text; only
+//! whoever refuses on an older page is believed which notice was on it.
 
 use crate::consent::{ReceiptId, Record};
 use crate::purpose::{Purpose, PurposeSet};
@@ -12,6 +13,9 @@ use sha2::{Digest, Sha256};
 
 /// SHA-256 of the HTML of a notice.
 pub type TextHash = [u8; 32];
+
+/// Stands where nobody knows which words a visitor had before them.
+pub const UNSEEN: TextHash = [0; 32];
 
 /// The hash of a notice's HTML, as `sha256sum` gives it for the same bytes.
 #[must_use]
@@ -58,10 +62,13 @@ pub enum Act {
     Partial,
     /// They took back something they had agreed to before.
     Withdraw,
+    /// They decided about one vendor; the purposes stayed as they were.
+    Vendor,
 }
 
 impl Act {
-    const ALL: [Self; 4] = [Self::Accept, Self::Refuse, Self::Partial, Self::Withdraw];
+    const ALL: [Self; 5] =
+        [Self::Accept, Self::Refuse, Self::Partial, Self::Withdraw, Self::Vendor];
 
     /// What a choice was; `takes_back` says that something is missing from it
     /// that was granted before.
@@ -90,6 +97,7 @@ impl Act {
             Self::Refuse => "refuse",
             Self::Partial => "partial",
             Self::Withdraw => "withdraw",
+            Self::Vendor => "vendor",
         }
     }
 
@@ -177,7 +185,8 @@ pub struct Receipt {
     pub gpc: bool,
     /// The notice's revision.
     pub notice_revision: u32,
-    /// The notice's first layer, as an undecided visitor sees it.
+    /// The notice's first layer, as an undecided visitor sees it; [`UNSEEN`]
+    /// when they refused on a page with another revision than the server's.
     pub notice: TextHash,
     /// The page of choices, as an undecided visitor sees it.
     pub choices: TextHash,
@@ -297,6 +306,7 @@ mod tests {
             assert_eq!(Act::of(&choice, takes_back), act, "{choice:?}");
             assert_eq!(Act::from_name(act.name()), Some(act));
         }
+        assert_eq!(Act::from_name("vendor"), Some(Act::Vendor));
         assert_eq!(Act::from_name("all"), None);
     }
 

@@ -4,7 +4,7 @@
 use crate::catalogue::Vendor;
 use crate::consent::{Consent, Record};
 use crate::ledger::read::Reader;
-use crate::ledger::receipt::{TextHash, hash_of};
+use crate::ledger::receipt::{TextHash, UNSEEN, hash_of};
 use crate::ledger::{Act, Ledger, Method, Notice, Receipt, Spool};
 use crate::proxy::exchange::now_ms;
 use crate::site::{Site, Sites};
@@ -137,37 +137,55 @@ impl Archive {
     /// Puts a choice on record, and before it the words it was made on.
     pub(super) fn keep(
         &self,
-        record: &Record,
-        method: Method,
+        choice: &Choice<'_>,
         visit: &Visit<'_>,
         site: &Arc<Site>,
         spool: &Mutex<Spool>,
     ) {
         let mut spool = spool.lock().unwrap_or_else(PoisonError::into_inner);
-        let gpc = record.made_under_gpc;
+        let gpc = choice.record.made_under_gpc;
         let hashes = self.hashes(visit, site, gpc, |notice| spool.archive(notice));
-        spool.keep(&receipt(record, method, visit, &hashes));
+        spool.keep(&receipt(choice, visit, &hashes));
     }
 }
 
-fn receipt(record: &Record, method: Method, visit: &Visit<'_>, hashes: &Hashes) -> Receipt {
+/// A choice, and how it was made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Choice<'a> {
+    /// What counts from now on.
+    pub(super) record: &'a Record,
+    /// Where it was made.
+    pub(super) method: Method,
+    /// Whether it was about one vendor alone.
+    pub(super) one_vendor: bool,
+}
+
+fn receipt(choice: &Choice<'_>, visit: &Visit<'_>, hashes: &Hashes) -> Receipt {
+    let record = choice.record;
     let takes_back = visit.consent.record().is_some_and(|before| takes_back(before, record, visit));
+    let act = match Act::of(record, takes_back) {
+        act if act == Act::Withdraw || !choice.one_vendor => act,
+        _ => Act::Vendor,
+    };
+    let settings = &visit.site.consent;
+    let seen =
+        |hash| if record.notice_revision == settings.notice_revision { hash } else { UNSEEN };
     Receipt {
         number: record.receipt,
-        time_ms: record.time_s.saturating_mul(1000),
+        time_ms: visit.now_s.saturating_mul(1000),
         site: visit.site.name.to_string(),
         granted: record.granted,
         asked: record.decided,
         vendors_allowed: record.vendors.allowed().to_vec(),
         vendors_refused: record.vendors.refused().to_vec(),
-        act: Act::of(record, takes_back),
-        method,
+        act,
+        method: choice.method,
         gpc: record.made_under_gpc,
         notice_revision: record.notice_revision,
-        notice: hashes.first,
-        choices: hashes.choices,
+        notice: seen(hashes.first),
+        choices: seen(hashes.choices),
         language: visit.language().to_owned(),
-        valid_s: visit.site.consent.lifetime_s,
+        valid_s: settings.lifetime_s.saturating_sub(visit.now_s.saturating_sub(record.time_s)),
     }
 }
 

@@ -427,7 +427,9 @@ impl Proxy {
                 gpc: record.made_under_gpc,
             };
             self.observe.emit(&event);
-            self.archive.keep(record, answer.method, visit, site, &self.spool);
+            let choice =
+                archive::Choice { record, method: answer.method, one_vendor: answer.one_vendor };
+            self.archive.keep(&choice, visit, site, &self.spool);
             let fields = answer.response.headers_mut();
             for field in withdrawal::expiring(parts, fields, record, visit, &head.host) {
                 fields.append(SET_COOKIE, field);

@@ -115,7 +115,7 @@ impl Recall {
     }
 
     async fn receipt(&self, visit: &Visit<'_>) -> Option<Kept> {
-        let number = visit.consent.record()?.receipt;
+        let number = visit.consent.record()?.receipt()?;
         self.ask(move |ledger| {
             let Found::Receipt(receipt) = ledger.receipt(number)? else { return Ok(None) };
             let notice = ledger.notice(&receipt, Layer::First)?;

@@ -10,8 +10,26 @@ use http::{Response, StatusCode};
 use maud::{Markup, html};
 
 pub(super) fn page(return_to: &ReturnTo, visit: &Visit<'_>) -> Response<Bytes> {
+    page::html(StatusCode::OK, &visit.texts().title, &main(return_to, visit), visit)
+}
+
+/// The same for somebody whose answer was to another notice.
+pub(super) fn once_more(
+    status: StatusCode,
+    return_to: &ReturnTo,
+    visit: &Visit<'_>,
+) -> Response<Bytes> {
     let texts = visit.texts();
     let main = html! {
+        p { strong { (texts.outdated) } }
+        (main(return_to, visit))
+    };
+    page::html(status, &texts.not_taken, &main, visit)
+}
+
+fn main(return_to: &ReturnTo, visit: &Visit<'_>) -> Markup {
+    let texts = visit.texts();
+    html! {
         p { (texts.introduction.replace("{operator}", visit.operator())) }
         section {
             h2 { (texts.now) }
@@ -28,8 +46,22 @@ pub(super) fn page(return_to: &ReturnTo, visit: &Visit<'_>) -> Response<Bytes> {
             @if let Some(url) = policy_url(visit) { li { a href=(url) { (texts.policy) } } }
             li { a href=(return_to.url("me", visit)) { (texts.my_record) } }
         }
-    };
-    page::html(StatusCode::OK, &texts.title, &main, visit)
+    }
+}
+
+/// What every form of ours says of itself: where it stood, under which notice,
+/// and which page it leads back to.
+pub(super) fn hidden(return_to: &ReturnTo, by: Method, visit: &Visit<'_>) -> Markup {
+    html! {
+        input type="hidden" name="return_to" value=(return_to.as_str());
+        input type="hidden" name="by" value=(by.name());
+        (revision(visit))
+    }
+}
+
+/// The field that says under which notice a form stands.
+pub(super) fn revision(visit: &Visit<'_>) -> Markup {
+    html! { input type="hidden" name="revision" value=(visit.site.consent.notice_revision); }
 }
 
 /// "Refuse all" and "Accept all": one class, one size, one click each.
@@ -37,8 +69,7 @@ pub(super) fn pair(return_to: &ReturnTo, visit: &Visit<'_>) -> Markup {
     let texts = visit.texts();
     html! {
         form method="post" action=(visit.path("choices")) {
-            input type="hidden" name="return_to" value=(return_to.as_str());
-            input type="hidden" name="by" value=(Method::Choices.name());
+            (hidden(return_to, Method::Choices, visit))
             div.pair {
                 button.answer type="submit" name="choice" value="none" { (texts.refuse_all) }
                 button.answer type="submit" name="choice" value="all" { (texts.accept_all) }
@@ -52,8 +83,7 @@ fn one_by_one(return_to: &ReturnTo, visit: &Visit<'_>) -> Markup {
     let necessary = texts.purpose(Purpose::Necessary);
     html! {
         form method="post" action=(visit.path("choices")) {
-            input type="hidden" name="return_to" value=(return_to.as_str());
-            input type="hidden" name="by" value=(Method::Choices.name());
+            (hidden(return_to, Method::Choices, visit))
             fieldset {
                 legend { h2 { (texts.one_by_one) } }
                 div.purpose {

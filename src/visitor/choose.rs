@@ -2,7 +2,7 @@
 
 use crate::consent::{ReceiptId, Record, VendorChoices};
 use crate::purpose::{Purpose, PurposeSet};
-use crate::visitor::form::{AboutVendor, Said, Word};
+use crate::visitor::form::{AboutVendor, AskedOn, Said, Word};
 use crate::visitor::{FORM_BYTES, Refusal, ReturnTo, Visit, form, page, proof};
 
 use bytes::Bytes;
@@ -27,7 +27,19 @@ pub(super) fn choose(
     if body.len() > FORM_BYTES {
         return Err(Refusal::TooLarge);
     }
-    let decided = decided(form::read(body).ok_or(Refusal::Unclear)?, visit)?;
+    let said = form::read(body).ok_or(Refusal::Unclear)?;
+    let asked_on = form::asked_on(body);
+    if said.agrees() && !is_asked_now(asked_on, visit) {
+        return Err(Refusal::Outdated);
+    }
+    let notice_revision = match (asked_on, &said) {
+        (_, Said::Vendor(_)) => visit.site.consent.notice_revision,
+        // A "no" counts whatever was asked, and its record does not claim that
+        // they saw today's notice.
+        (AskedOn::Revision(number), _) if !is_asked_now(asked_on, visit) => number,
+        _ => visit.site.consent.notice_revision,
+    };
+    let decided = decided(said, visit)?;
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|_| Refusal::NoReceipt)?;
     let record = Record {
@@ -35,8 +47,8 @@ pub(super) fn choose(
         decided: decided.purposes,
         made_under_gpc: visit.consent.gpc(),
         after_doubt: decided.after_doubt,
-        notice_revision: visit.site.consent.notice_revision,
-        time_s: visit.now_s,
+        notice_revision,
+        time_s: decided.time_s,
         receipt: ReceiptId::new(random),
         vendors: decided.vendors,
     };
@@ -56,6 +68,19 @@ struct Decided {
     purposes: PurposeSet,
     vendors: VendorChoices,
     after_doubt: bool,
+    /// When the oldest of it was decided: nothing counts longer for something
+    /// else that was decided later.
+    time_s: u64,
+}
+
+/// Whether a form stood under the notice that visitors are shown now, or under
+/// one that asked the same.
+fn is_asked_now(asked_on: AskedOn, visit: &Visit<'_>) -> bool {
+    match asked_on {
+        AskedOn::Unsaid => true,
+        AskedOn::Revision(number) => visit.site.consent.asks_as(number),
+        AskedOn::Unclear => false,
+    }
 }
 
 fn decided(said: Said, visit: &Visit<'_>) -> Result<Decided, Refusal> {
@@ -65,6 +90,7 @@ fn decided(said: Said, visit: &Visit<'_>) -> Result<Decided, Refusal> {
         purposes: PurposeSet::ALL,
         vendors,
         after_doubt: false,
+        time_s: visit.now_s,
     };
     let (mut decided, about) = match said {
         Said::All => (everything(PurposeSet::ALL, VendorChoices::default()), Vec::new()),
@@ -74,7 +100,7 @@ fn decided(said: Said, visit: &Visit<'_>) -> Result<Decided, Refusal> {
             let refused = earlier.map(|record| record.vendors.only_refused());
             (everything(granted, refused.unwrap_or_default()), about)
         }
-        Said::Vendor(about) => (stays(earlier, visit), vec![about]),
+        Said::Vendor(about) => (stays(earlier, &about, visit), vec![about]),
     };
     for about in &about {
         decided = with_vendor(decided, about, visit)?;
@@ -84,18 +110,23 @@ fn decided(said: Said, visit: &Visit<'_>) -> Result<Decided, Refusal> {
 
 /// What stays when only one vendor is decided about: what was said here. A
 /// signal stays a signal.
-fn stays(earlier: Option<&Record>, visit: &Visit<'_>) -> Decided {
+fn stays(earlier: Option<&Record>, about: &AboutVendor, visit: &Visit<'_>) -> Decided {
     let nothing = Decided {
         granted: PurposeSet::NECESSARY,
         purposes: PurposeSet::NECESSARY,
         vendors: VendorChoices::default(),
         after_doubt: visit.consent.is_doubtful(),
+        time_s: visit.now_s,
     };
     let Some(record) = earlier else { return nothing };
+    let says_more = record.decided != PurposeSet::NECESSARY
+        || !record.vendors.clone().without(&about.id).is_empty();
+    let time_s = if says_more { record.time_s } else { visit.now_s };
     let refused = record.decided.minus(record.granted).with(Purpose::Necessary);
     if !visit.site.consent.covers(record) {
         // What another notice granted is not granted on this one.
-        return Decided { purposes: refused, vendors: record.vendors.only_refused(), ..nothing };
+        let vendors = record.vendors.only_refused();
+        return Decided { purposes: refused, vendors, time_s, ..nothing };
     }
     let mut granted = record.granted;
     if visit.consent.gpc() && !record.made_under_gpc {
@@ -108,6 +139,7 @@ fn stays(earlier: Option<&Record>, visit: &Visit<'_>) -> Decided {
         purposes: refused.or(granted),
         vendors: record.vendors.clone(),
         after_doubt: nothing.after_doubt,
+        time_s,
     }
 }
 
@@ -122,7 +154,7 @@ fn with_vendor(
     if vendor.purposes.contains(Purpose::Necessary) {
         return Err(Refusal::Unclear);
     }
-    let Decided { granted, purposes, vendors, after_doubt } = decided;
+    let Decided { granted, purposes, vendors, after_doubt, time_s } = decided;
     let (granted, vendors) = match about.word {
         Word::AsPurposes => (granted, vendors.without(&vendor.id)),
         // Its purposes say so already, and only they need to be kept.
@@ -142,7 +174,7 @@ fn with_vendor(
     } else {
         purposes
     };
-    Ok(Decided { granted, purposes, vendors, after_doubt })
+    Ok(Decided { granted, purposes, vendors, after_doubt, time_s })
 }
 
 pub(super) fn is_form(headers: &HeaderMap) -> bool {
@@ -244,6 +276,86 @@ mod tests {
         assert!(after.consent.vendors().unwrap().refuses("zebra"));
         let later = granted.with_cookie_and(&answer, &[]);
         assert!(!later.consent.grants(Purpose::Marketing), "then the notice asks about it again");
+    }
+
+    #[test]
+    fn f1_a_vendor_leaves_the_purposes_the_time_they_were_decided() {
+        let trial = Trial::new();
+        let fields = headers(&[OURS, ("content-type", FORM_TYPE)]);
+        let late = |trial: &Trial, body: &str| {
+            let visit = Visit { now_s: trial::NOW_S + 500, ..trial.visit() };
+            choose(&fields, body.as_bytes(), &visit).unwrap().1.time_s - trial::NOW_S
+        };
+        let vendor = "choice=vendor&vendor=allow:zebra";
+        for (before, now, kept) in [
+            (Some("choice=all"), "choice=vendor&vendor=refuse:zebra", true),
+            (Some("choice=none"), vendor, true),
+            (Some("choice=vendor&vendor=allow:beta"), vendor, true),
+            (Some(vendor), vendor, false),
+            (None, vendor, false),
+            (Some("choice=all"), "choice=all", false),
+        ] {
+            let visitor = before
+                .map_or_else(Trial::new, |form| trial.with_cookie_of(&trial.post(&[OURS], form)));
+            assert_eq!(late(&visitor, now), if kept { 0 } else { 500 }, "{before:?} {now}");
+        }
+        assert!(trial.post(&[OURS], vendor).one_vendor);
+        assert!(!trial.post(&[OURS], "choice=all").one_vendor);
+    }
+
+    #[test]
+    fn d3_a_vendor_takes_nothing_else_away_from_the_browsers_signal() {
+        let gpc = [("sec-gpc", "1")];
+        let before = Trial::new();
+        let agreed = before.with_cookie_and(&before.post(&[OURS], "choice=all"), &gpc);
+        for visitor in [agreed, before.with_fields(&gpc)] {
+            assert!(!visitor.consent.grants(Purpose::Marketing));
+            let after = visitor
+                .with_cookie_and(&visitor.post(&[OURS], "choice=vendor&vendor=allow:acme"), &gpc);
+            assert!(after.consent.vendors().unwrap().allows("acme"));
+            let in_region = after.consent.clone().in_region(crate::consent::Rule::OptOut);
+            assert_eq!(in_region.state(Purpose::Marketing), crate::consent::State::Denied);
+        }
+    }
+
+    #[test]
+    fn f1_an_answer_to_another_notice_is_no_yes_and_a_no_counts() {
+        let mut trial = Trial::new();
+        trial.site.consent.same_as = vec![2];
+        for (body, taken) in [
+            ("choice=all&revision=3", Some(3)),
+            ("choice=all&revision=2", Some(3)),
+            ("choice=all", Some(3)),
+            ("choice=all&revision=1", None),
+            ("choice=all&revision=4", None),
+            ("choice=all&revision=three", None),
+            ("choice=all&revision=3&revision=3", None),
+            ("choice=some&purpose=analytics&revision=1", None),
+            ("choice=some&vendor=allow:zebra&revision=1", None),
+            ("choice=vendor&vendor=allow:zebra&revision=1", None),
+            ("choice=none&revision=1", Some(1)),
+            ("choice=none&revision=2", Some(3)),
+            ("choice=none&revision=three", Some(3)),
+            ("choice=some&vendor=refuse:zebra&revision=1", Some(1)),
+            ("choice=vendor&vendor=refuse:zebra&revision=1", Some(3)),
+        ] {
+            let answer = trial.post(&[OURS], body);
+            let revision = answer.chosen.as_ref().map(|record| record.notice_revision);
+            assert_eq!(revision, taken, "{body}");
+            if taken.is_none() {
+                assert_eq!(answer.response.status(), StatusCode::CONFLICT);
+                assert!(answer.response.headers().get("set-cookie").is_none());
+                let said = trial::text(&answer.response);
+                assert!(said.contains("notice has changed since you opened"), "{said}");
+                // It is the page of choices, with the revision of now.
+                let inputs = trial::tags(answer.response.body(), "input");
+                assert!(inputs.iter().any(|input| input.attribute("type") == Some("checkbox")));
+                let revisions: Vec<_> =
+                    inputs.iter().filter(|it| it.attribute("name") == Some("revision")).collect();
+                assert_eq!(revisions.len(), 2);
+                assert!(revisions.iter().all(|it| it.attribute("value") == Some("3")));
+            }
+        }
     }
 
     #[test]

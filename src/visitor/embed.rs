@@ -105,6 +105,7 @@ pub fn placeholders(visit: &Visit<'_>, page: &str) -> Placeholders {
             scope: visit.cookie.scope.to_owned(),
             embed_url: here("embed"),
             choices_action: here("choices"),
+            notice_revision: visit.site.consent.notice_revision,
             page: page.as_str().to_owned(),
         }),
     }

@@ -79,6 +79,47 @@ fn about_vendor(value: &str) -> Option<AboutVendor> {
     Some(AboutVendor { id: id.to_owned(), word })
 }
 
+impl Said {
+    /// Whether anything is agreed to.
+    pub(super) fn agrees(&self) -> bool {
+        match self {
+            Self::All => true,
+            Self::Nothing => false,
+            Self::Some(granted, about) => {
+                !PurposeSet::NECESSARY.contains_all(*granted)
+                    || about.iter().any(|about| about.word == Word::Allow)
+            }
+            Self::Vendor(about) => about.word != Word::Refuse,
+        }
+    }
+}
+
+/// Whether a form is about one vendor alone.
+pub(super) fn is_about_one_vendor(body: &[u8]) -> bool {
+    matches!(read(body), Some(Said::Vendor(_)))
+}
+
+/// The revision of the notice that stood on the page a form was sent from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AskedOn {
+    /// The form does not say: the operator made it, and answers for it.
+    Unsaid,
+    /// This one.
+    Revision(u32),
+    /// It says so in a way that cannot be read.
+    Unclear,
+}
+
+/// What the hidden field `revision` says.
+pub(super) fn asked_on(body: &[u8]) -> AskedOn {
+    let mut said = values(body, "revision");
+    match (said.next(), said.next()) {
+        (None, _) => AskedOn::Unsaid,
+        (Some(number), None) => number.parse().map_or(AskedOn::Unclear, AskedOn::Revision),
+        (Some(_), Some(_)) => AskedOn::Unclear,
+    }
+}
+
 /// Where the form stood, as far as it says so: the hidden field `by`.
 pub(super) fn method(body: &[u8]) -> Method {
     let mut named = values(body, "by");
@@ -158,6 +199,20 @@ mod tests {
             ("by=notice&by=choices", Method::Form),
         ] {
             assert_eq!(method(body.as_bytes()), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn f1_a_form_says_which_notice_it_stood_under() {
+        for (body, expected) in [
+            ("choice=all", AskedOn::Unsaid),
+            ("choice=all&revision=7", AskedOn::Revision(7)),
+            ("choice=all&revision=", AskedOn::Unclear),
+            ("choice=all&revision=-1", AskedOn::Unclear),
+            ("choice=all&revision=99999999999", AskedOn::Unclear),
+            ("choice=all&revision=7&revision=7", AskedOn::Unclear),
+        ] {
+            assert_eq!(asked_on(body.as_bytes()), expected, "{body}");
         }
     }
 

@@ -5,7 +5,7 @@ use crate::consent::Source;
 use crate::ledger::Method;
 use crate::notice::Texts;
 use crate::purpose::{Purpose, PurposeSet};
-use crate::visitor::{ReturnTo, Visit, page, status, withheld};
+use crate::visitor::{ReturnTo, Visit, choices, page, status, withheld};
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -28,7 +28,12 @@ pub(super) fn page(return_to: &ReturnTo, visit: &Visit<'_>) -> Response<Bytes> {
             dt { (texts.receipt) }
             dd {
                 @match visit.consent.record() {
-                    Some(record) => { code { (record.receipt) } p.quiet { (texts.receipt_note) } }
+                    Some(record) => {
+                        @match record.receipt() {
+                            Some(number) => { code { (number) } p.quiet { (texts.receipt_note) } }
+                            None => { (texts.receipt_deleted) }
+                        }
+                    }
                     None => { (texts.no_receipt) }
                 }
             }
@@ -36,7 +41,7 @@ pub(super) fn page(return_to: &ReturnTo, visit: &Visit<'_>) -> Response<Bytes> {
         (withdrawal(return_to, visit))
         ul.links {
             li { a href=(return_to.choices_url(visit)) { (texts.change) } }
-            @if visit.consent.record().is_some() {
+            @if is_on_record(visit) {
                 li { a href=(visit.path("receipt")) download { (texts.download) } }
             }
             li { a href=(return_to.as_str()) { (texts.back) } }
@@ -85,18 +90,21 @@ fn withdrawal(return_to: &ReturnTo, visit: &Visit<'_>) -> Markup {
     html! {
         @if gave {
             form method="post" action=(visit.path("choices")) {
-                input type="hidden" name="return_to" value=(return_to.as_str());
-                input type="hidden" name="by" value=(Method::Me.name());
+                (choices::hidden(return_to, Method::Me, visit))
                 button.answer type="submit" name="choice" value="none" { (visit.texts().withdraw) }
             }
         }
     }
 }
 
+fn is_on_record(visit: &Visit<'_>) -> bool {
+    visit.consent.record().is_some_and(|record| record.receipt().is_some())
+}
+
 fn deletion(visit: &Visit<'_>) -> Markup {
     let texts = visit.texts();
     html! {
-        @if visit.consent.record().is_some() {
+        @if is_on_record(visit) {
             section {
                 h2 { (texts.delete) }
                 p { (texts.delete_note) }

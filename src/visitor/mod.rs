@@ -157,6 +157,8 @@ pub struct Answer {
     pub chosen: Option<Record>,
     /// Where they made it.
     pub method: ledger::Method,
+    /// Whether it was about one vendor alone.
+    pub one_vendor: bool,
     /// The embed, when the visitor asked for one.
     pub asked: Option<Asked>,
     /// The choice that is to be forgotten, when the visitor wants that.
@@ -165,7 +167,8 @@ pub struct Answer {
 
 impl Answer {
     const fn shown(response: Response<Bytes>) -> Self {
-        Self { response, chosen: None, method: ledger::Method::Form, asked: None, erased: None }
+        let method = ledger::Method::Form;
+        Self { response, chosen: None, method, one_vendor: false, asked: None, erased: None }
     }
 }
 
@@ -193,8 +196,12 @@ pub fn answer(page: Page, request: &request::Parts, body: &[u8], visit: &Visit<'
         (Page::Reports, &Method::POST) => page::empty(StatusCode::NO_CONTENT),
         (Page::Choices, &Method::POST) => match choose::choose(&request.headers, body, visit) {
             Ok((response, record)) => {
-                let method = form::method(body);
-                return Answer { chosen: Some(record), method, ..Answer::shown(response) };
+                return Answer {
+                    chosen: Some(record),
+                    method: form::method(body),
+                    one_vendor: form::is_about_one_vendor(body),
+                    ..Answer::shown(response)
+                };
             }
             Err(refusal) => refusal.page(&ReturnTo::from_form(body, visit), visit),
         },

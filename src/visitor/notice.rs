@@ -11,7 +11,7 @@
 
 use crate::enforce::html::Opening;
 use crate::ledger::Method;
-use crate::visitor::{ReturnTo, Visit, api, script, status};
+use crate::visitor::{ReturnTo, Visit, api, choices, script, status};
 
 use maud::{Markup, PreEscaped, html};
 use std::fmt::Write;
@@ -79,8 +79,7 @@ fn region(visit: &Visit<'_>, return_to: &str) -> Markup {
                 (texts.ask.replace("{operator}", visit.operator()))
             }
             form method="post" action=(action) target="_self" {
-                input type="hidden" name="return_to" value=(ReturnTo::read(return_to, visit).as_str());
-                input type="hidden" name="by" value=(Method::Notice.name());
+                (choices::hidden(&ReturnTo::read(return_to, visit), Method::Notice, visit))
                 button type="submit" name="choice" value="none" { (texts.refuse_all) }
                 button type="submit" name="choice" value="all" { (texts.accept_all) }
             }

@@ -12,7 +12,8 @@ use http::{HeaderMap, Response, StatusCode};
 /// The receipt as a file. Without a choice there is none, and the page that
 /// says so is shown instead.
 pub(super) fn download(visit: &Visit<'_>) -> Response<Bytes> {
-    let Some(record) = visit.consent.record() else { return to_me(visit) };
+    let on_record = |record: &&Record| record.receipt().is_some();
+    let Some(record) = visit.consent.record().filter(on_record) else { return to_me(visit) };
     let from_cookie = receipt_of(record, visit);
     let (receipt, notice, is_on_record) = match visit.on_record.receipt {
         Some(kept) => (&kept.receipt, kept.notice.as_ref(), true),
@@ -28,7 +29,8 @@ pub(super) fn download(visit: &Visit<'_>) -> Response<Bytes> {
 }
 
 /// Forgets the visitor's choice, and gives it, so that the ledger forgets it,
-/// too. A choice that somebody else could delete would be as little worth as
+/// too. What they refused stays refused, by a cookie that is on no record: to
+/// delete is not to agree, also where silence is. A choice that somebody else could delete would be as little worth as
 /// one that somebody else could make, so it takes the same proof.
 pub(super) fn delete(
     headers: &HeaderMap,
@@ -43,10 +45,20 @@ pub(super) fn delete(
         return Err(Refusal::Unclear);
     }
     let mut response = to_me(visit);
-    for field in visit.cookie.forgetting() {
+    let record = visit.consent.record();
+    let fields = match record.and_then(Record::refusals) {
+        Some(left) => {
+            let settings = &visit.site.consent;
+            let value = settings.keys.sign(visit.cookie.scope, &left);
+            let age_s = visit.now_s.saturating_sub(left.time_s);
+            visit.cookie.keeping(&value, settings.lifetime_s.saturating_sub(age_s))
+        }
+        None => visit.cookie.forgetting(),
+    };
+    for field in fields {
         response.headers_mut().append(SET_COOKIE, page::value(&field));
     }
-    Ok((response, visit.consent.record().cloned()))
+    Ok((response, record.filter(|record| record.receipt().is_some()).cloned()))
 }
 
 fn to_me(visit: &Visit<'_>) -> Response<Bytes> {
@@ -80,8 +92,9 @@ fn receipt_of(record: &Record, visit: &Visit<'_>) -> Receipt {
 mod tests {
     use super::*;
     use crate::ledger::receipt::hash_of;
+    use crate::purpose::Purpose;
     use crate::visitor::on_record::Kept;
-    use crate::visitor::trial::{Trial, headers};
+    use crate::visitor::trial::{self, Trial, headers};
     use crate::visitor::{OnRecord, archived};
 
     use serde_json::Value;
@@ -132,8 +145,60 @@ mod tests {
     }
 
     #[test]
+    fn f6_deleting_is_no_yes_even_where_silence_is() {
+        for (form, denied, kept) in [
+            ("choice=none", 4, true),
+            ("choice=some&purpose=analytics", 3, true),
+            ("choice=vendor&vendor=refuse:zebra", 0, true),
+            ("choice=all", 0, false),
+        ] {
+            let trial = Trial::new();
+            let before = trial.with_cookie_of(&trial.post(&[OURS], form));
+            let delete = |trial: &Trial| {
+                trial.ask(http::Method::POST, "/.consentry/receipt", &[OURS, FORM], "delete=yes")
+            };
+            let answer = delete(&before);
+            assert_eq!(answer.erased.as_ref(), before.consent.record(), "{form}");
+            if !kept {
+                let field = answer.response.headers()["set-cookie"].to_str().unwrap();
+                assert!(field.contains("Max-Age=0"), "{field}");
+                continue;
+            }
+            let after = before.with_cookie_of(&answer);
+            let there = after.consent.clone().in_region(crate::consent::Rule::OptOut);
+            let states = Purpose::OPTIONAL.iter().filter(|purpose| !there.grants(**purpose));
+            assert_eq!(states.count(), denied, "{form}");
+            assert_eq!(
+                after.consent.vendors().is_some_and(|it| it.refuses("zebra")),
+                form.contains("zebra")
+            );
+            assert_eq!(
+                after.consent.record().unwrap().time_s,
+                before.consent.record().unwrap().time_s
+            );
+            // It is a "no" in the browser and nothing on record.
+            let page = after.get("/.consentry/me");
+            let said = trial::text(&page);
+            assert!(said.contains("There is no receipt any more"), "{said}");
+            assert!(
+                trial::tags(page.body(), "button").is_empty(),
+                "nothing to delete or take back"
+            );
+            assert!(!said.contains(&"0".repeat(32)));
+            assert_eq!(download(&after.visit()).status(), StatusCode::SEE_OTHER);
+            let state: Value =
+                serde_json::from_slice(after.get("/.consentry/state").body()).unwrap();
+            assert_eq!(state["receipt"], Value::Null);
+            let again = delete(&after);
+            assert_eq!(again.erased, None);
+            assert_eq!(after.with_cookie_of(&again).consent.record(), after.consent.record());
+        }
+    }
+
+    #[test]
     fn f6_only_the_visitor_deletes_and_then_is_asked_again() {
-        let trial = chosen();
+        let trial = Trial::new();
+        let trial = trial.with_cookie_of(&trial.post(&[OURS], "choice=all"));
         let number = trial.consent.record().unwrap().receipt;
         let (response, erased) =
             delete(&headers(&[OURS, FORM]), b"delete=yes", &trial.visit()).unwrap();

@@ -21,6 +21,8 @@ pub(super) enum Refusal {
     TooLarge,
     /// It is a form that does not say what was chosen.
     Unclear,
+    /// It agrees to what another notice asked.
+    Outdated,
     /// The system gave us no random number.
     NoReceipt,
     /// The operator withholds it from everybody.
@@ -40,6 +42,7 @@ impl Refusal {
             Self::NotAForm => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unclear => StatusCode::BAD_REQUEST,
+            Self::Outdated => StatusCode::CONFLICT,
             Self::NoReceipt => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unknown => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
@@ -49,6 +52,9 @@ impl Refusal {
     /// The page that says so. When a choice was not taken, it offers the same
     /// two buttons again, so that nobody has to look for them.
     pub(super) fn page(self, return_to: &ReturnTo, visit: &Visit<'_>) -> Response<Bytes> {
+        if self == Self::Outdated {
+            return choices::once_more(self.status(), return_to, visit);
+        }
         let texts = visit.texts();
         let not_here = texts.embed_blocked.replace("{vendor}", &texts.embed_nobody);
         let (title, why, offers_choice) = match self {
@@ -58,6 +64,7 @@ impl Refusal {
             Self::NotAForm => (&texts.not_taken, &texts.not_a_form, true),
             Self::TooLarge => (&texts.not_taken, &texts.too_large, true),
             Self::Unclear => (&texts.not_taken, &texts.unclear, true),
+            Self::Outdated => (&texts.not_taken, &texts.outdated, true),
             Self::NoReceipt => (&texts.not_taken, &texts.no_receipt_now, true),
             Self::NotHere => (&texts.title, &not_here, false),
             Self::Unknown => (&texts.unknown_title, &texts.unknown, false),
@@ -90,6 +97,7 @@ mod tests {
             Refusal::NotAForm,
             Refusal::TooLarge,
             Refusal::Unclear,
+            Refusal::Outdated,
             Refusal::NoReceipt,
             Refusal::NotHere,
             Refusal::Unknown,
@@ -98,7 +106,9 @@ mod tests {
             let response = refusal.page(&ReturnTo::home(), &trial.visit());
             assert!(response.status().is_client_error() || refusal == Refusal::NoReceipt);
             let links = trial::tags(response.body(), "a");
-            assert_eq!(links[0].attribute("href"), Some("/.consentry/choices?return_to=/"));
+            let leads = refusal == Refusal::Outdated
+                || links[0].attribute("href") == Some("/.consentry/choices?return_to=/");
+            assert!(leads, "{refusal:?}");
             assert!(trial::text(&response).len() > 80);
         }
     }

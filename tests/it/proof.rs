@@ -193,6 +193,64 @@ async fn f4_an_older_receipt_is_proved_with_the_words_of_its_day() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn f1_a_receipt_names_no_notice_that_the_visitor_never_saw() {
+    let origin = origin().page("/", "<!doctype html><body><p>Hello</p></body>").start().await;
+    let setup = Setup::new(origin.address, "");
+    let mut program = setup.start();
+    let host = program.address.to_string();
+    let mut visitor = visitor_at(program.address);
+    let page = visitor.opens("/").await.body;
+    let form = page.split("<form").nth(1).unwrap().split("</form>").next().unwrap();
+    assert!(form.contains("name=\"revision\" value=\"1\""), "{form}");
+    setup.configure(origin.address, "[consent]\nnotice_revision = 2\n");
+    program.reloads();
+    for yes in
+        ["choice=all", "choice=some&purpose=analytics", "choice=vendor&vendor=allow:acme-ads"]
+    {
+        let answer = sends(&mut visitor, &host, &format!("{yes}&by=notice&revision=1")).await;
+        assert_eq!(answer.status, 409, "{yes}");
+        assert!(answer.body.contains("name=\"revision\" value=\"2\""), "{}", answer.body);
+        assert!(visitor.cookies.is_empty(), "{:?}", visitor.cookies);
+    }
+    // A "no" counts, and its receipt claims no words.
+    let answer = sends(&mut visitor, &host, "choice=none&by=notice&revision=1").await;
+    assert_eq!(answer.status, 303);
+    let refused = proof(&setup.ledger(), &receipt(&mut visitor).await);
+    assert_eq!(refused["notice_revision"], 1, "{refused}");
+    assert_eq!((&refused["notice"]["sha256"], &refused["act"]), (&Value::Null, &"refuse".into()));
+    sends(&mut visitor, &host, "choice=all&by=notice&revision=2").await;
+    let agreed = proof(&setup.ledger(), &receipt(&mut visitor).await);
+    assert_eq!(agreed["notice_revision"], 2, "{agreed}");
+    assert!(agreed["notice"]["sha256"].is_string(), "{agreed}");
+    // A form of the operator's own says nothing of it, and where it stood it does not say either.
+    sends(&mut visitor, &host, "choice=all").await;
+    let own = proof(&setup.ledger(), &receipt(&mut visitor).await);
+    assert_eq!((&own["method"], &own["notice_revision"]), (&"form".into(), &2.into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f1_a_choice_about_one_vendor_is_no_new_yes_to_everything() {
+    let origin = origin().page("/", "<p>Hello</p>").start().await;
+    let setup = Setup::new(origin.address, "");
+    let program = setup.start();
+    let host = program.address.to_string();
+    let mut visitor = visitor_at(program.address);
+    sends(&mut visitor, &host, "choice=all&by=notice").await;
+    let before = proof(&setup.ledger(), &receipt(&mut visitor).await);
+    tokio::time::sleep(Duration::from_millis(2100)).await;
+    sends(&mut visitor, &host, "choice=vendor&vendor=allow:acme-maps&by=placeholder").await;
+    let about_one = proof(&setup.ledger(), &receipt(&mut visitor).await);
+    assert_eq!(about_one["act"], "vendor", "{about_one}");
+    assert_ne!(about_one["time"], before["time"], "the receipt's time is its own");
+    let whole = 180 * 24 * 60 * 60;
+    let left = about_one["valid_s"].as_u64().unwrap();
+    assert!(left < whole && left > whole - 600, "{left}");
+    sends(&mut visitor, &host, "choice=vendor&vendor=refuse:acme-maps&by=placeholder").await;
+    let taken_back = proof(&setup.ledger(), &receipt(&mut visitor).await);
+    assert_eq!(taken_back["act"], "withdraw", "{taken_back}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn f4_what_a_site_can_ask_is_archived_before_anybody_answers() {
     let origin = origin().page("/", "<p>Hello</p>").start().await;
     let setup = Setup::new(origin.address, "");

@@ -3,7 +3,7 @@
 use crate::cli::proof::Proof;
 use crate::cli::proof::words;
 use crate::ledger::consent_record::time;
-use crate::ledger::receipt::{Act, Layer, Method, Receipt, TextHash, hex};
+use crate::ledger::receipt::{Act, Layer, Method, Receipt, TextHash, UNSEEN, hex};
 use crate::ledger::{Notice, plain};
 use crate::purpose::Purpose;
 
@@ -65,6 +65,9 @@ fn write_notice(
         receipt.notice_revision,
         plain::text(&receipt.language)
     )?;
+    if *hash == UNSEEN {
+        return writeln!(text, "  not recorded: they answered on a page with another revision");
+    }
     writeln!(text, "  sha256 {}", hex(hash))?;
     let Some(notice) = notice else { return writeln!(text, "  not in the archive") };
     writeln!(text, "  first there {}\n", time(notice.time_ms))?;
@@ -79,7 +82,7 @@ pub(super) fn json(proof: &Proof) -> Value {
     let receipt = &proof.receipt;
     let notice = |notice: &Option<Notice>, hash: &TextHash| {
         json!({
-            "sha256": hex(hash),
+            "sha256": (*hash != UNSEEN).then(|| hex(hash)),
             "first_there": notice.as_ref().map(|notice| time(notice.time_ms)),
             "text": notice.as_ref().map(|notice| words::words(&notice.html)),
         })
@@ -122,6 +125,7 @@ const fn act(act: Act) -> &'static str {
         Act::Refuse => "the visitor agreed to nothing that was asked",
         Act::Partial => "the visitor agreed to some of what was asked",
         Act::Withdraw => "the visitor took back something they had agreed to before",
+        Act::Vendor => "the visitor decided about one service; the purposes stayed as they were",
     }
 }
 

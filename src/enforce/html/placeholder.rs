@@ -54,6 +54,8 @@ pub struct Embeds {
     pub embed_url: String,
     /// The address that takes a choice.
     pub choices_action: String,
+    /// The revision of the notice that visitors are shown.
+    pub notice_revision: u32,
     /// The page, as a path.
     pub page: String,
 }
@@ -156,6 +158,7 @@ fn actions(
                 input type="hidden" name="return_to" value=(embeds.page);
                 input type="hidden" name="choice" value="vendor";
                 input type="hidden" name="by" value="placeholder";
+                input type="hidden" name="revision" value=(embeds.notice_revision);
                 button name="vendor" value=(format!("allow:{}", found.vendor_id)) {
                     (texts.embed_always.replace("{vendor}", &found.vendor))
                 }

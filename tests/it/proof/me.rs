@@ -192,6 +192,8 @@ async fn e11_one_click_each_to_look_take_back_and_delete() {
         browser.clicks("button[name=delete]").await;
         assert_eq!(browser.at().await, at("/.consentry/me"));
         assert!(browser.finds("button[name=delete]").await.is_empty(), "there is nothing left");
-        assert!(!browser.all_cookies().await.iter().any(|cookie| cookie.contains("consentry")));
+        // What was refused stays so: that is all the browser keeps.
+        let page = browser.runs("return document.body.innerText").await.to_string();
+        assert!(page.contains("There is no receipt any more"), "{page}");
     }
 }

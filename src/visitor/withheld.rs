@@ -32,7 +32,8 @@ fn on_page(page: &str, withheld: &Withheld, texts: &Texts) -> Markup {
     match &withheld.on_page {
         None => html! { p { (filled(&texts.held_none_on_page, &[("{page}", name)])) } },
         Some(found) => {
-            let time = status::time(found.time_ms / 1000);
+            // A minute would tell when somebody else opened it.
+            let time = html! { time dir="ltr" { (status::day(found.time_ms / 1000).unwrap_or_default()) } };
             html! {
                 h3 { (filled(&texts.held_on_page, &[("{page}", name), ("{time}", time)])) }
                 (lines(found, texts))
@@ -202,7 +203,7 @@ mod tests {
         };
         let said = words(Some(&withheld));
         for expected in [
-            "On the page /cart, 2026-09-21 14:13 UTC",
+            "On the page /cart, 2026-09-21 ",
             "Functional Maps: maps.example/m \u{2013} you refused this service",
             "Marketing Acme: ads.example/p.js \u{2013} you have not agreed to it",
             "A service that nobody has named: <b>\\u{202e}x.example</b> \u{2013} nobody knows what it is for",
@@ -213,6 +214,7 @@ mod tests {
         ] {
             assert!(said.contains(expected), "{expected}: {said}");
         }
+        assert!(!said.contains("14:13"), "a minute tells when somebody looked: {said}");
     }
 
     #[test]

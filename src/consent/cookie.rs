@@ -19,6 +19,8 @@ const PAYLOAD_BYTES: usize = 32;
 /// The longest value that is looked at; browsers take no longer cookie.
 const MAX_VALUE: usize = 4096;
 /// Keeps what is sealed from being taken for a choice.
+const MARK_CONTEXT: &[u8] = b"consentry mark v1\0";
+const MARK_BYTES: usize = 12;
 const SEAL_CONTEXT: &[u8] = b"consentry seal v1\0";
 const MADE_UNDER_GPC: u8 = 1;
 const AFTER_DOUBT: u8 = 2;
@@ -203,6 +205,25 @@ impl Keys {
         let Some(key) = self.0.first() else { return String::new() };
         let mac = key.mac(SEAL_CONTEXT, scope, text).finalize().into_bytes();
         format!("{}.{}", URL_SAFE_NO_PAD.encode(text), URL_SAFE_NO_PAD.encode(mac))
+    }
+
+    /// A short text that only we can have written about `text`, and that says
+    /// nothing about it.
+    #[must_use]
+    pub fn mark(&self, scope: &str, text: &[u8]) -> String {
+        let Some(key) = self.0.first() else { return String::new() };
+        let mac = key.mac(MARK_CONTEXT, scope, text).finalize().into_bytes();
+        URL_SAFE_NO_PAD.encode(mac.get(..MARK_BYTES).unwrap_or_default())
+    }
+
+    /// Whether [`Keys::mark`] wrote `mark` about `text`, for the same scope.
+    #[must_use]
+    pub fn is_mark(&self, scope: &str, text: &[u8], mark: &str) -> bool {
+        decode::<MARK_BYTES>(mark.as_bytes()).is_some_and(|mark| {
+            let signed =
+                |key: &Key| key.mac(MARK_CONTEXT, scope, text).verify_truncated_left(&mark);
+            self.0.iter().any(|key| signed(key).is_ok())
+        })
     }
 
     /// What [`Keys::seal`] was given for the same scope.
@@ -394,6 +415,18 @@ mod tests {
         assert!([short, long].iter().all(|value| keys.verify("shop", value.as_bytes()).is_none()));
         for made_up in ["", "v1", "v1..", "v1.AAAA.AAAA", "all", "v0.x.y", "v1.\u{e9}.x", "..."] {
             assert_eq!(keys.verify("shop", made_up.as_bytes()), None, "{made_up}");
+        }
+    }
+
+    #[test]
+    fn a_mark_is_about_one_text_and_one_site() {
+        let keys = Keys::from_secret([1; 32]);
+        let mark = keys.mark("shop", b"/a");
+        assert!(mark.len() == 16 && keys.is_mark("shop", b"/a", &mark));
+        assert!(!keys.is_mark("shop", b"/b", &mark) && !keys.is_mark("other", b"/a", &mark));
+        assert!(!Keys::from_secret([2; 32]).is_mark("shop", b"/a", &mark));
+        for wrong in ["", "AAAAAAAAAAAAAAAA", mark.get(..15).unwrap(), &format!("{mark}A")] {
+            assert!(!keys.is_mark("shop", b"/a", wrong), "{wrong}");
         }
     }
 

@@ -188,7 +188,7 @@ pub fn answer(page: Page, request: &request::Parts, body: &[u8], visit: &Visit<'
         (Page::Receipt, &Method::GET | &Method::HEAD) => receipt::download(visit),
         (Page::Receipt, &Method::POST) => match receipt::delete(&request.headers, body, visit) {
             Ok((response, erased)) => return Answer { erased, ..Answer::shown(response) },
-            Err(refusal) => embed::in_frame(refusal.page(&ReturnTo::home(), visit)),
+            Err(refusal) => refusal.page(&ReturnTo::home(), visit),
         },
         (Page::Guard, &Method::GET | &Method::HEAD) => guard_file(request.uri.path(), visit),
         (Page::Script, &Method::GET | &Method::HEAD) => script::answer(),
@@ -209,7 +209,7 @@ pub fn answer(page: Page, request: &request::Parts, body: &[u8], visit: &Visit<'
             Ok((response, asked)) => {
                 return Answer { asked: Some(asked), ..Answer::shown(response) };
             }
-            Err(refusal) => refusal.page(&ReturnTo::home(), visit),
+            Err(refusal) => embed::in_frame(refusal.page(&ReturnTo::home(), visit)),
         },
         (Page::Choices | Page::Receipt, _) => wrong_method("GET, HEAD, POST", visit),
         (Page::State | Page::Me | Page::Guard | Page::Script | Page::Api, _) => {

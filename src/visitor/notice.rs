@@ -111,7 +111,11 @@ pub fn link(visit: &Visit<'_>, return_to: &str) -> String {
 /// Where a visitor can choose, for a link on the page at `return_to`.
 #[must_use]
 pub fn choices_url(visit: &Visit<'_>, return_to: &str) -> String {
-    format!("{}{}", visit.host_prefix(), ReturnTo::read(return_to, visit).choices_url(visit))
+    format!(
+        "{}{}",
+        visit.host_prefix(),
+        ReturnTo::read(return_to, visit).linked_there(visit).choices_url(visit)
+    )
 }
 
 /// The same HTML with every other character written as a reference.
@@ -268,8 +272,9 @@ mod tests {
                 assert!(src.starts_with("//shop.example/.consentry/choose-"), "{src}");
                 assert_eq!(script.text, "");
             }
-            let url = "//shop.example/.consentry/choices?return_to=/a%3Fb%3Dc%26d";
-            assert_eq!(trial::tags(html.as_bytes(), "a")[0].attribute("href"), Some(url));
+            let url = "//shop.example/.consentry/choices?return_to=/a%3Fb%3Dc%26d&seen=";
+            let links = trial::tags(html.as_bytes(), "a");
+            assert!(links[0].attribute("href").unwrap().starts_with(url), "{links:?}");
         }
     }
 

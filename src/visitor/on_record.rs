@@ -7,7 +7,6 @@ use crate::policy::redact_path;
 use crate::visitor::{ReturnTo, Visit};
 
 use std::collections::BTreeSet;
-use url::form_urlencoded;
 
 /// What the ledger says, as far as it was asked and could answer.
 #[derive(Clone, Copy, Debug, Default)]
@@ -47,8 +46,7 @@ pub struct Kept {
 /// ledger has it.
 #[must_use]
 pub fn page_asked_about(query: Option<&str>, visit: &Visit<'_>) -> Option<String> {
-    let pairs = query.unwrap_or_default().as_bytes();
-    form_urlencoded::parse(pairs).find(|(name, _)| name == "return_to")?;
     let there = ReturnTo::from_query(query, visit);
-    Some(redact_path(there.as_str().split(['?', '#']).next().unwrap_or("/")))
+    // Who was not there is told nothing about it: it may be behind a login.
+    there.was_seen(visit).then(|| redact_path(there.place()))
 }

@@ -10,16 +10,44 @@ const MAX_BYTES: usize = 2000;
 /// A path of this site. Whatever is not certainly one becomes `/`, since an
 /// address that leads elsewhere would lend our good name to whoever wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ReturnTo(String);
+pub(super) struct ReturnTo {
+    path: String,
+    /// What our own link on that page said: whoever holds it was there.
+    seen: Option<String>,
+}
 
 impl ReturnTo {
     /// The site's first page.
     pub(super) fn home() -> Self {
-        Self("/".to_owned())
+        Self::to("/".to_owned())
+    }
+
+    const fn to(path: String) -> Self {
+        Self { path, seen: None }
+    }
+
+    /// The same for a link on that very page.
+    pub(super) fn linked_there(self, visit: &Visit<'_>) -> Self {
+        let keys = &visit.site.consent.keys;
+        Self { seen: Some(keys.mark(visit.cookie.scope, self.place().as_bytes())), ..self }
+    }
+
+    /// Whether the visitor came by a link on that page, so that what is on it is
+    /// no news to them.
+    pub(super) fn was_seen(&self, visit: &Visit<'_>) -> bool {
+        let keys = &visit.site.consent.keys;
+        let is_ours =
+            |mark: &String| keys.is_mark(visit.cookie.scope, self.place().as_bytes(), mark);
+        self.seen.as_ref().is_some_and(is_ours)
+    }
+
+    /// The path without its query.
+    pub(super) fn place(&self) -> &str {
+        self.path.split(['?', '#']).next().unwrap_or("/")
     }
 
     pub(super) fn read(text: &str, visit: &Visit<'_>) -> Self {
-        local_path(text, visit).map_or_else(Self::home, Self)
+        local_path(text, visit).map_or_else(Self::home, Self::to)
     }
 
     pub(super) fn from_query(query: Option<&str>, visit: &Visit<'_>) -> Self {
@@ -33,13 +61,17 @@ impl ReturnTo {
     fn from_pairs(pairs: &[u8], visit: &Visit<'_>) -> Self {
         let mut found = form_urlencoded::parse(pairs).filter(|(name, _)| name == "return_to");
         match (found.next(), found.next()) {
-            (Some((_, text)), None) => Self::read(&text, visit),
+            (Some((_, text)), None) => {
+                let mut marks = form_urlencoded::parse(pairs).filter(|(name, _)| name == "seen");
+                let seen = marks.next().map(|(_, mark)| mark.into_owned());
+                Self { seen, ..Self::read(&text, visit) }
+            }
             _ => Self::home(),
         }
     }
 
     pub(super) fn as_str(&self) -> &str {
-        &self.0
+        &self.path
     }
 
     /// The address of the choices page that leads back here.
@@ -51,7 +83,13 @@ impl ReturnTo {
     pub(super) fn url(&self, page: &str, visit: &Visit<'_>) -> String {
         const KEPT: &AsciiSet =
             &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-        format!("{}?return_to={}", visit.path(page), utf8_percent_encode(&self.0, KEPT))
+        let mut url =
+            format!("{}?return_to={}", visit.path(page), utf8_percent_encode(&self.path, KEPT));
+        if let Some(seen) = &self.seen {
+            url.push_str("&seen=");
+            url.extend(utf8_percent_encode(seen, KEPT));
+        }
+        url
     }
 }
 

@@ -14,7 +14,9 @@ use crate::notice::{Languages, Theme};
 use crate::policy::{Aliases, Mode, PathPattern, Policy, Unlisted};
 
 use http::uri::{Authority, Scheme};
+use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -79,8 +81,6 @@ pub struct Site {
     pub api: Arc<ScriptApi>,
     /// Which pages tell Google's tags what the visitor agreed to.
     pub google_consent: GoogleConsent,
-    /// Whether hits of Google's tags pass that say that everything is denied.
-    pub google_pings: bool,
     /// What the site's pages have taught us.
     pub memory: Arc<Memory>,
     /// Whether markup that waits for another consent tool is made live here.
@@ -139,6 +139,17 @@ impl Site {
             pass_unfilterable: self.pass_unfilterable.iter().any(|paths| paths.matches(path)),
         }
     }
+}
+
+/// The day it is in UTC, for [`Site::rules`]; `now_s` is the time in seconds
+/// since 1970.
+#[must_use]
+pub fn day_of(now_s: u64) -> Date {
+    i64::try_from(now_s)
+        .ok()
+        .and_then(|now| Timestamp::from_second(now).ok())
+        // A clock that cannot be read ends every exception.
+        .map_or(Date::MAX, |now| now.to_zoned(TimeZone::UTC).date())
 }
 
 /// All sites, by host.

@@ -177,7 +177,9 @@ fn site(
     // What a page is besides its own: a browser that keeps one of before asks for it anew.
     let told = (written.google_consent.get_ref(), shared.google_pings, written.script_api);
     let rules = format!("{exceptions:?}{routes:?}{:?}{told:?}", written.mode);
-    let policy = policy(written, shared, &rules).with_exceptions(exceptions);
+    let policy = policy(written, shared, &rules)
+        .with_exceptions(exceptions)
+        .with_google_pings(shared.google_pings);
     let bridges = scripts::bridges(&written.bridges, findings);
     Some(Site {
         name,
@@ -204,7 +206,6 @@ fn site(
         browser_policy: written.browser_policy,
         guard: Arc::clone(&shared.guard),
         google_consent: scripts::google_consent(&written.google_consent, findings),
-        google_pings: shared.google_pings,
         memory: Arc::default(),
         cmp_markup: written.cmp_markup,
         beside_other_cmp: match written.other_cmp.get_ref().as_str() {

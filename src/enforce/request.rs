@@ -1,12 +1,11 @@
 //! Clears a request: takes out of it what the visitor did not agree to send.
 
 use crate::catalogue::{Kind, Subject};
-use crate::consent::Consent;
+use crate::consent::{COOKIE_NAMES, Consent};
 use crate::enforce::Cleared;
-use crate::enforce::browser::is_cookieless_ping;
 use crate::enforce::fields::{cookie_pairs, filter_query, text_of};
 use crate::enforce::statement::tell_origin;
-use crate::policy::{Basis, Decision, Grounds, Layer, Policy, Ruling, Verdict};
+use crate::policy::{Basis, Decision, Layer, Policy, Ruling, Verdict};
 use crate::purpose::Purpose;
 
 use http::header::{COOKIE, FORWARDED};
@@ -42,10 +41,6 @@ pub struct RequestContext<'a> {
     /// Whether the origin gets only the first part of the visitor's address
     /// until they agree to personalization.
     pub address_truncated: bool,
-    /// The names of our own cookie, which the origin has no use for.
-    pub own_cookies: &'a [&'a str],
-    /// Whether hits of Google's tags pass that say that everything is denied.
-    pub google_pings: bool,
 }
 
 /// What was found about a request.
@@ -111,14 +106,6 @@ fn own_path(
     if opens_page(request) {
         return;
     }
-    if is_withheld_ping(request, context) {
-        let verdict = Verdict::Block(Grounds::NotGranted(Purpose::Analytics));
-        let ruling = Ruling { verdict, identity: None, exception: None };
-        let path = request.uri.path();
-        outcome.decisions.push(Decision::on_name(&ruling, Layer::Request, Kind::OwnPath, path));
-        outcome.withheld = context.enforcing;
-        return;
-    }
     let target = request.uri.path_and_query().map_or("/", PathAndQuery::as_str);
     let by_path = context.policy.decide(Subject::OwnPath(target), context.host, context.consent);
     let ruling = match asked {
@@ -127,22 +114,12 @@ fn own_path(
         }
         Some(_) | None => by_path,
     };
-    if !ruling.is_known() {
+    if !ruling.is_known() && !ruling.verdict.blocks() {
         return;
     }
     let path = request.uri.path();
     outcome.decisions.push(Decision::on_name(&ruling, Layer::Request, Kind::OwnPath, path));
     outcome.withheld = context.enforcing && ruling.verdict.blocks();
-}
-
-/// Whether a request is a hit of Google's tags, sent over the site's own host,
-/// that says that everything was denied: it is one more hit all the same.
-fn is_withheld_ping(request: &Parts, context: &RequestContext<'_>) -> bool {
-    let RequestContext { consent, google_pings, .. } = context;
-    !google_pings
-        && !consent.grants(Purpose::Analytics)
-        && !consent.grants(Purpose::Marketing)
-        && request.uri.query().is_some_and(is_cookieless_ping)
 }
 
 /// Whether a visitor goes somewhere with this request. Browsers that do not
@@ -186,7 +163,7 @@ fn filter_cookies(
         let mut kept: Vec<&[u8]> = Vec::new();
         let mut touched = false;
         for (pair, name) in cookie_pairs(field.as_bytes()) {
-            if context.own_cookies.iter().any(|own| name == own.as_bytes()) {
+            if COOKIE_NAMES.iter().any(|own| name == own.as_bytes()) {
                 touched = true;
                 continue;
             }
@@ -379,8 +356,6 @@ mod tests {
             host: "shop.example",
             enforcing,
             address_truncated: true,
-            own_cookies: &["consentry"],
-            google_pings: false,
         };
         let (cleared, outcome) = clear_request(request, &context);
         (cleared.into_inner(), outcome)

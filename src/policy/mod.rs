@@ -10,6 +10,7 @@ mod redact;
 mod path;
 mod exception;
 mod listed;
+mod ping;
 mod verdict;
 
 pub use aliases::Aliases;
@@ -87,6 +88,8 @@ pub struct Policy {
     inputs: [u8; 32],
     revision: Arc<str>,
     aliases: Option<Arc<Aliases>>,
+    /// Whether hits of Google's tags pass that say that everything is denied.
+    google_pings: bool,
 }
 
 impl Policy {
@@ -111,6 +114,7 @@ impl Policy {
             exceptions: Arc::default(),
             live: Arc::default(),
             aliases: None,
+            google_pings: false,
         }
     }
 
@@ -159,6 +163,20 @@ impl Policy {
             || consent.vendors().is_some_and(|vendors| !vendors.refused().is_empty())
             || (self.unlisted == Unlisted::Block && self.mode != Mode::Safe)
             || self.live.iter().any(|each| each.effect == Effect::Block)
+    }
+
+    /// The same policy, which lets hits of Google's tags pass or not that say
+    /// that everything is denied.
+    #[must_use]
+    pub const fn with_google_pings(mut self, pass: bool) -> Self {
+        self.google_pings = pass;
+        self
+    }
+
+    /// Whether such hits pass.
+    #[must_use]
+    pub const fn google_pings(&self) -> bool {
+        self.google_pings
     }
 
     /// The same policy, knowing what names of the own domain stand for.
@@ -214,7 +232,28 @@ impl Policy {
             },
             None => Verdict::Allow(Basis::FirstParty),
         };
-        self.except(Ruling { verdict, identity, exception: None }, subject, host)
+        let ruling = self.except(Ruling { verdict, identity, exception: None }, subject, host);
+        let is_ping = matches!(ruling.verdict, Verdict::Allow(_))
+            && !self.google_pings
+            && ping::is_denied_ping(subject, consent);
+        if is_ping {
+            // Who lets a vendor pass has not said so about these.
+            let verdict = Verdict::Block(Grounds::NotGranted(Purpose::Analytics));
+            return Ruling { verdict, exception: None, ..ruling };
+        }
+        ruling
+    }
+
+    /// Decides about an embed that a visitor asked for by itself. Their word is
+    /// one about consent: what is withheld from everybody stays withheld.
+    #[must_use]
+    pub fn decide_asked(&self, url: &Url, host: &str) -> Ruling<'_> {
+        let subject = Subject::Load { kind: Kind::Frame, url };
+        let mut ruling = self.decide(subject, host, &Consent::chosen(PurposeSet::ALL));
+        if let Verdict::Allow(_) = ruling.verdict {
+            ruling.verdict = Verdict::Allow(Basis::AskedFor);
+        }
+        ruling
     }
 
     /// Exceptions have the last word, and among them those that withhold.

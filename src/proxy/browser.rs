@@ -2,14 +2,13 @@
 //! policy of its own, and what browsers report.
 
 use crate::catalogue::Subject;
-use crate::enforce::browser::{BrowserPolicy, Guard, Memory, is_cookieless_ping, read_reports};
+use crate::enforce::browser::{BrowserPolicy, Guard, Memory, read_reports};
 use crate::enforce::html::PageContext;
 use crate::observe::{HostLearned, Observe};
 use crate::policy::{Basis, Decision, Grounds, Layer, Ruling, Verdict};
 use crate::proxy::exchange::Exchange;
 use crate::proxy::head::Head;
 use crate::proxy::variant::Destination;
-use crate::purpose::Purpose;
 use crate::site::Site;
 
 use http::header::CONTENT_SECURITY_POLICY;
@@ -43,7 +42,7 @@ impl Browser {
             prefix: site.own_prefix.to_string(),
             files: Arc::clone(&site.guard),
             google: site.google_consent,
-            google_pings: site.google_pings,
+            google_pings: site.policy.google_pings(),
             choices_url: String::new(),
             nonce: None,
         });
@@ -113,10 +112,6 @@ pub(super) fn take_reports(
         let ruling = policy.decide(subject, &head.host, &consent);
         let ruling = match ruling.verdict {
             Verdict::Block(_) => ruling,
-            Verdict::Allow(_) if is_ping(&held.url) && !site.google_pings => {
-                let verdict = Verdict::Block(Grounds::NotGranted(Purpose::Analytics));
-                Ruling { verdict, ..ruling }
-            }
             Verdict::Allow(Basis::FirstParty) => continue,
             Verdict::Allow(basis) => {
                 if let Some(authority) = authority(&held.url)
@@ -134,11 +129,6 @@ pub(super) fn take_reports(
         exchange.decisions.push(decision.asked_by(&held.via));
     }
     exchange.file();
-}
-
-/// Whether the guard held a hit of Google's tags for what it says.
-fn is_ping(url: &Url) -> bool {
-    url.query().is_some_and(is_cookieless_ping)
 }
 
 /// The path of the page that a report is about.

@@ -7,9 +7,6 @@ use crate::observe::{Observe, PagePassedUnfiltered};
 use crate::policy::{Basis, Decision, Decisions, Layer, Ruling, Unlisted, Verdict, redact_path};
 use crate::site::{Rules, Site};
 
-use jiff::Timestamp;
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -97,15 +94,6 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         self.file();
     }
-}
-
-/// The day it is in UTC.
-pub(super) fn day_of(now_s: u64) -> Date {
-    i64::try_from(now_s)
-        .ok()
-        .and_then(|now| Timestamp::from_second(now).ok())
-        // A clock that cannot be read ends every exception.
-        .map_or(Date::MAX, |now| now.to_zoned(TimeZone::UTC).date())
 }
 
 /// Milliseconds since 1970.

@@ -16,6 +16,7 @@ mod forward;
 mod head;
 mod limiter;
 mod listener;
+mod own_pages;
 mod page;
 mod recall;
 mod revival;
@@ -36,20 +37,20 @@ pub use settings::{Limits, Settings, Timeouts, TlsFiles};
 pub use tls::TlsError;
 pub use upstream::UpstreamError;
 
-use crate::catalogue::{Kind, Subject};
+use crate::catalogue::Kind;
 use crate::consent;
 use crate::enforce::browser::GoogleConsent;
 use crate::enforce::html::{OtherTools, PageContext};
 use crate::enforce::{Cleared, RequestContext, ResponseContext, clear_request, clear_response};
 use crate::ledger::Spool;
-use crate::observe::{ChoiceMade, ExchangeEnded, ExchangeFailed, Observe, VisitorLimited};
-use crate::policy::{Basis, Decision, Layer, Verdict};
-use crate::site::{Site, Sites};
-use crate::visitor::{self, Asked, OnRecord, Page, Visit};
+use crate::observe::{ExchangeEnded, ExchangeFailed, Observe, VisitorLimited};
+use crate::policy::{Decision, Layer};
+use crate::site::{Site, Sites, day_of};
+use crate::visitor::{self, OnRecord, Visit};
 use body::{Body, PassedBody, RequestBody};
 use browser::Browser;
 use error::Error;
-use exchange::{Exchange, day_of, now_ms};
+use exchange::{Exchange, now_ms};
 use head::{Head, Peer};
 use limiter::Limiter;
 use page::Plan;
@@ -59,14 +60,14 @@ use upstream::Upstream;
 use variant::{Destination, Variant};
 
 use arc_swap::ArcSwap;
-use http::header::{CONTENT_LENGTH, RANGE, SET_COOKIE};
+use http::header::{CONTENT_LENGTH, RANGE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body as _;
-use http_body_util::{BodyExt, Limited};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use url::Url;
 
@@ -194,8 +195,6 @@ impl Proxy {
                 host: &head.host,
                 enforcing,
                 address_truncated: site.address_truncated,
-                own_cookies: &consent::COOKIE_NAMES,
-                google_pings: site.google_pings,
             },
         );
         if destination != Destination::Asset || outcome.withheld {
@@ -248,29 +247,32 @@ impl Proxy {
         }
         let untouched = enforcing && append_only && shown.is_nothing();
         let patience = self.settings.timeouts.response_body;
-        let context = Arc::new(PageContext {
+        let guarded =
+            !append_only && browser.as_ref().is_some_and(|browser| browser.guard.is_some());
+        // Most answers are no pages and need none of it.
+        let context = |shown: Shown, url: &Url| PageContext {
             policy: rules.policy.clone(),
             consent: consent.clone(),
             before: before.clone(),
             host: head.host.clone(),
-            placeholders: visitor::placeholders(&visit, path_and_query(&url)),
+            placeholders: visitor::placeholders(&visit, path_and_query(url)),
             others: OtherTools {
                 makes_live: site.cmp_markup,
                 appended_beside: (site.beside_other_cmp
                     && consent.is_undecided()
                     && !shown.is_nothing())
-                .then(|| visitor::link(&visit, path_and_query(&url))),
+                .then(|| visitor::link(&visit, path_and_query(url))),
             },
             appended: shown.appended,
             opening: shown.opening,
             memory_bytes: self.settings.limits.page_memory_bytes,
             enforcing,
-            guarded: !append_only
-                && browser.as_ref().is_some_and(|browser| browser.guard.is_some()),
-            url,
-        });
+            guarded,
+            url: url.clone(),
+        };
         if !is_page {
             if let Some(browser) = browser.filter(|_| is_worker) {
+                let context = context(Shown::default(), &url);
                 browser.add_policy(&browser::worker_policy(&context, site), &mut parts.headers);
             }
             if script::is_script(&method, &parts) {
@@ -278,8 +280,7 @@ impl Proxy {
                 let ruling = site.policy.decide_script(&begun.text, begun.size, &consent);
                 let recognised = ruling.identity.is_some();
                 if recognised {
-                    let decision =
-                        Decision::on_url(&ruling, Layer::Response, Kind::Script, &context.url);
+                    let decision = Decision::on_url(&ruling, Layer::Response, Kind::Script, &url);
                     exchange.decisions.push(decision);
                 }
                 exchange.file();
@@ -302,6 +303,7 @@ impl Proxy {
             return Ok(self.ended(&exchange, started, response));
         }
 
+        let context = Arc::new(context(shown, &url));
         let plan = Plan { context, append_only, variant, browser };
         if rules.by_lot && !enforcing {
             variant::mark_page(&mut parts.headers, &plan.variant, false);
@@ -392,106 +394,6 @@ impl Proxy {
             response = Response::from_parts(parts, body);
         }
         Ok(response)
-    }
-
-    /// Answers under our own prefix.
-    async fn own_page(
-        &self,
-        page: Page,
-        parts: Parts,
-        body: Incoming,
-        visit: &Visit<'_>,
-        head: &Head,
-        site: &Arc<Site>,
-    ) -> Result<Response<Body>, Error> {
-        let most = if page == Page::Reports { visitor::REPORT_BYTES } else { visitor::FORM_BYTES };
-        let read = Limited::new(body, most).collect();
-        let body = match tokio::time::timeout(self.settings.timeouts.request_body, read).await {
-            Ok(Ok(collected)) => collected.to_bytes(),
-            Ok(Err(_)) => return Err(Error::BodyTooLarge),
-            Err(_) => return Err(Error::BodyTimeout),
-        };
-        let recalled = self.recall.about(page, &parts, visit).await;
-        let visit = &Visit { on_record: recalled.on_record(), ..*visit };
-        let mut answer = visitor::answer(page, &parts, &body, visit);
-        if page == Page::Reports && parts.method == Method::POST {
-            self.take_reports(&parts, &body, visit, head, site);
-        }
-        if let Some(asked) = answer.asked.as_ref().filter(|asked| asked.shown) {
-            self.record_asked(asked, visit, head, site);
-        }
-        if let Some(record) = &answer.chosen {
-            let event = ChoiceMade {
-                site: &visit.site.name,
-                granted: record.granted,
-                gpc: record.made_under_gpc,
-            };
-            self.observe.emit(&event);
-            let choice =
-                archive::Choice { record, method: answer.method, one_vendor: answer.one_vendor };
-            self.archive.keep(&choice, visit, site, &self.spool);
-            let fields = answer.response.headers_mut();
-            for field in withdrawal::expiring(parts, fields, record, visit, &head.host) {
-                fields.append(SET_COOKIE, field);
-            }
-        } else if let Some(forgotten) = &answer.erased {
-            let mut spool = self.spool.lock().unwrap_or_else(PoisonError::into_inner);
-            spool.erase(forgotten.receipt, now_ms());
-            drop(spool);
-            let fields = answer.response.headers_mut();
-            let nothing = withdrawal::nothing_after(forgotten);
-            for field in withdrawal::expiring(parts, fields, &nothing, visit, &head.host) {
-                fields.append(SET_COOKIE, field);
-            }
-        }
-        Ok(answer.response.map(body::full))
-    }
-
-    /// Puts an embed that a visitor asked for on the record of its page.
-    fn record_asked(&self, asked: &Asked, visit: &Visit<'_>, head: &Head, site: &Arc<Site>) {
-        let path = asked.page.split('?').next().unwrap_or_default();
-        let lot = || head.lot(&site.consent, visit.now_s);
-        let rules = site.rules(path, day_of(visit.now_s), lot);
-        let mut exchange = Exchange::new(
-            Arc::clone(site),
-            rules.clone(),
-            visit.consent.clone(),
-            path,
-            Arc::clone(&self.spool),
-            Arc::clone(&self.observe),
-        );
-        let subject = Subject::Load { kind: Kind::Frame, url: &asked.url };
-        let mut ruling = rules.policy.decide(subject, &head.host, visit.consent);
-        ruling.verdict = Verdict::Allow(Basis::AskedFor);
-        exchange.decisions.push(Decision::on_url(
-            &ruling,
-            Layer::Response,
-            Kind::Frame,
-            &asked.url,
-        ));
-        exchange.file();
-    }
-
-    /// Puts what a browser did not load on the record of its page.
-    fn take_reports(
-        &self,
-        parts: &Parts,
-        body: &[u8],
-        visit: &Visit<'_>,
-        head: &Head,
-        site: &Arc<Site>,
-    ) {
-        let page = browser::reported_page(parts, body, head);
-        let lot = || head.lot(&site.consent, visit.now_s);
-        let mut exchange = Exchange::new(
-            Arc::clone(site),
-            site.rules(&page, day_of(visit.now_s), lot),
-            visit.consent.clone(),
-            &page,
-            Arc::clone(&self.spool),
-            Arc::clone(&self.observe),
-        );
-        browser::take_reports(parts, body, head, &mut exchange, &self.observe);
     }
 
     fn ended(

@@ -2,10 +2,10 @@
 //! the choice.
 
 use crate::catalogue::Subject;
-use crate::consent::{COOKIE_NAMES, Consent, Record, VendorChoices};
+use crate::consent::{Consent, Record, VendorChoices};
 use crate::enforce::{Expiry, RequestContext, clear_request};
-use crate::proxy::exchange::day_of;
 use crate::purpose::PurposeSet;
+use crate::site::day_of;
 use crate::visitor::Visit;
 
 use http::request::Parts;
@@ -45,8 +45,6 @@ pub(super) fn expiring(
         host,
         enforcing: true,
         address_truncated: false,
-        own_cookies: &COOKIE_NAMES,
-        google_pings: true,
     };
     let (_, outcome) = clear_request(request, &context);
     // Nobody keeps anything under our own path; the visitor goes on to a page.

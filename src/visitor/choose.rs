@@ -149,8 +149,7 @@ fn with_vendor(
     about: &AboutVendor,
     visit: &Visit<'_>,
 ) -> Result<Decided, Refusal> {
-    let mut known = visit.site.policy.catalogue().vendors();
-    let vendor = known.find(|vendor| vendor.id == about.id).ok_or(Refusal::Unclear)?;
+    let vendor = visit.site.policy.catalogue().vendor(&about.id).ok_or(Refusal::Unclear)?;
     if vendor.purposes.contains(Purpose::Necessary) {
         return Err(Refusal::Unclear);
     }

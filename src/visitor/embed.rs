@@ -6,20 +6,17 @@
 //! whose policy names its host alone. Nothing is stored: the next page asks
 //! again.
 
-use crate::catalogue::{Kind, Subject};
-use crate::consent::Consent;
+use crate::catalogue::Kind;
 use crate::enforce::html::{Embed, Embeds, Placeholders};
-use crate::policy::registrable;
-use crate::purpose::PurposeSet;
-use crate::visitor::{Refusal, ReturnTo, Visit, choices_url, choose, page, proof, status};
+use crate::policy::{Decision, Layer, registrable};
+use crate::site::day_of;
+use crate::visitor::{Refusal, ReturnTo, Visit, choices_url, choose, page, proof};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{CONTENT_SECURITY_POLICY, X_FRAME_OPTIONS};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -28,8 +25,8 @@ use url::{Url, form_urlencoded};
 const STYLE: &str =
     "html,body{margin:0;height:100%}iframe{display:block;width:100%;height:100%;border:0}";
 
-/// The frame with the embed, or the page that leads to where it comes from,
-/// and what was asked for.
+/// The frame with the embed, and what is to be put on record; or the page that
+/// leads to where it comes from, which loads nothing.
 ///
 /// # Errors
 /// Says why nothing is shown.
@@ -37,7 +34,7 @@ pub(super) fn show(
     headers: &HeaderMap,
     body: &[u8],
     visit: &Visit<'_>,
-) -> Result<(Response<Bytes>, Asked), Refusal> {
+) -> Result<(Response<Bytes>, Option<Asked>), Refusal> {
     proof::check_in_frame(headers, visit)?;
     if !choose::is_form(headers) {
         return Err(Refusal::NotAForm);
@@ -53,20 +50,18 @@ pub(super) fn show(
     let keys = &visit.site.consent.keys;
     let embed = Embed::open(&sealed, keys, visit.cookie.scope).ok_or(Refusal::Unclear)?;
     let url = Url::parse(&embed.url).map_err(|_| Refusal::Unclear)?;
-    // The visitor's word is one about consent; what the operator withholds from
-    // everybody stays withheld.
     let path = embed.page.split('?').next().unwrap_or_default();
-    let today =
-        status::timestamp(visit.now_s).map_or(Date::MAX, |now| now.to_zoned(TimeZone::UTC).date());
-    let rules = visit.site.rules(path, today, || 0);
-    let host = visit.host.rsplit_once(':').map_or(visit.host, |(host, _)| host);
-    let subject = Subject::Load { kind: Kind::Frame, url: &url };
-    if rules.policy.decide(subject, host, &Consent::chosen(PurposeSet::ALL)).verdict.blocks() {
+    let rules = visit.site.rules(path, day_of(visit.now_s), || 0);
+    let ruling = rules.policy.decide_asked(&url, visit.cookie.host);
+    if ruling.verdict.blocks() {
         return Err(Refusal::NotHere);
     }
-    let leaves = field("to").is_some();
-    let response = if leaves { provider(&embed, &url, visit) } else { frame(&embed, &url, visit) };
-    Ok((response, Asked { url, page: embed.page, shown: !leaves }))
+    if field("to").is_some() {
+        return Ok((provider(&embed, &url, visit), None));
+    }
+    let decision = Decision::on_url(&ruling, Layer::Response, Kind::Frame, &url);
+    let asked = Asked { decision, page: path.to_owned() };
+    Ok((frame(&embed, &url, visit), Some(asked)))
 }
 
 /// Lets the frame in which an embed was asked for show why it is not there.
@@ -81,15 +76,13 @@ pub(super) fn in_frame(mut response: Response<Bytes>) -> Response<Bytes> {
     response
 }
 
-/// What a visitor asked for.
+/// An embed that a visitor asked for, for the record.
 #[derive(Debug)]
 pub struct Asked {
-    /// The address of the embed.
-    pub url: Url,
+    /// What was decided.
+    pub decision: Decision,
     /// The path of the page it is on.
     pub page: String,
-    /// Whether it is shown; otherwise they go there themselves.
-    pub shown: bool,
 }
 
 /// What stands in the frames of the page at `page`, a path with its query.
@@ -217,8 +210,8 @@ mod tests {
         assert!(answer.response.headers().get("set-cookie").is_none());
         let asked = answer.asked.unwrap();
         assert_eq!(
-            (asked.url.host_str(), &*asked.page, asked.shown),
-            (Some("www.tube.example"), "/video", true)
+            (asked.decision.what.as_str(), asked.decision.verdict.reason(), &*asked.page),
+            ("www.tube.example/embed/1", "asked for once", "/video")
         );
         let frame = trial::tags(answer.response.body(), "iframe").pop().unwrap();
         assert_eq!(frame.attribute("src"), Some("https://www.tube.example/embed/1?a=b&c=%22d"));
@@ -245,7 +238,7 @@ mod tests {
         let link = trial::tags(answer.response.body(), "a").remove(0);
         assert_eq!(link.attribute("href"), Some("https://www.tube.example/embed/1?a=b&c=%22d"));
         assert_eq!(link.attribute("rel"), Some("noreferrer noopener nofollow"));
-        assert!(!answer.asked.unwrap().shown);
+        assert!(answer.asked.is_none(), "the visitor goes there by themselves");
     }
 
     #[test]

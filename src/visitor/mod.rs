@@ -207,7 +207,7 @@ pub fn answer(page: Page, request: &request::Parts, body: &[u8], visit: &Visit<'
         },
         (Page::Embed, &Method::POST) => match embed::show(&request.headers, body, visit) {
             Ok((response, asked)) => {
-                return Answer { asked: Some(asked), ..Answer::shown(response) };
+                return Answer { asked, ..Answer::shown(response) };
             }
             Err(refusal) => embed::in_frame(refusal.page(&ReturnTo::home(), visit)),
         },

@@ -174,7 +174,6 @@ pub(super) fn site() -> Site {
         guard: Arc::new(GuardFiles::of(&catalogue)),
         api: Arc::new(ScriptApi::new("/.consentry", &[], false)),
         google_consent: GoogleConsent::Auto,
-        google_pings: false,
         memory: Arc::default(),
     }
 }

@@ -71,13 +71,6 @@ pub fn signals(consent: &Consent) -> Value {
     })
 }
 
-/// Whether a query is that of a hit that Google's tags send although storage
-/// was denied for everything: a "cookieless ping" says `gcs=G100`.
-#[must_use]
-pub fn is_cookieless_ping(query: &str) -> bool {
-    query.split('&').any(|pair| pair == "gcs=G100")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,13 +105,5 @@ mod tests {
         assert_eq!(granted(&all).len(), 7);
         let refused = VendorChoices::default().with_refused("google-analytics").unwrap();
         assert!(!granted(&all.with_vendors(refused)).contains(&"analytics_storage".to_owned()));
-    }
-
-    #[test]
-    fn d10_a_ping_is_told_from_a_hit() {
-        assert!(is_cookieless_ping("v=2&tid=G-1&gcs=G100&en=x"));
-        for query in ["gcs=G101", "gcs=G1001", "xgcs=G100", "gcs=G111&gcs2=G100", ""] {
-            assert!(!is_cookieless_ping(query), "{query}");
-        }
     }
 }

@@ -20,7 +20,7 @@ mod reach;
 mod reports;
 mod tokens;
 
-pub use consent_mode::{GoogleConsent, is_cookieless_ping, signals as google_signals};
+pub use consent_mode::{GoogleConsent, signals as google_signals};
 pub use globals::{declared_globals, is_defined_in};
 pub(crate) use guard::insertion_point;
 pub use guard::{Guard, GuardFiles, OwnScript};

@@ -431,8 +431,7 @@ impl Page {
         let is_frame = matches!(tag, "iframe" | "frame" | "fencedframe" | "portal");
         if is_frame && !found.offending.iter().all(|name| name == "srcdoc") {
             let words = (tag == "iframe" && is_seen(element)).then(|| {
-                let mut vendors = self.context.policy.catalogue().vendors();
-                let is_known = vendors.any(|vendor| vendor.id == found.vendor_id);
+                let is_known = self.context.policy.catalogue().vendor(&found.vendor_id).is_some();
                 placeholder(element, &found, is_known, &self.context.placeholders)
             });
             keep_shape(element);

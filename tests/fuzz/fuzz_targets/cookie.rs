@@ -34,8 +34,6 @@ fuzz_target!(|value: &[u8]| {
             host: "www.shop.example",
             enforcing: true,
             address_truncated: true,
-            own_cookies: &["consentry"],
-            google_pings: false,
         },
     );
     for sent in cleared.get().headers.get_all("cookie") {

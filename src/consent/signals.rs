@@ -110,16 +110,24 @@ pub fn read(
 fn latest(mut records: Vec<Record>) -> Option<Record> {
     records.sort_by_key(|record| record.time_s);
     let last = records.pop()?;
-    Some(records.iter().fold(last, |last, other| {
-        let granted = last.granted.and(other.granted);
-        let refused = other.vendors.refused().iter();
-        let vendors = refused.fold(last.vendors.clone(), |vendors, vendor| {
-            vendors.clone().with_refused(vendor).unwrap_or(vendors)
-        });
-        let allowed = last.vendors.allowed().iter().filter(|vendor| !other.vendors.allows(vendor));
-        let vendors = allowed.fold(vendors, |vendors, vendor| vendors.without(vendor));
-        Record { granted, vendors, ..last }
-    }))
+    Some(records.iter().fold(last, agreed))
+}
+
+/// What `other`, the earlier one, leaves of `last`.
+fn agreed(last: Record, other: &Record) -> Record {
+    let decided = last.decided.or(other.decided.minus(other.granted));
+    let granted = last.granted.and(other.granted);
+    let allowed = last.vendors.allowed().iter().filter(|vendor| !other.vendors.allows(vendor));
+    let vendors = allowed.fold(last.vendors.clone(), |vendors, vendor| vendors.without(vendor));
+    let refused = other.vendors.refused().iter();
+    match refused.cloned().try_fold(vendors, |vendors, vendor| vendors.with_refused(&vendor)) {
+        Some(vendors) => Record { decided, granted, vendors, ..last },
+        // A "no" to a vendor that finds no place is one to its purposes.
+        None => {
+            let vendors = last.vendors.only_refused();
+            Record { decided, granted: PurposeSet::EMPTY, vendors, ..last }
+        }
+    }
 }
 
 /// Fills what is left with what others were told.
@@ -328,6 +336,42 @@ mod tests {
         }
         let same = cookie(PurposeSet::ALL, false, 50, 3);
         assert!(consent(&[("cookie", &format!("{same}; {planted}"))]).grants(Purpose::Analytics));
+    }
+
+    #[test]
+    fn d14_a_later_choice_about_something_else_takes_no_refusal_away() {
+        let refused = cookie(PurposeSet::EMPTY, false, 100, 3);
+        let later = Record {
+            granted: PurposeSet::NECESSARY,
+            decided: PurposeSet::NECESSARY,
+            made_under_gpc: false,
+            after_doubt: false,
+            notice_revision: 3,
+            time_s: NOW_S - 10,
+            receipt: ReceiptId::new([0; 16]),
+            vendors: VendorChoices::default(),
+        };
+        let with = |later: &Record| {
+            let later = settings().keys.sign("shop", later);
+            let heard = "wp_consent_marketing=allow";
+            consent(&[("cookie", &format!("{refused}; consentry={later}; {heard}"))])
+        };
+        let both = with(&later);
+        assert_eq!(both.state(Purpose::Marketing), State::Denied);
+        assert!(both.vendors().unwrap().refuses("acme"));
+        // Nor does one that leaves no room for it.
+        let mut full = VendorChoices::default();
+        for number in 0.. {
+            match full.clone().with_refused(&format!("{number:03}")) {
+                Some(more) => full = more,
+                None => break,
+            }
+        }
+        let all = PurposeSet::ALL;
+        let granting = cookie(all, false, 50, 3);
+        let later = settings().keys.sign("shop", &Record { granted: all, vendors: full, ..later });
+        let both = consent(&[("cookie", &format!("{granting}; consentry={later}"))]);
+        assert!(!both.grants(Purpose::Analytics));
     }
 
     #[test]

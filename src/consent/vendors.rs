@@ -92,14 +92,9 @@ impl VendorChoices {
     /// Tells these choices from others, without naming anybody.
     #[must_use]
     pub fn mark(&self) -> String {
-        let mut hash = Sha256::new();
-        for (mark, list) in [(b'+', &self.allowed), (b'-', &self.refused)] {
-            for vendor in list {
-                hash.update([mark]);
-                hash.update(vendor);
-            }
-        }
-        hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+        let mut bytes = Vec::new();
+        self.write(&mut bytes);
+        Sha256::digest(bytes).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Writes both lists, each with its length in front.
@@ -187,6 +182,21 @@ mod tests {
         assert_eq!(choices.refused().len(), refused);
         assert_eq!(choices.clone().with_allowed("one-more"), choices);
         assert!(VendorChoices::default().with_allowed(&"x".repeat(65)).is_empty());
+    }
+
+    #[test]
+    fn no_two_choices_have_one_mark() {
+        let all = [
+            VendorChoices::default(),
+            VendorChoices::default().with_allowed("a+b"),
+            VendorChoices::default().with_allowed("a").with_allowed("b"),
+            VendorChoices::default().with_allowed("a").with_refused("b").unwrap(),
+            VendorChoices::default().with_allowed("a-b"),
+            VendorChoices::default().with_refused("a").unwrap(),
+        ];
+        let marks: std::collections::BTreeSet<String> =
+            all.iter().map(VendorChoices::mark).collect();
+        assert_eq!(marks.len(), all.len());
     }
 
     #[test]

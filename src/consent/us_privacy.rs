@@ -9,20 +9,15 @@ use crate::purpose::{Purpose, PurposeSet};
 
 /// What the string says.
 pub(super) fn read(text: &str) -> Reading {
-    let mut signs = text.bytes();
-    if signs.next() != Some(b'1') {
-        return Reading::doubtful("it is no US Privacy string of version 1");
-    }
-    let rest: Vec<u8> = signs.take(4).collect();
-    match rest.as_slice() {
-        [b'Y' | b'N' | b'-', opted_out @ (b'Y' | b'N' | b'-'), b'Y' | b'N' | b'-'] => {
+    match text.as_bytes() {
+        [b'1', b'Y' | b'N' | b'-', opted_out @ (b'Y' | b'N' | b'-'), b'Y' | b'N' | b'-'] => {
             if *opted_out == b'Y' {
                 Reading::denying(PurposeSet::EMPTY.with(Purpose::Marketing))
             } else {
                 Reading::unasked("it does not say that the visitor opted out")
             }
         }
-        _ => Reading::doubtful("it is not four characters of `Y`, `N` and `-` after a `1`"),
+        _ => Reading::doubtful("it is not a `1` and three characters of `Y`, `N` and `-` after it"),
     }
 }
 

@@ -136,12 +136,7 @@ impl ChoiceCookie<'_> {
     /// The `Set-Cookie` fields that forget the choice, wherever it is kept.
     #[must_use]
     pub fn forgetting(&self) -> Vec<String> {
-        let single = if self.secure { HOST } else { PLAIN };
-        let mut fields = vec![self.field(single, None, "", 0)];
-        if self.domain.is_some() {
-            fields.push(self.field(self.name(), self.domain, "", 0));
-        }
-        fields
+        self.keeping("", 0)
     }
 
     /// The domains between the host and that of the cookie, the host's own
@@ -202,7 +197,11 @@ mod tests {
         assert!(kept[2].starts_with("__Secure-consentry=x; Domain=shop.example; Path=/"));
         assert_eq!(kept.len(), 3);
         let gone = cookie.forgetting();
-        assert!(gone.iter().all(|field| field.contains("Max-Age=0")));
-        assert!(gone[1].contains("Domain=shop.example"));
+        assert!(gone.iter().all(|field| field.contains("=; ") && field.contains("Max-Age=0")));
+        for (field, kept) in gone.iter().zip(&kept) {
+            let whose = |field: &str| field.split("; Path").next().map(|of| of.replace("=x", "="));
+            assert_eq!(whose(field), whose(kept), "forgotten wherever it is kept");
+        }
+        assert_eq!(gone.len(), 3);
     }
 }

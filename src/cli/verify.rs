@@ -73,14 +73,14 @@ pub fn run(args: &VerifyArgs, out: &mut dyn Write, err: &mut dyn Write) -> i32 {
     match found {
         Ok(found) => {
             let shown = if args.json { as_json(&found, out) } else { in_words(&found, args, out) };
+            // What is found counts, even where nobody reads on.
             match shown {
-                Ok(()) if found.faults.is_empty() => FINE,
-                Ok(()) => FINDINGS,
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => FINE,
-                Err(error) => {
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                     let _ = writeln!(err, "consentry: {error}");
                     IO
                 }
+                _ if found.faults.is_empty() => FINE,
+                _ => FINDINGS,
             }
         }
         Err(error) => {

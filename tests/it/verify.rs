@@ -15,6 +15,19 @@ fn verified(ledger: &Path, checkpoint: &[PathBuf], json: bool) -> (i32, String) 
     (code, String::from_utf8([out, err].concat()).unwrap())
 }
 
+/// A pipe whose reader is gone.
+struct NobodyReads;
+
+impl std::io::Write for NobodyReads {
+    fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+        Err(std::io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn f3_a_changed_row_is_named_and_a_cut_tail_is_seen_against_a_checkpoint() {
     let origin = origin().page("/", PAGE).page("/shoes", PAGE).start().await;
@@ -49,6 +62,8 @@ async fn f3_a_changed_row_is_named_and_a_cut_tail_is_seen_against_a_checkpoint()
     let said: serde_json::Value = serde_json::from_str(&said).unwrap();
     assert_eq!((code, &said["verified"]), (1, &serde_json::json!(false)));
     assert!(said["faults"][0]["words"].as_str().unwrap().starts_with("entry 2 is not what"));
+    let unread = VerifyArgs { ledger: ledger.clone(), checkpoint: vec![], key: None, json: false };
+    assert_eq!(run(&unread, &mut NobodyReads, &mut Vec::new()), 1, "`consentry verify | head -0`");
     tampered("UPDATE receipt SET granted = 1");
     let (code, said) = verified(&ledger, &[], false);
     assert!(code == 1 && said.contains("receipt in row 1 is not what was stored"), "{said}");

@@ -86,6 +86,18 @@ pub enum Error {
         /// What SQLite says.
         source: rusqlite::Error,
     },
+    /// An answer is not what was asked for.
+    #[error(
+        "the ledger's database answers with {found} in column {column}, where {expected} should be"
+    )]
+    Misread {
+        /// Which column, from 0.
+        column: usize,
+        /// What should be there.
+        expected: &'static str,
+        /// What is.
+        found: &'static str,
+    },
     /// Not everything was stored in time. Nothing is lost by that: what is
     /// left stays in the spool and is stored later, by whoever writes next.
     #[error(

@@ -9,6 +9,7 @@
 
 pub mod consent_record;
 mod checkpoint;
+pub mod engine;
 mod entry;
 mod erase;
 mod error;

@@ -19,6 +19,7 @@ pub mod plain;
 pub mod proof;
 pub mod read;
 pub mod receipt;
+mod rollup;
 mod schema;
 mod seal;
 mod spool;
@@ -169,6 +170,7 @@ impl Ledger {
             waiting: Vec::new(),
             offsets: HashMap::new(),
             unsynced: None,
+            rolled_up: None,
             erased: Vec::new(),
             signer: Signer::open(&beside(path, ".signing-key"))?,
             signed: None,
@@ -215,13 +217,13 @@ impl Ledger {
         }
     }
 
-    /// Waits until everything appended so far can be read, for ten seconds at
-    /// most.
+    /// Waits until everything appended so far can be read, sums included, for
+    /// ten seconds at most.
     ///
     /// # Errors
     /// When that was not long enough.
     pub fn flush(&self) -> Result<(), Error> {
-        self.flush_within(FLUSH_WAIT)
+        self.flush_within(FLUSH_WAIT, true)
     }
 
     /// Stores what is left and ends the thread. Every spool is dropped before.
@@ -230,16 +232,16 @@ impl Ledger {
     /// When not all could be stored within five seconds. Nothing is lost by
     /// that: the next one to open the ledger stores the rest.
     pub fn close(self) -> Result<(), Error> {
-        self.flush_within(CLOSE_WAIT)
+        self.flush_within(CLOSE_WAIT, false)
     }
 
-    fn flush_within(&self, wait: Duration) -> Result<(), Error> {
+    fn flush_within(&self, wait: Duration, sums: bool) -> Result<(), Error> {
         let unfinished =
             |why: String| Error::Unfinished { queued_bytes: self.status().queued_bytes, why };
         let sizes = intake::list(&self.dir).map_err(|error| unfinished(error.to_string()))?;
         let (done, wait_for) = mpsc::channel();
         self.orders
-            .send(Order::Flush { sizes, done })
+            .send(Order::Flush { sizes, sums, done })
             .map_err(|_| unfinished("the writer thread has ended".to_owned()))?;
         wait_for.recv_timeout(wait).map_err(|_| {
             let why = self.status().last_error;

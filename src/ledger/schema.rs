@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The format this version writes.
-const SCHEMA: i64 = 4;
+const SCHEMA: i64 = 5;
 
 /// Files up to this size are checked in full when they are opened; of larger
 /// ones everything but the entries, so that a start takes no minutes.
@@ -30,6 +30,7 @@ pub(super) fn prepare(conn: &Connection, path: &Path, now_ms: u64) -> Result<(),
                 tx.execute_batch(include_str!("schema.sql"))?;
                 tx.execute_batch(include_str!("receipts.sql"))?;
                 tx.execute_batch(include_str!("seals.sql"))?;
+                tx.execute_batch(include_str!("figures.sql"))?;
                 tx.execute("INSERT INTO meta VALUES (?1, ?2)", [SCHEMA, now_ms.cast_signed()])?;
             }
             tx.commit()
@@ -63,7 +64,10 @@ fn bring_up_to_date(conn: &Connection) -> rusqlite::Result<()> {
     }
     if found < 4 {
         tx.execute_batch(include_str!("seals.sql"))?;
-        tx.execute("UPDATE meta SET schema = 4", [])?;
+    }
+    if found < 5 {
+        tx.execute_batch(include_str!("figures.sql"))?;
+        tx.execute("UPDATE meta SET schema = 5", [])?;
     }
     tx.commit()
 }

@@ -6,6 +6,7 @@ use crate::ledger::line::{
     DecisionLine, EntryLine, EraseLine, GapLine, NoticeLine, ReceiptLine, SetLine,
 };
 use crate::ledger::receipt::hash_of;
+use crate::ledger::rollup::{self, Rollup};
 use crate::ledger::schema::{self, explain};
 use crate::ledger::seal;
 
@@ -60,6 +61,7 @@ struct Known {
 pub(super) struct Store {
     conn: Connection,
     known: Known,
+    rollup: Rollup,
 }
 
 impl Store {
@@ -75,7 +77,7 @@ impl Store {
         schema::prepare(&conn, path, now_ms)?;
         conn.busy_timeout(BUSY).map_err(failed)?;
         conn.set_prepared_statement_cache_capacity(64);
-        Ok(Self { conn, known: Known::default() })
+        Ok(Self { conn, known: Known::default(), rollup: Rollup::default() })
     }
 
     /// How far each spool file is stored.
@@ -113,6 +115,16 @@ impl Store {
             signer.sign(&tree, &ends, now_ms)
         ])?;
         tx.commit()
+    }
+
+    /// Adds the next part of what is stored up; says whether there is more.
+    pub(super) fn roll_up(&mut self) -> rusqlite::Result<bool> {
+        self.rollup.step(&mut self.conn)
+    }
+
+    /// Whether everything that is stored is added up.
+    pub(super) fn is_rolled_up(&self) -> rusqlite::Result<bool> {
+        rollup::is_done(&self.conn)
     }
 
     pub(super) fn begin(&mut self) -> rusqlite::Result<Batch<'_>> {

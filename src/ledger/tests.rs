@@ -1,6 +1,7 @@
 //! Promises of the whole room.
 
 pub(crate) mod receipts;
+mod rollup;
 mod trouble;
 mod withheld;
 
@@ -32,6 +33,12 @@ fn vendor(name: &str) -> Arc<Vendor> {
         iab: None,
     })
 }
+
+/// Makes a ledger of today one from before its fifth format.
+pub(crate) const TAKE_OUT_FIGURES: &str = "
+    DROP TABLE hourly; DROP TABLE daily_vendor; DROP TABLE daily_page; DROP TABLE daily_choice;
+    DROP TABLE combination; DROP TABLE seen; DROP TABLE rolled; DROP INDEX entry_set;
+    DROP INDEX set_member_decision;";
 
 /// A script of Acme Ads that is withheld.
 pub(crate) fn block(what: &str) -> Decision {
@@ -160,8 +167,9 @@ fn g1_a_line_says_what_whose_why_and_where_and_never_who() {
     let tables = query.query_map([], |row| row.get::<_, String>(0)).unwrap();
     assert_eq!(
         tables.map(Result::unwrap).collect::<Vec<_>>().join(" "),
-        "checkpoint decision decision_set entry erased_receipt gap meta notice page receipt revision seal \
-         set_member site spool sqlite_sequence tree word"
+        "checkpoint combination daily_choice daily_page daily_vendor decision decision_set entry erased_receipt \
+         gap hourly meta notice page receipt revision rolled seal seen set_member site spool \
+         sqlite_sequence tree word"
     );
 }
 

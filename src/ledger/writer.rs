@@ -24,6 +24,9 @@ use std::time::{Duration, Instant};
 /// What a power failure may cost at most.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 
+/// How far sums may be behind, unless somebody waits for them.
+const ROLL_UP_EVERY: Duration = Duration::from_secs(3);
+
 /// How old the last checkpoint of a busy ledger may be.
 const SIGN_EVERY: Duration = Duration::from_secs(600);
 
@@ -32,8 +35,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What the thread can be told.
 pub(super) enum Order {
-    /// Says when everything up to these sizes is stored.
-    Flush { sizes: Sizes, done: Sender<()> },
+    /// Says when everything up to these sizes is stored, and added up if that
+    /// is wanted, too.
+    Flush { sizes: Sizes, sums: bool, done: Sender<()> },
     /// Ends the thread; what is left stays in the spool.
     Stop,
 }
@@ -49,17 +53,26 @@ pub(super) struct Writer {
     pub(super) has_role: bool,
     pub(super) store: Option<Store>,
     pub(super) trouble: Option<Duration>,
-    pub(super) waiting: Vec<(Sizes, Sender<()>)>,
+    pub(super) waiting: Vec<Waiting>,
     /// How far each spool file was stored when last looked at.
     pub(super) offsets: HashMap<String, u64>,
     /// When something was stored that the disk may not have yet.
     pub(super) unsynced: Option<Instant>,
+    /// When sums were brought up to date.
+    pub(super) rolled_up: Option<Instant>,
     /// Numbers of erased receipts that the spool may still hold.
     pub(super) erased: Vec<String>,
     /// Signs checkpoints.
     pub(super) signer: Signer,
     /// When that was done last.
     pub(super) signed: Option<Instant>,
+}
+
+/// Somebody who waits.
+pub(super) struct Waiting {
+    sizes: Sizes,
+    sums: bool,
+    done: Sender<()>,
 }
 
 /// How a pass over the spools ended.
@@ -74,7 +87,9 @@ impl Writer {
         let mut pause = Duration::ZERO;
         loop {
             match orders.recv_timeout(pause) {
-                Ok(Order::Flush { sizes, done }) => self.waiting.push((sizes, done)),
+                Ok(Order::Flush { sizes, sums, done }) => {
+                    self.waiting.push(Waiting { sizes, sums, done });
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => {
                     self.sign();
@@ -97,7 +112,8 @@ impl Writer {
         if !self.has_role {
             return self.report().map(|()| false);
         }
-        let pass = self.store_once()?;
+        let mut pass = self.store_once()?;
+        pass.more |= self.roll_up()?;
         let mut removed = Ok(());
         if !pass.finished.is_empty()
             || self.unsynced.is_some_and(|since| since.elapsed() >= SYNC_EVERY)
@@ -169,6 +185,22 @@ impl Writer {
         Ok(pass)
     }
 
+    /// Adds up what was stored, from time to time, or at once for who waits;
+    /// says whether more of it is due.
+    fn roll_up(&mut self) -> Result<bool, Error> {
+        let is_due = self.waiting.iter().any(|each| each.sums)
+            || self.rolled_up.is_none_or(|since| since.elapsed() >= ROLL_UP_EVERY);
+        if !is_due {
+            return Ok(false);
+        }
+        let path = self.path.clone();
+        let more = self.opened()?.roll_up().map_err(|source| schema::explain(&path, source))?;
+        if !more {
+            self.rolled_up = Some(Instant::now());
+        }
+        Ok(more)
+    }
+
     /// Clears what the database's log and the spool still hold of erased
     /// receipts; tried again until it is done.
     fn leave_no_trace(&mut self) -> Result<(), Error> {
@@ -237,8 +269,10 @@ impl Writer {
     fn report(&mut self) -> Result<(), Error> {
         let (path, dir, has_role) = (self.path.clone(), self.dir.clone(), self.has_role);
         let failed = |source| schema::explain(&path, source);
+        let nobody_waits = self.waiting.is_empty();
         let store = self.opened()?;
         let offsets = store.offsets().map_err(failed)?;
+        let rolled_up = nobody_waits || store.is_rolled_up().map_err(failed)?;
         let files = intake::list(&dir).map_err(|source| unreadable(&dir, source))?;
         let is_gone = |name: &&String| !files.iter().any(|(file, _)| file == *name);
         if has_role {
@@ -249,14 +283,14 @@ impl Writer {
                 .map_err(failed)?;
         }
         self.shared.queued.store(intake::queued(&files, &offsets), Ordering::Relaxed);
-        self.waiting.retain(|(sizes, done)| {
+        self.waiting.retain(|Waiting { sizes, sums, done }| {
             let stored = sizes.iter().all(|(name, size)| {
                 offsets.get(name).is_some_and(|offset| offset >= size)
                     || *size == 0
                     || is_gone(&name)
             });
             // Nobody may be listening any more: then it is done all the same.
-            !stored || {
+            !(stored && (rolled_up || !sums)) || {
                 done.send(()).ok();
                 false
             }

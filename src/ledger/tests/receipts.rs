@@ -227,7 +227,7 @@ fn a_ledger_of_format_2_is_brought_up_to_date_with_all_it_holds() {
     .unwrap();
     drop(old);
     let error = Reader::open(&path).err().unwrap().to_string();
-    assert!(error.contains("has format 2, and this consentry reads 4"), "{error}");
+    assert!(error.contains("has format 2, and this consentry reads 5"), "{error}");
     for number in 1..=2 {
         let ledger = open(&dir);
         let mut spool = ledger.spool(0).unwrap();

@@ -248,7 +248,7 @@ fn what_is_wrong_with_a_ledger_is_said_in_words() {
     let newer = settings(&dir).path;
     open(&dir).close().unwrap();
     Connection::open(&newer).unwrap().execute_batch("UPDATE meta SET schema = 99").unwrap();
-    check(&newer, "has format 99, this consentry knows formats up to 4");
+    check(&newer, "has format 99, this consentry knows formats up to 5");
     let error = Reader::open(&newer).err().unwrap().to_string();
     assert!(error.contains("has format 99"), "{error}");
     let error = Reader::open(dir.path().join("none.db")).err().unwrap().to_string();

@@ -1,6 +1,6 @@
 use super::*;
 use crate::ledger::tests::receipts::receipt;
-use crate::ledger::tests::{block, entry, stranger};
+use crate::ledger::tests::{TAKE_OUT_FIGURES, block, entry, stranger};
 use crate::ledger::{Ledger, Settings};
 use std::path::PathBuf;
 use tempfile::TempDir;
@@ -195,9 +195,10 @@ fn f3_erasing_a_receipt_keeps_the_rest_verifiable() {
 #[test]
 fn what_was_there_before_seals_is_told_to_be_unproved() {
     let kept = Kept::new();
-    kept.tampers(
-        "DROP TABLE seal; DROP TABLE tree; DROP TABLE checkpoint; UPDATE meta SET schema = 3;",
-    );
+    kept.tampers(&format!(
+        "{TAKE_OUT_FIGURES} DROP TABLE seal; DROP TABLE tree; DROP TABLE checkpoint;
+         UPDATE meta SET schema = 3;"
+    ));
     kept.store(30..40);
     let found = kept.verified();
     assert_eq!((found.faults, found.unsealed_before, found.seals), (vec![], 34, 1));

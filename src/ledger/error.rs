@@ -98,6 +98,14 @@ pub enum Error {
         /// What is.
         found: &'static str,
     },
+    /// What somebody did could not be put on record, so it must not be done.
+    #[error(
+        "this cannot be put on record: {source}; it was not done, try again when the ledger's disk has room and can be written"
+    )]
+    Unrecorded {
+        /// What the system says.
+        source: io::Error,
+    },
     /// Not everything was stored in time. Nothing is lost by that: what is
     /// left stays in the spool and is stored later, by whoever writes next.
     #[error(

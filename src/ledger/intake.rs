@@ -151,6 +151,10 @@ impl Piece {
                     batch.notice(&notice)?;
                     continue;
                 }
+                Ok(SpoolLine::Audit(audit)) => {
+                    batch.audit(&audit)?;
+                    continue;
+                }
                 Ok(SpoolLine::Erase(erasure)) if erasure.is_sound() => {
                     batch.erase(&erasure)?;
                     taken.erased.push(erasure.number.into_owned());

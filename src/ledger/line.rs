@@ -9,7 +9,7 @@
 //! - `{"e":{...}}`: an entry. `t` time in milliseconds, `s` site, `p` page,
 //!   `c` consent class in bits, `u` undecided, `g` signal, `r` policy
 //!   revision, `m` mode, `d` the set's hash.
-//! - `receipt`, `notice` and `erase`: see `choice`.
+//! - `receipt`, `notice` and `erase`: see `choice`. `audit`: see `audit`.
 //! - `{"gap":{"n":lost,"t":time,"s":since,"w":why}}`: so many entries are
 //!   missing here.
 //!
@@ -19,8 +19,10 @@
 //! out. Leftovers of an older version are read by a newer one, so keys are
 //! only ever added.
 
+mod audit;
 mod choice;
 
+pub(super) use audit::AuditLine;
 pub(super) use choice::{EraseLine, NoticeLine, ReceiptLine};
 
 use crate::ledger::Entry;
@@ -46,6 +48,8 @@ pub(super) enum SpoolLine<'a> {
     Notice(NoticeLine<'a>),
     #[serde(rename = "erase", borrow)]
     Erase(EraseLine<'a>),
+    #[serde(rename = "audit", borrow)]
+    Audit(AuditLine<'a>),
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -7,6 +7,7 @@
 //!
 //! Nothing in here knows who a visitor is: see `Entry`.
 
+pub mod audit;
 pub mod consent_record;
 mod checkpoint;
 pub mod engine;
@@ -31,6 +32,7 @@ mod tree;
 pub mod verify;
 mod writer;
 
+pub use audit::Audit;
 pub use checkpoint::{Checkpoint, PublicKey};
 pub use entry::Entry;
 pub use error::Error;
@@ -109,6 +111,8 @@ pub struct Ledger {
     dir: PathBuf,
     shared: Arc<Shared>,
     tap: Mutex<Option<Tap>>,
+    /// Where audit entries are written down; made when the first one comes.
+    audits: Mutex<Option<Spool>>,
     orders: Sender<Order>,
     thread: Option<JoinHandle<()>>,
 }
@@ -179,7 +183,15 @@ impl Ledger {
             .name("ledger".to_owned())
             .spawn(move || writer.run(&inbox))
             .map_err(|source| unwritable(path, source))?;
-        Ok(Self { settings, dir, shared, tap: Mutex::default(), orders, thread: Some(thread) })
+        Ok(Self {
+            settings,
+            dir,
+            shared,
+            tap: Mutex::default(),
+            audits: Mutex::default(),
+            orders,
+            thread: Some(thread),
+        })
     }
 
     /// Where its database is.
@@ -232,6 +244,7 @@ impl Ledger {
     /// When not all could be stored within five seconds. Nothing is lost by
     /// that: the next one to open the ledger stores the rest.
     pub fn close(self) -> Result<(), Error> {
+        drop(self.audits.lock().unwrap_or_else(PoisonError::into_inner).take());
         self.flush_within(CLOSE_WAIT, false)
     }
 

@@ -30,6 +30,7 @@ pub(super) fn prepare(conn: &Connection, path: &Path, now_ms: u64) -> Result<(),
                 tx.execute_batch(include_str!("schema.sql"))?;
                 tx.execute_batch(include_str!("receipts.sql"))?;
                 tx.execute_batch(include_str!("seals.sql"))?;
+                tx.execute_batch(include_str!("audits.sql"))?;
                 tx.execute_batch(include_str!("figures.sql"))?;
                 tx.execute("INSERT INTO meta VALUES (?1, ?2)", [SCHEMA, now_ms.cast_signed()])?;
             }
@@ -66,6 +67,7 @@ fn bring_up_to_date(conn: &Connection) -> rusqlite::Result<()> {
         tx.execute_batch(include_str!("seals.sql"))?;
     }
     if found < 5 {
+        tx.execute_batch(include_str!("audits.sql"))?;
         tx.execute_batch(include_str!("figures.sql"))?;
         tx.execute("UPDATE meta SET schema = 5", [])?;
     }
@@ -136,6 +138,7 @@ fn check_health(conn: &Connection, path: &Path) -> Result<(), Error> {
             "notice",
             "tree",
             "checkpoint",
+            "audit",
         ] {
             let said: String =
                 conn.query_row(&format!("PRAGMA quick_check({table})"), [], |row| row.get(0))?;

@@ -17,11 +17,13 @@ pub(super) enum Sort {
     Entry,
     Receipt,
     Gap,
+    Audit,
 }
 
 impl Sort {
     /// In the order of a seal's leaves.
-    pub(super) const ALL: [Self; 4] = [Self::Set, Self::Entry, Self::Receipt, Self::Gap];
+    pub(super) const ALL: [Self; 5] =
+        [Self::Set, Self::Entry, Self::Receipt, Self::Gap, Self::Audit];
 
     const fn word(self) -> &'static str {
         match self {
@@ -29,6 +31,7 @@ impl Sort {
             Self::Entry => "entry",
             Self::Receipt => "receipt in row",
             Self::Gap => "gap",
+            Self::Audit => "audit entry",
         }
     }
 }
@@ -53,16 +56,21 @@ pub(super) struct Ends {
     entries: i64,
     receipts: i64,
     gaps: i64,
+    audits: i64,
 }
 
 impl Ends {
+    /// The columns of a seal that `read` takes, in its order.
+    const COLUMNS: &'static str = "sets, entries, receipts, gaps, audits";
+
     /// Where the tables end now.
     pub(super) fn now(conn: &Connection) -> rusqlite::Result<Self> {
         conn.prepare_cached(
             "SELECT (SELECT ifnull(max(id), 0) FROM decision_set),
                     (SELECT ifnull(max(id), 0) FROM entry),
                     (SELECT ifnull(max(seq), 0) FROM sqlite_sequence WHERE name = 'receipt'),
-                    (SELECT ifnull(max(id), 0) FROM gap)",
+                    (SELECT ifnull(max(id), 0) FROM gap),
+                    (SELECT ifnull(max(id), 0) FROM audit)",
         )?
         .query_row([], |row| Self::read(row, 0))
     }
@@ -73,6 +81,7 @@ impl Ends {
             entries: row.get(at + 1)?,
             receipts: row.get(at + 2)?,
             gaps: row.get(at + 3)?,
+            audits: row.get(at + 4)?,
         })
     }
 
@@ -82,6 +91,7 @@ impl Ends {
             Sort::Entry => self.entries,
             Sort::Receipt => self.receipts,
             Sort::Gap => self.gaps,
+            Sort::Audit => self.audits,
         }
     }
 
@@ -105,21 +115,23 @@ pub(super) struct Seal {
 
 impl Seal {
     pub(super) const COLUMNS: &'static str =
-        "id, time_ms, sets, entries, receipts, gaps, root, marks";
+        "id, time_ms, sets, entries, receipts, gaps, audits, root, marks";
 
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             id: row.get(0)?,
             time_ms: row.get(1)?,
             ends: Ends::read(row, 2)?,
-            root: row.get(6)?,
-            marks: row.get(7)?,
+            root: row.get(7)?,
+            marks: row.get(8)?,
         })
     }
 
-    /// The seal as a leaf of the ledger's tree.
+    /// The seal as a leaf of the ledger's tree. As long as there is no audit
+    /// entry it is the same as in a ledger of format 4, which had none.
     pub(super) fn leaf(&self) -> Hash {
-        let mut text = Text::new("seal");
+        let audits = self.ends.audits;
+        let mut text = Text::new(if audits == 0 { "seal" } else { "seal with audits" });
         for number in [
             self.id,
             self.time_ms,
@@ -130,6 +142,9 @@ impl Seal {
         ] {
             text.number(number);
         }
+        if audits != 0 {
+            text.number(audits);
+        }
         text.part(&self.root);
         text.leaf()
     }
@@ -138,9 +153,10 @@ impl Seal {
 /// Seals everything that no seal is over yet; `false` when that is nothing.
 pub(super) fn seal(conn: &Connection, now_ms: u64) -> rusqlite::Result<bool> {
     let (last, before) = conn
-        .prepare_cached(
-            "SELECT id, sets, entries, receipts, gaps FROM seal ORDER BY id DESC LIMIT 1",
-        )?
+        .prepare_cached(&format!(
+            "SELECT id, {} FROM seal ORDER BY id DESC LIMIT 1",
+            Ends::COLUMNS
+        ))?
         .query_row([], |row| Ok((row.get::<_, i64>(0)?, Ends::read(row, 1)?)))
         .optional()?
         .unwrap_or((0, Ends::default()));
@@ -164,8 +180,8 @@ pub(super) fn seal(conn: &Connection, now_ms: u64) -> rusqlite::Result<bool> {
     let mut tree = tree(conn)?;
     tree.push(seal.leaf());
     conn.prepare_cached(
-        "INSERT INTO seal (id, time_ms, sets, entries, receipts, gaps, root, marks)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT INTO seal (id, time_ms, sets, entries, receipts, gaps, audits, root, marks)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     )?
     .execute(params![
         seal.id,
@@ -174,6 +190,7 @@ pub(super) fn seal(conn: &Connection, now_ms: u64) -> rusqlite::Result<bool> {
         ends.entries,
         ends.receipts,
         ends.gaps,
+        ends.audits,
         seal.root,
         seal.marks
     ])?;
@@ -185,7 +202,7 @@ pub(super) fn seal(conn: &Connection, now_ms: u64) -> rusqlite::Result<bool> {
 /// The last rows that are under a seal.
 pub(super) fn sealed_ends(conn: &Connection) -> rusqlite::Result<Ends> {
     conn.query_row(
-        "SELECT sets, entries, receipts, gaps FROM seal ORDER BY id DESC LIMIT 1",
+        &format!("SELECT {} FROM seal ORDER BY id DESC LIMIT 1", Ends::COLUMNS),
         [],
         |row| Ends::read(row, 0),
     )
@@ -231,6 +248,7 @@ pub(super) fn leaves(
                 Sort::Entry => entry(id, row)?,
                 Sort::Receipt => receipt(id, row)?,
                 Sort::Gap => gap(row)?,
+                Sort::Audit => audit(row)?,
             };
             show(Place { sort, id }, hash);
             next = id + 1;
@@ -267,6 +285,10 @@ const fn query(sort: Sort) -> &'static str {
         }
         Sort::Gap => {
             "SELECT id, time_ms, since_ms, lost, why FROM gap WHERE id BETWEEN ?1 AND ?2 ORDER BY id"
+        }
+        Sort::Audit => {
+            "SELECT id, time_ms, who, role, act, about, detail FROM audit
+             WHERE id BETWEEN ?1 AND ?2 ORDER BY id"
         }
     }
 }
@@ -341,6 +363,16 @@ fn gap(row: &Row<'_>) -> rusqlite::Result<Hash> {
         text.number(row.get(column)?);
     }
     text.part(row.get::<_, String>(4)?.as_bytes());
+    Ok(text.leaf())
+}
+
+fn audit(row: &Row<'_>) -> rusqlite::Result<Hash> {
+    let mut text = Text::new("audit");
+    text.number(row.get(0)?);
+    text.number(row.get(1)?);
+    for column in 2..7 {
+        text.part(row.get::<_, String>(column)?.as_bytes());
+    }
     Ok(text.leaf())
 }
 

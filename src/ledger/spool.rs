@@ -7,9 +7,10 @@
 
 use crate::consent::ReceiptId;
 use crate::ledger::line::{
-    self, EntryLine, EraseLine, GapLine, NoticeLine, ReceiptLine, SetHash, SetText, SpoolLine,
+    self, AuditLine, EntryLine, EraseLine, GapLine, NoticeLine, ReceiptLine, SetHash, SetText,
+    SpoolLine,
 };
-use crate::ledger::{Entry, Notice, Receipt, Shared, Tap};
+use crate::ledger::{Audit, Entry, Notice, Receipt, Shared, Tap};
 
 use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, HashSet};
@@ -58,6 +59,7 @@ struct Missing {
 pub(super) trait Sink: Send {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
     fn cut(&mut self, size: u64) -> io::Result<()>;
+    fn sync(&mut self) -> io::Result<()>;
 }
 
 impl Sink for File {
@@ -72,6 +74,10 @@ impl Sink for File {
 
     fn cut(&mut self, size: u64) -> io::Result<()> {
         self.set_len(size)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
     }
 }
 
@@ -138,13 +144,26 @@ impl Spool {
         self.put(&SpoolLine::Erase(EraseLine::of(number, time_ms)), time_ms);
     }
 
+    /// Puts what somebody did on record, and waits for the disk: whoever did it
+    /// is told that it was done only then.
+    pub(super) fn audit(&mut self, audit: &Audit) -> io::Result<()> {
+        self.write_line(&SpoolLine::Audit(AuditLine::of(audit)))?;
+        // A file that ended in a torn line was let go of.
+        let torn = || io::Error::from(io::ErrorKind::StorageFull);
+        self.file.as_mut().ok_or_else(torn)?.sync()
+    }
+
     fn put(&mut self, line: &SpoolLine<'_>, time_ms: u64) {
-        let written = self.write_down(|spool| {
+        let written = self.write_line(line);
+        self.settled(written, time_ms);
+    }
+
+    fn write_line(&mut self, line: &SpoolLine<'_>) -> io::Result<()> {
+        self.write_down(|spool| {
             let gap = spool.begin()?;
             line::push_line(line, &mut spool.buffer)?;
             Ok(Ends { gap, set: None })
-        });
-        self.settled(written, time_ms);
+        })
     }
 
     fn settled(&mut self, written: io::Result<()>, time_ms: u64) {

@@ -3,7 +3,7 @@
 use crate::ledger::Error;
 use crate::ledger::checkpoint::Signer;
 use crate::ledger::line::{
-    DecisionLine, EntryLine, EraseLine, GapLine, NoticeLine, ReceiptLine, SetLine,
+    AuditLine, DecisionLine, EntryLine, EraseLine, GapLine, NoticeLine, ReceiptLine, SetLine,
 };
 use crate::ledger::receipt::hash_of;
 use crate::ledger::rollup::{self, Rollup};
@@ -209,6 +209,24 @@ impl Batch<'_> {
                 line.since_ms.cast_signed(),
                 line.lost.cast_signed(),
                 line.why
+            ])?;
+        Ok(())
+    }
+
+    /// Stores what somebody did with consentry.
+    pub(super) fn audit(&mut self, line: &AuditLine<'_>) -> rusqlite::Result<()> {
+        self.tx
+            .prepare_cached(
+                "INSERT INTO audit (time_ms, who, role, act, about, detail)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute(params![
+                line.time_ms.cast_signed(),
+                line.who,
+                line.role,
+                line.act,
+                line.about,
+                line.detail
             ])?;
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Promises of the whole room.
 
+mod audits;
 pub(crate) mod receipts;
 mod rollup;
 mod trouble;
@@ -35,10 +36,10 @@ fn vendor(name: &str) -> Arc<Vendor> {
 }
 
 /// Makes a ledger of today one from before its fifth format.
-pub(crate) const TAKE_OUT_FIGURES: &str = "
+pub(crate) const TAKE_OUT_FORMAT_5: &str = "
     DROP TABLE hourly; DROP TABLE daily_vendor; DROP TABLE daily_page; DROP TABLE daily_choice;
     DROP TABLE combination; DROP TABLE seen; DROP TABLE rolled; DROP INDEX entry_set;
-    DROP INDEX set_member_decision;";
+    DROP INDEX set_member_decision; DROP TABLE audit; ALTER TABLE seal DROP COLUMN audits;";
 
 /// A script of Acme Ads that is withheld.
 pub(crate) fn block(what: &str) -> Decision {
@@ -167,7 +168,7 @@ fn g1_a_line_says_what_whose_why_and_where_and_never_who() {
     let tables = query.query_map([], |row| row.get::<_, String>(0)).unwrap();
     assert_eq!(
         tables.map(Result::unwrap).collect::<Vec<_>>().join(" "),
-        "checkpoint combination daily_choice daily_page daily_vendor decision decision_set entry erased_receipt \
+        "audit checkpoint combination daily_choice daily_page daily_vendor decision decision_set entry erased_receipt \
          gap hourly meta notice page receipt revision rolled seal seen set_member site spool \
          sqlite_sequence tree word"
     );

@@ -210,6 +210,7 @@ impl Check {
                  UNION ALL SELECT 1 FROM erased_receipt WHERE receipt = ?1)"
             }
             Sort::Gap => "SELECT NOT EXISTS (SELECT 1 FROM gap WHERE id = ?1)",
+            Sort::Audit => "SELECT NOT EXISTS (SELECT 1 FROM audit WHERE id = ?1)",
         };
         self.conn.query_row(query, [place.id], |row| row.get(0))
     }

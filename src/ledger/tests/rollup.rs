@@ -132,7 +132,7 @@ fn entries_from_before_there_were_sums_are_added_up() {
     drop(spool);
     ledger.close().unwrap();
     let conn = Connection::open(settings(&dir).path).unwrap();
-    conn.execute_batch(&format!("{TAKE_OUT_FIGURES} UPDATE meta SET schema = 4;")).unwrap();
+    conn.execute_batch(&format!("{TAKE_OUT_FORMAT_5} UPDATE meta SET schema = 4;")).unwrap();
     drop(conn);
     let ledger = open(&dir);
     ledger.flush().unwrap();

@@ -198,6 +198,10 @@ impl Sink for Tight {
     fn cut(&mut self, size: u64) -> io::Result<()> {
         if self.cuts { self.file.cut(size) } else { Err(io::ErrorKind::Other.into()) }
     }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.file.sync()
+    }
 }
 
 #[test]

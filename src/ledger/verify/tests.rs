@@ -1,7 +1,7 @@
 use super::*;
 use crate::ledger::tests::receipts::receipt;
-use crate::ledger::tests::{TAKE_OUT_FIGURES, block, entry, stranger};
-use crate::ledger::{Ledger, Settings};
+use crate::ledger::tests::{TAKE_OUT_FORMAT_5, block, entry, stranger};
+use crate::ledger::{Audit, Ledger, Settings};
 use std::path::PathBuf;
 use tempfile::TempDir;
 
@@ -27,9 +27,11 @@ impl Kept {
         let ledger = Ledger::open(settings).unwrap();
         ledger.flush().unwrap();
         let mut spool = ledger.spool(0).unwrap();
+        let audit = Audit { who: "ana".to_owned(), act: "own".to_owned(), ..Audit::default() };
         for time in times {
             spool.append(&entry(time, &format!("/{}", time % 7), [block("a"), stranger("b")]));
             if time % 10 == 9 {
+                ledger.audit(&Audit { time_ms: time, ..audit.clone() }).unwrap();
                 spool.keep(&receipt(u8::try_from(time).unwrap(), time));
                 ledger.flush().unwrap();
             }
@@ -77,8 +79,8 @@ fn f3_an_untouched_ledger_verifies_and_goes_on_verifying() {
     let found = kept.verified();
     assert_eq!(found.faults, []);
     assert_eq!((found.seals, found.checkpoints, found.unsealed_before), (3, 1, 0));
-    // One set, thirty entries, three receipts.
-    assert_eq!(found.rows, 34);
+    // One set, thirty entries, three receipts, three audit entries.
+    assert_eq!(found.rows, 37);
     let checkpoint = kept.checkpoint();
     kept.store(30..60);
     let found = kept.against(&checkpoint);
@@ -109,6 +111,14 @@ fn f3_each_way_to_change_a_row_is_found_and_named() {
         ("DELETE FROM set_member WHERE decision_id = 1", "changed", "set of decisions 1 is not"),
         ("UPDATE receipt SET granted = 31 WHERE id = 2", "changed", "receipt in row 2 is not"),
         ("DELETE FROM receipt WHERE id = 1", "gone", "receipt in row 1 is gone"),
+        ("UPDATE audit SET who = 'ben' WHERE id = 2", "changed", "audit entry 2 is not"),
+        ("DELETE FROM audit WHERE id = 1", "gone", "audit entry 1 is gone"),
+        (
+            "INSERT INTO audit SELECT 4, time_ms, who, role, act, about, detail FROM audit WHERE id = 1",
+            "added",
+            "the first of them audit entry 4",
+        ),
+        ("UPDATE seal SET audits = 0 WHERE id = 1", "seal", "seal 1 does not fit"),
         ("DELETE FROM seal WHERE id = 2", "seal", "seal 2 is gone"),
         ("UPDATE seal SET root = zeroblob(32) WHERE id = 2", "seal", "seal 2 does not fit"),
         ("UPDATE seal SET time_ms = 5 WHERE id = 3", "fork", "somewhere under seal 3; entry 21"),
@@ -196,10 +206,26 @@ fn f3_erasing_a_receipt_keeps_the_rest_verifiable() {
 fn what_was_there_before_seals_is_told_to_be_unproved() {
     let kept = Kept::new();
     kept.tampers(&format!(
-        "{TAKE_OUT_FIGURES} DROP TABLE seal; DROP TABLE tree; DROP TABLE checkpoint;
+        "{TAKE_OUT_FORMAT_5} DROP TABLE seal; DROP TABLE tree; DROP TABLE checkpoint;
          UPDATE meta SET schema = 3;"
     ));
     kept.store(30..40);
     let found = kept.verified();
     assert_eq!((found.faults, found.unsealed_before, found.seals), (vec![], 34, 1));
+}
+
+#[test]
+fn f3_seals_and_checkpoints_of_format_4_go_on_verifying() {
+    let dir = TempDir::new().unwrap();
+    let old = Connection::open(dir.path().join("ledger.db")).unwrap();
+    old.execute_batch(include_str!("../../../tests/ledgers/format-4.sql")).unwrap();
+    drop(old);
+    let note = include_str!("../../../tests/ledgers/format-4.checkpoint");
+    let old = Checkpoint::parse(note).unwrap();
+    let kept = Kept { dir };
+    kept.store(30..60);
+    let found = kept.against(&old);
+    assert_eq!((found.faults, found.seals), (vec![], 6));
+    kept.tampers("UPDATE entry SET class = class + 2 WHERE id = 17");
+    first(&kept.verified(), "changed", "entry 17 is not what");
 }

@@ -64,24 +64,15 @@ impl Signer {
     /// When the file holds no key, or cannot be read or made.
     pub(super) fn open(file: &Path) -> Result<Self, Error> {
         let failed = |source| Error::NotWritable { path: file.to_owned(), source };
-        match fs::read_to_string(file) {
-            Ok(text) => Self::parse(&text).ok_or_else(|| Error::NotAKey { path: file.to_owned() }),
+        let text = match fs::read_to_string(file) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let mut seed = [0; 32];
-                getrandom::fill(&mut seed).map_err(|error| failed(io::Error::other(error)))?;
-                let mut made = OpenOptions::new()
-                    .write(true)
-                    .create_new(true)
-                    .mode(0o600)
-                    .open(file)
-                    .map_err(failed)?;
-                writeln!(made, "{}", STANDARD.encode(seed)).map_err(failed)?;
-                made.sync_all().map_err(failed)?;
-                let pair = Ed25519KeyPair::from_seed_unchecked(&seed);
-                pair.map(Self).map_err(|_| Error::NotAKey { path: file.to_owned() })
+                make_key(file).map_err(failed)?;
+                // Another process may have been faster: its key counts.
+                fs::read_to_string(file).map_err(failed)?
             }
-            Err(source) => Err(failed(source)),
-        }
+            read => read.map_err(failed)?,
+        };
+        Self::parse(&text).ok_or_else(|| Error::NotAKey { path: file.to_owned() })
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -111,6 +102,29 @@ impl Signer {
         let signed = STANDARD.encode([key.id().as_slice(), signature.as_ref()].concat());
         format!("{body}\n{SIGNED}{} {signed}\n", key.name())
     }
+}
+
+/// Puts a new key into `file`, unless one is there by then. The file has its
+/// name only when it is whole: half a key would stay for ever.
+fn make_key(file: &Path) -> io::Result<()> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(io::Error::other)?;
+    let unnamed = file.with_extension(format!("{}.new", std::process::id()));
+    fs::remove_file(&unnamed).or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => Ok(()),
+        _ => Err(error),
+    })?;
+    let mut made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unnamed)?;
+    writeln!(made, "{}", STANDARD.encode(seed))?;
+    made.sync_all()?;
+    let named = match fs::hard_link(&unnamed, file) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        // Not every file system has links.
+        Err(_) if !file.exists() => fs::rename(&unnamed, file),
+        named => named,
+    };
+    fs::remove_file(&unnamed).ok();
+    named
 }
 
 /// A checkpoint that was read.
@@ -210,6 +224,18 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let mode = fs::metadata(dir.path().join("key")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn f3_many_who_make_the_key_at_once_have_the_same_one() {
+        let dir = TempDir::new().unwrap();
+        let file = dir.path().join("key");
+        // Left by one that was stopped before it had given the file its name.
+        fs::write(file.with_extension(format!("{}.new", std::process::id())), "").unwrap();
+        let first = Signer::open(&file).unwrap().public();
+        make_key(&file).unwrap();
+        assert_eq!(Signer::open(&file).unwrap().public(), first, "a key is never replaced");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else is left");
     }
 
     #[test]

@@ -144,7 +144,9 @@ impl Piece {
                     continue;
                 }
                 Ok(SpoolLine::Receipt(receipt)) if receipt.is_sound() => {
-                    batch.receipt(&receipt)?;
+                    if !batch.receipt(&receipt)? {
+                        taken.erased.push(receipt.number.into_owned());
+                    }
                     continue;
                 }
                 Ok(SpoolLine::Notice(notice)) => {

@@ -43,7 +43,7 @@ use checkpoint::Signer;
 use store::Store;
 use writer::{Order, Writer, beside};
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -175,7 +175,8 @@ impl Ledger {
             offsets: HashMap::new(),
             unsynced: None,
             rolled_up: None,
-            erased: Vec::new(),
+            erased: HashSet::new(),
+            has_looked_back: false,
             signer: Signer::open(&beside(path, ".signing-key"))?,
             signed: None,
         };

@@ -88,6 +88,11 @@ impl Store {
         rows.collect()
     }
 
+    /// Whether the receipt of that number was erased.
+    pub(super) fn is_erased(&self, number: &str) -> rusqlite::Result<bool> {
+        is_erased(&self.conn, number)
+    }
+
     /// Forgets how far a file that is gone was stored.
     pub(super) fn forget(&self, file: &str) -> rusqlite::Result<()> {
         self.conn.prepare_cached("DELETE FROM spool WHERE file = ?1")?.execute([file]).map(|_| ())
@@ -231,8 +236,12 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Stores a receipt, unless it is there, or was erased before it came.
-    pub(super) fn receipt(&self, line: &ReceiptLine<'_>) -> rusqlite::Result<()> {
+    /// Stores a receipt, unless it is there; `false` when it was erased before
+    /// it came.
+    pub(super) fn receipt(&self, line: &ReceiptLine<'_>) -> rusqlite::Result<bool> {
+        if is_erased(&self.tx, &line.number)? {
+            return Ok(false);
+        }
         let leaf =
             line.leaf().map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
         self.tx
@@ -240,9 +249,8 @@ impl Batch<'_> {
                 "INSERT OR IGNORE INTO receipt (number, leaf, time_ms, site, granted, asked,
                      vendors_allowed, vendors_refused, act, method, gpc, notice_revision, notice,
                      choices, language, valid_s)
-                 SELECT unhex(?1), ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, unhex(?13),
-                     unhex(?14), ?15, ?16
-                 WHERE NOT EXISTS (SELECT 1 FROM erased_receipt WHERE number_hash = ?17)",
+                 VALUES (unhex(?1), ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, unhex(?13),
+                     unhex(?14), ?15, ?16)",
             )?
             .execute(params![
                 line.number,
@@ -261,9 +269,8 @@ impl Batch<'_> {
                 line.choices,
                 line.language,
                 line.valid_s.cast_signed(),
-                hash_of(&line.number),
             ])?;
-        Ok(())
+        Ok(true)
     }
 
     /// Stores a notice, unless it is there.
@@ -409,6 +416,11 @@ impl Batch<'_> {
             .execute(values)?;
         Ok(self.tx.last_insert_rowid())
     }
+}
+
+fn is_erased(conn: &Connection, number: &str) -> rusqlite::Result<bool> {
+    conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM erased_receipt WHERE number_hash = ?1)")?
+        .query_row([hash_of(number)], |row| row.get(0))
 }
 
 fn remember(known: &mut HashMap<String, i64>, text: &str, id: i64) {

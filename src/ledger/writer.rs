@@ -12,7 +12,7 @@ use crate::ledger::store::Store;
 use crate::ledger::{Error, Shared, now_ms};
 
 use rusqlite::ErrorCode;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -61,7 +61,9 @@ pub(super) struct Writer {
     /// When sums were brought up to date.
     pub(super) rolled_up: Option<Instant>,
     /// Numbers of erased receipts that the spool may still hold.
-    pub(super) erased: Vec<String>,
+    pub(super) erased: HashSet<String>,
+    /// Whether that was asked about the process that wrote before this one.
+    pub(super) has_looked_back: bool,
     /// Signs checkpoints.
     pub(super) signer: Signer,
     /// When that was done last.
@@ -92,6 +94,9 @@ impl Writer {
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => {
+                    if let Err(error) = self.leave_no_trace() {
+                        tracing::warn!(%error, "what was erased is cleared on the next start");
+                    }
                     self.sign();
                     return self.sync();
                 }
@@ -148,6 +153,10 @@ impl Writer {
         let failed = |source| schema::explain(&path, source);
         let store = self.opened()?;
         let offsets = store.offsets().map_err(failed)?;
+        if !self.has_looked_back {
+            self.look_back(&offsets)?;
+        }
+        let store = self.opened()?;
         let mut room = intake::BATCH_BYTES;
         let mut pass = Pass { more: false, finished: Vec::new(), unreadable: None };
         let mut pieces = Vec::new();
@@ -201,17 +210,29 @@ impl Writer {
         Ok(more)
     }
 
+    /// Finds what the process that wrote before this one was to erase.
+    fn look_back(&mut self, offsets: &HashMap<String, u64>) -> Result<(), Error> {
+        let dir = self.dir.clone();
+        let store = self.opened()?;
+        let is_erased = |number: &str| store.is_erased(number).map_err(io::Error::other);
+        let left = erase::left_over(&dir, offsets, is_erased);
+        self.erased.extend(left.map_err(|source| unreadable(&dir, source))?);
+        self.has_looked_back = true;
+        Ok(())
+    }
+
     /// Clears what the database's log and the spool still hold of erased
-    /// receipts; tried again until it is done.
+    /// receipts; tried again until it is done. The spool comes last: until then
+    /// it is what tells the next process, should this one be stopped.
     fn leave_no_trace(&mut self) -> Result<(), Error> {
         if self.erased.is_empty() {
             return Ok(());
         }
         let (path, dir, numbers) = (self.path.clone(), self.dir.clone(), self.erased.clone());
-        erase::scrub(&dir, &numbers).map_err(|source| unreadable(&dir, source))?;
         let cleared =
             self.opened()?.clear_log().map_err(|source| schema::explain(&path, source))?;
         if cleared {
+            erase::scrub(&dir, &numbers).map_err(|source| unreadable(&dir, source))?;
             self.erased.clear();
         }
         Ok(())
@@ -255,7 +276,8 @@ impl Writer {
     /// is forgotten only after that (in `report`): the other way round, a
     /// crash in between would store them twice.
     fn remove(&self, finished: &[String]) -> Result<(), Error> {
-        if finished.is_empty() || self.unsynced.is_some() {
+        // What is to be erased elsewhere, a finished file may be the only one to tell.
+        if finished.is_empty() || self.unsynced.is_some() || !self.erased.is_empty() {
             return Ok(());
         }
         let failed = |source| unreadable(&self.dir, source);

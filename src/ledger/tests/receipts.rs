@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::consent::ReceiptId;
+use crate::ledger::line::{ReceiptLine, SpoolLine, push_line};
 use crate::ledger::proof::Found;
 use crate::ledger::receipt::{Act, Layer, Method, Notice, Receipt, hash_of};
 
@@ -181,6 +182,91 @@ fn f6_an_erased_receipt_leaves_its_place_and_nothing_else() {
     assert_eq!(ids("SELECT length(leaf) FROM erased_receipt"), [32]);
 }
 
+/// Whether anything of a number is in any file of the ledger.
+fn is_named(dir: &TempDir, number: u8) -> bool {
+    let bytes = all_bytes(dir);
+    let digits = ReceiptId::new([number; 16]).to_string();
+    holds(&bytes, &[number; 16]) || holds(&bytes, digits.as_bytes())
+}
+
+/// The spool files as those of a process that lives have them: nobody removes
+/// them.
+fn owned(dir: &TempDir) -> Vec<fs::File> {
+    let files = spool_files(dir).into_iter().map(|path| fs::File::open(path).unwrap());
+    files.inspect(|file| file.try_lock().unwrap()).collect()
+}
+
+#[test]
+fn f6_what_a_stopped_process_left_of_an_erased_receipt_goes_with_the_next_start() {
+    let dir = TempDir::new().unwrap();
+    let ledger = open(&dir);
+    let (mut spool, mut other) = (ledger.spool(0).unwrap(), ledger.spool(1).unwrap());
+    spool.keep(&receipt(1, 10));
+    spool.keep(&receipt(2, 10));
+    ledger.flush().unwrap();
+    // Whoever reads for long keeps the database's log from being cleared.
+    let reading = Connection::open(settings(&dir).path).unwrap();
+    reading.execute_batch("BEGIN; SELECT count(*) FROM receipt").unwrap();
+    other.erase(ReceiptId::new([1; 16]), 20);
+    ledger.flush().unwrap();
+    assert_eq!(found(&dir, 1), Found::Erased { time_ms: 20 });
+    drop((spool, other));
+    drop(ledger);
+    assert!(is_named(&dir, 1), "there is something left to do");
+    drop(reading);
+    let owned = owned(&dir);
+    open(&dir).close().unwrap();
+    assert!(!is_named(&dir, 1));
+    assert!(is_named(&dir, 2));
+    assert_eq!(found(&dir, 2), Found::Receipt(receipt(2, 10)));
+    drop(owned);
+}
+
+#[test]
+fn f6_an_order_to_erase_is_carried_out_wherever_a_killed_process_left_it() {
+    let (line, order) = (
+        |number| {
+            let mut text = Vec::new();
+            let receipt = receipt(number, 10);
+            let line = SpoolLine::Receipt(ReceiptLine::of(&receipt));
+            push_line(&line, &mut text).unwrap();
+            String::from_utf8(text).unwrap()
+        },
+        |number: u8| {
+            let number = ReceiptId::new([number; 16]);
+            format!("{{\"erase\":{{\"i\":\"{number}\",\"t\":20}}}}\n")
+        },
+    );
+    let dir = TempDir::new().unwrap();
+    let ledger = open(&dir);
+    let mut spool = ledger.spool(0).unwrap();
+    spool.keep(&receipt(1, 10));
+    spool.keep(&receipt(2, 10));
+    ledger.flush().unwrap();
+    spool.erase(ReceiptId::new([1; 16]), 20);
+    drop(spool);
+    ledger.close().unwrap();
+    // All of the first file is stored, and of the second file half.
+    let spool_dir = dir.path().join("ledger.db.spool");
+    let empty = "{\"erase\":{\"i\":\"\",\"t\":20}}\n";
+    let first = format!("{}{}{empty}", line(1), order(1));
+    let (stored, new) = (format!("{}{}", line(2), line(3)), format!("{}{}", order(2), line(4)));
+    fs::write(spool_dir.join("1-1-1-1.jsonl"), &first).unwrap();
+    fs::write(spool_dir.join("1-1-1-2.jsonl"), format!("{stored}{new}")).unwrap();
+    let conn = Connection::open(settings(&dir).path).unwrap();
+    for (file, offset) in [("1-1-1-1.jsonl", first.len()), ("1-1-1-2.jsonl", stored.len())] {
+        conn.execute("INSERT INTO spool VALUES (?1, ?2)", (file, offset as i64)).unwrap();
+    }
+    drop(conn);
+    let owned = owned(&dir);
+    open(&dir).close().unwrap();
+    assert_eq!(found(&dir, 1), Found::Erased { time_ms: 20 });
+    assert_eq!(found(&dir, 2), Found::Erased { time_ms: 20 });
+    assert_eq!(found(&dir, 4), Found::Receipt(receipt(4, 10)));
+    assert!(!is_named(&dir, 1) && !is_named(&dir, 2) && is_named(&dir, 4));
+    drop(owned);
+}
+
 #[test]
 fn f6_a_receipt_that_comes_after_its_erasure_is_not_stored() {
     let dir = TempDir::new().unwrap();
@@ -191,6 +277,7 @@ fn f6_a_receipt_that_comes_after_its_erasure_is_not_stored() {
     late.keep(&receipt(1, 10));
     ledger.flush().unwrap();
     assert_eq!(found(&dir, 1), Found::Erased { time_ms: 20 });
+    assert!(!is_named(&dir, 1), "nor is it left in the spool");
 }
 
 #[test]

@@ -14,6 +14,7 @@ pub mod engine;
 mod entry;
 mod erase;
 mod error;
+pub mod figures;
 mod intake;
 mod line;
 pub mod plain;

@@ -1,0 +1,278 @@
+//! The block log, a page at a time: from a figure to the entries behind it, to
+//! the element and the rule.
+//!
+//! What is frequent is found along the time, what is rare by its sets of
+//! decisions, so that neither reads a ledger from end to end.
+
+use super::vendors::stored;
+use super::{Figures, Period, Question};
+use crate::ledger::Error;
+use crate::ledger::engine::Row;
+use crate::ledger::read::{Line, VerdictWord};
+use crate::purpose::{Purpose, PurposeSet};
+
+use serde::Serialize;
+
+/// Which decisions are asked for: those that fit everything that is set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// When they were taken.
+    pub period: Period,
+    /// On the site of that name.
+    pub site: Option<String>,
+    /// About the vendor of that id; `?` for what nobody claims.
+    pub vendor: Option<String>,
+    /// About data used for this.
+    pub purpose: Option<Purpose>,
+    /// Only what was let through, or only what was withheld.
+    pub verdict: Option<VerdictWord>,
+    /// Of that kind: `script`, `cookie` and so on.
+    pub kind: Option<String>,
+    /// On the page of that path.
+    pub page: Option<String>,
+    /// About something whose name contains this, in whatever case.
+    pub what: Option<String>,
+}
+
+impl Wanted {
+    /// Everything in a period.
+    #[must_use]
+    pub const fn all(period: Period) -> Self {
+        Self {
+            period,
+            site: None,
+            vendor: None,
+            purpose: None,
+            verdict: None,
+            kind: None,
+            page: None,
+            what: None,
+        }
+    }
+
+    const fn is_about_decisions(&self) -> bool {
+        self.vendor.is_some()
+            || self.purpose.is_some()
+            || self.verdict.is_some()
+            || self.kind.is_some()
+            || self.what.is_some()
+    }
+
+    /// What decisions have to be like, as conditions on `d`.
+    fn on_decision(&self, question: &mut Question) {
+        if let Some(vendor) = &self.vendor {
+            question.add(" AND d.vendor_id = ?", [stored(vendor).into()]);
+            if stored(vendor).is_empty() {
+                question.add(" AND d.reason <> 'first party'", []);
+            }
+        }
+        if let Some(purpose) = self.purpose {
+            question.add(" AND d.purpose = ?", [purpose.name().into()]);
+        }
+        if let Some(verdict) = self.verdict {
+            question.add(" AND d.verdict = ?", [verdict.name().into()]);
+        }
+        if let Some(kind) = &self.kind {
+            question.add(" AND d.kind = ?", [kind.as_str().into()]);
+        }
+        if let Some(what) = &self.what {
+            let pattern = format!("%{}%", escaped(&what.to_lowercase()));
+            question.add(" AND lower(d.what) LIKE ? ESCAPE '!'", [pattern.into()]);
+        }
+    }
+
+    /// What entries, or combinations, have to be like: of the table `alias`.
+    fn on_entry(&self, question: &mut Question, alias: &str) {
+        question.on_site(&format!("{alias}.site"), self.site.as_deref());
+        if let Some(page) = &self.page {
+            let sql = format!(" AND {alias}.page IN (SELECT id FROM page WHERE text = ?)");
+            question.add(&sql, [page.as_str().into()]);
+        }
+        if self.is_about_decisions() {
+            let sql = format!(
+                " AND {alias}.set_id IN (SELECT m.set_id FROM set_member m
+                  WHERE m.decision_id IN (SELECT d.id FROM decision d WHERE 1 = 1"
+            );
+            question.add(&sql, []);
+            self.on_decision(question);
+            question.add("))", []);
+        }
+    }
+}
+
+/// Takes the meaning of `%` and `_` from a text.
+fn escaped(text: &str) -> String {
+    text.replace('!', "!!").replace('%', "!%").replace('_', "!_")
+}
+
+/// Where a page of the log ended: the time and the number of its last entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Cursor {
+    /// In milliseconds since 1970.
+    pub time_ms: i64,
+    /// The entry's number.
+    pub entry: i64,
+}
+
+impl Cursor {
+    /// Reads what `Display` writes.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (time_ms, entry) = text.split_once('-')?;
+        Some(Self { time_ms: time_ms.parse().ok()?, entry: entry.parse().ok()? })
+    }
+}
+
+impl std::fmt::Display for Cursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}", self.time_ms, self.entry)
+    }
+}
+
+/// A page of the block log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LogPage {
+    /// The decisions that fit, the newest entry first.
+    pub lines: Vec<Line>,
+    /// Where the next page goes on, unless this is the last.
+    pub next: Option<Cursor>,
+    /// Lines that are left out, because so many of one page's are enough.
+    pub left_out: usize,
+}
+
+/// Up to so many matches, entries are looked up by their sets.
+const RARE: i64 = 20_000;
+
+/// A page with more decisions on an entry than this shows the first of them.
+const MAX_LINES: usize = 1000;
+
+const LINES: &str = "
+    SELECT e.id, e.time_ms, site.text, page.text, e.class, e.undecided, signal.text,
+           d.verdict, d.reason, d.layer, d.kind, d.what, d.vendor, d.vendor_id, d.purpose, d.rule,
+           d.via, mode.text, revision.text
+    FROM entry e
+    JOIN set_member m ON m.set_id = e.set_id
+    JOIN decision d ON d.id = m.decision_id
+    JOIN site ON site.id = e.site
+    JOIN page ON page.id = e.page
+    JOIN word signal ON signal.id = e.signal
+    JOIN word mode ON mode.id = e.mode
+    JOIN revision ON revision.id = e.policy
+    WHERE 1 = 1";
+
+impl Figures {
+    /// A page of the block log: decisions of the newest `entries` entries that
+    /// fit, or of those that come after `after`.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn block_log(
+        &self,
+        wanted: &Wanted,
+        after: Option<Cursor>,
+        entries: u32,
+    ) -> Result<LogPage, Error> {
+        self.one_moment(|figures| {
+            let entries = entries.clamp(1, 1000);
+            let mut found = figures.entries(wanted, after, entries + 1)?;
+            let more = found.len() > entries as usize;
+            found.truncate(entries as usize);
+            let next = found.last().copied().filter(|_| more);
+            let mut lines = Vec::new();
+            let mut left_out = 0;
+            for cursor in found {
+                let of_entry = figures.lines(wanted, cursor.entry)?;
+                let room = MAX_LINES.saturating_sub(lines.len());
+                left_out += of_entry.len().saturating_sub(room);
+                lines.extend(of_entry.into_iter().take(room));
+            }
+            Ok(LogPage { lines, next, left_out })
+        })
+    }
+
+    /// All decisions of one entry, in the order of the page.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn entry(&self, entry: i64) -> Result<Vec<Line>, Error> {
+        self.lines(&Wanted::all(Period { from_day: 0, until_day: 0 }), entry)
+    }
+
+    /// How many views fit, and when the last was; at least as many as there
+    /// are, since what belongs to a day is not told apart.
+    fn estimate(&self, wanted: &Wanted) -> Result<(i64, i64), Error> {
+        let mut question = Question::new(
+            "SELECT CAST(coalesce(sum(c.views), 0) AS BIGINT), coalesce(max(c.last_ms), 0)
+             FROM combination c WHERE 1 = 1",
+        );
+        wanted.on_entry(&mut question, "c");
+        Ok(self.one(&question, |row| Ok((row.int(0)?, row.int(1)?)))?.unwrap_or_default())
+    }
+
+    fn entries(
+        &self,
+        wanted: &Wanted,
+        after: Option<Cursor>,
+        limit: u32,
+    ) -> Result<Vec<Cursor>, Error> {
+        let (from, mut until) = (wanted.period.from_ms(), wanted.period.until_ms());
+        // Adding nothing keeps a database from walking along the time.
+        let mut column = "e.time_ms";
+        if wanted.is_about_decisions() || wanted.page.is_some() {
+            let (views, last_ms) = self.estimate(wanted)?;
+            if views == 0 {
+                return Ok(Vec::new());
+            }
+            if views <= RARE {
+                column = "e.time_ms + 0";
+            }
+            until = until.min(last_ms + 1);
+        }
+        let mut question = Question::new("SELECT e.time_ms, e.id FROM entry e WHERE 1 = 1");
+        let range = format!(" AND {column} >= ? AND {column} < ?");
+        question.add(&range, [from.into(), until.into()]);
+        if let Some(Cursor { time_ms, entry }) = after {
+            let range = format!(" AND {column} <= ? AND (e.time_ms < ? OR e.id < ?)");
+            question.add(&range, [time_ms.into(), time_ms.into(), entry.into()]);
+        }
+        wanted.on_entry(&mut question, "e");
+        let order = format!(" ORDER BY {column} DESC, e.id DESC LIMIT ?");
+        question.add(&order, [i64::from(limit).into()]);
+        self.all(&question, |row| Ok(Cursor { time_ms: row.int(0)?, entry: row.int(1)? }))
+    }
+
+    fn lines(&self, wanted: &Wanted, entry: i64) -> Result<Vec<Line>, Error> {
+        let mut question = Question::new(LINES);
+        question.add(" AND e.id = ?", [entry.into()]);
+        wanted.on_decision(&mut question);
+        question.add(" ORDER BY m.decision_id", []);
+        self.all(&question, line)
+    }
+}
+
+fn line(row: &Row) -> Result<Line, Error> {
+    let text = |column| row.text(column).map(ToOwned::to_owned);
+    let known = |column| Ok(Some(text(column)?).filter(|text| !text.is_empty()));
+    let class = u8::try_from(row.int(4)?).ok().and_then(PurposeSet::from_bits);
+    Ok(Line {
+        entry: row.int(0)?,
+        time_ms: row.unsigned(1)?,
+        site: text(2)?,
+        page: text(3)?,
+        class: class.map_or("?", PurposeSet::class).to_owned(),
+        undecided: row.int(5)? != 0,
+        signal: text(6)?,
+        verdict: text(7)?,
+        reason: text(8)?,
+        layer: text(9)?,
+        kind: text(10)?,
+        what: text(11)?,
+        vendor: known(12)?,
+        vendor_id: known(13)?,
+        purpose: known(14)?,
+        rule: known(15)?,
+        via: known(16)?,
+        mode: text(17)?,
+        policy_revision: text(18)?,
+    })
+}

@@ -1,0 +1,122 @@
+//! What was never met before, and what nobody claims yet.
+
+use super::{Figures, Question};
+use crate::ledger::Error;
+use crate::ledger::engine::Row;
+
+use serde::Serialize;
+
+/// A vendor, host or cookie, and how it was met first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Seen {
+    /// Its number: what was found later has a higher one.
+    pub id: i64,
+    /// `vendor`, `host` or `cookie`.
+    pub sort: String,
+    /// The site.
+    pub site: String,
+    /// Its name.
+    pub name: String,
+    /// When it was met first, in milliseconds since 1970.
+    pub first_ms: i64,
+    /// When it was met last.
+    pub last_ms: i64,
+    /// On how many views, in all.
+    pub views: i64,
+    /// The page it was met on first.
+    pub page: String,
+    /// What kind of thing it was then.
+    pub kind: String,
+    /// The thing itself.
+    pub what: String,
+    /// The script that asked for it, where a browser said so.
+    pub via: String,
+    /// The vendor behind it, as it is known now; empty for none.
+    pub vendor_id: String,
+    /// The vendor's name.
+    pub vendor: String,
+    /// What the data would be used for.
+    pub purpose: String,
+    /// What was decided last: `allow`, `block`, `would block`.
+    pub verdict: String,
+}
+
+const SEEN: &str = "
+    SELECT seen.id, sort, site.text, name, first_ms, last_ms, views, page.text, kind, what, via,
+           vendor_id, vendor, purpose, verdict
+    FROM seen JOIN site ON site.id = seen.site JOIN page ON page.id = seen.page WHERE 1 = 1";
+
+impl Seen {
+    fn read(row: &Row) -> Result<Self, Error> {
+        let text = |column| row.text(column).map(ToOwned::to_owned);
+        Ok(Self {
+            id: row.int(0)?,
+            sort: text(1)?,
+            site: text(2)?,
+            name: text(3)?,
+            first_ms: row.int(4)?,
+            last_ms: row.int(5)?,
+            views: row.int(6)?,
+            page: text(7)?,
+            kind: text(8)?,
+            what: text(9)?,
+            via: text(10)?,
+            vendor_id: text(11)?,
+            vendor: text(12)?,
+            purpose: text(13)?,
+            verdict: text(14)?,
+        })
+    }
+}
+
+impl Figures {
+    /// What was met for the first time at that time or later, the newest first.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn newcomers(
+        &self,
+        since_ms: i64,
+        site: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Seen>, Error> {
+        let mut question = Question::new(SEEN);
+        question.add(" AND first_ms >= ?", [since_ms.into()]).on_site("seen.site", site);
+        question.add(" ORDER BY first_ms DESC, seen.id DESC LIMIT ?", [i64::from(limit).into()]);
+        self.all(&question, Seen::read)
+    }
+
+    /// What was found after the one of that number, in the order of discovery.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn seen_after(&self, id: i64, limit: u32) -> Result<Vec<Seen>, Error> {
+        let mut question = Question::new(SEEN);
+        question
+            .add(" AND seen.id > ? ORDER BY seen.id LIMIT ?", [id.into(), i64::from(limit).into()]);
+        self.all(&question, Seen::read)
+    }
+
+    /// Hosts of third parties that nobody claimed when they were met last, the
+    /// most frequent first.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn unlisted(&self, site: Option<&str>, limit: u32) -> Result<Vec<Seen>, Error> {
+        let mut question = Question::new(SEEN);
+        question.add(" AND sort = 'host' AND vendor_id = ''", []).on_site("seen.site", site);
+        question.add(" ORDER BY views DESC, seen.id LIMIT ?", [i64::from(limit).into()]);
+        self.all(&question, Seen::read)
+    }
+
+    /// Everything known of one name, on each site it was met on.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn seen(&self, sort: &str, name: &str) -> Result<Vec<Seen>, Error> {
+        let mut question = Question::new(SEEN);
+        question.add(" AND sort = ? AND name = ?", [sort.into(), name.into()]);
+        question.add(" ORDER BY first_ms, seen.id", []);
+        self.all(&question, Seen::read)
+    }
+}

@@ -30,7 +30,7 @@ pub mod site;
 pub mod visitor;
 /// Carries one exchange there and back: the hot path.
 pub mod proxy;
-/// The operator's view from inside: health, metrics.
+/// The pages a privacy officer sees; health and metrics.
 pub mod dashboard;
 /// The operator's file, checked and compiled.
 pub mod config;

@@ -1,6 +1,8 @@
 //! The `consentry` command.
 
-use consentry::cli::{self, check, demo, explain, health, lists, log, proof, serve, verify};
+use consentry::cli::{
+    self, check, dashboard, demo, explain, health, lists, log, proof, serve, verify,
+};
 
 use clap::{Parser, Subcommand};
 use std::io::{self, Write};
@@ -40,6 +42,10 @@ enum Command {
     Lists(lists::ListsArgs),
     /// Check the configuration and the catalogue
     Check(check::CheckArgs),
+    /// Print the link that opens the dashboard, where there are no users
+    Dashboard(dashboard::DashboardArgs),
+    /// Hash a password for a user of the dashboard
+    HashPassword,
     /// Ask a running proxy whether it is ready
     Health(health::HealthArgs),
 }
@@ -58,6 +64,8 @@ fn main() -> ExitCode {
         Command::Explain(args) => written(explain::run(args, &mut out), &mut err),
         Command::Lists(args) => written(lists::run(args, &mut out), &mut err),
         Command::Check(args) => check::run(args, &mut out),
+        Command::Dashboard(args) => dashboard::run(args, &mut out, &mut err),
+        Command::HashPassword => dashboard::run_hash(&mut out, &mut err),
         Command::Health(args) => health::run(args, &mut out),
     };
     ExitCode::from(u8::try_from(code).unwrap_or(1))

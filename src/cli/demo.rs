@@ -186,12 +186,12 @@ impl Demo {
              \x20 the shop, through consentry   http://{public}/\n\
              \x20 the shop as it is             http://{}/   (careful: here every tag runs)\n\
              \x20 your choices                  http://{public}/.consentry/choices\n\
-             \x20 health and metrics            http://{}/\n\
+             \x20 the dashboard, once           {}\n\
              \x20 the block log                 consentry log --ledger {}\n\n\
              The tags point at stand-ins on this machine (*.localhost:{}), which count what reaches them.\n\
              Open the shop; every decision appears here. Ctrl-C ends the demo.\n",
             self.shop.address,
-            self.running.admin.address(),
+            self.running.admin.link().unwrap_or_default(),
             self.directory.0.join("ledger.db").display(),
             self.stand_ins.address.port(),
         )

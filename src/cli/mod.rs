@@ -1,6 +1,7 @@
 //! What an operator types: one file a command.
 
 pub mod check;
+pub mod dashboard;
 pub mod demo;
 pub mod explain;
 pub mod health;

@@ -171,7 +171,9 @@ impl Running {
         let admin = Admin {
             observe: Arc::clone(&observe),
             ledger: Arc::clone(&ledger),
+            sites: Arc::clone(&sites),
             draining: Arc::clone(&draining),
+            settings: compiled.dashboard,
         };
         let admin = AdminServer::start(compiled.admin, admin).await.map_err(|error| {
             Failure::new(UNAVAILABLE, format!("cannot listen on {} for health and metrics: {error}; choose another address with --admin", compiled.admin))
@@ -214,6 +216,7 @@ impl Running {
         self.lists = None;
         self.archiving = None;
         self.replace_sites(fresh.sites);
+        self.admin.configure(fresh.dashboard);
         let (sites, ledger) = (self.sites.load_full(), Arc::clone(&self.ledger));
         self.archiving = Some(self.archive.keep_all(sites, ledger));
         let (sites, observe) = (Arc::clone(&self.sites), Arc::clone(&self.observe));

@@ -4,6 +4,7 @@
 //! value whose meaning is checked later is `Spanned`, so that the check can
 //! point at it. `config/consentry.toml` explains the keys to people.
 
+use crate::config::admin::{Admin, AdminToken, AdminUser};
 use crate::config::notice::Notice;
 use crate::config::signals::{WrittenIds, WrittenRegions, default_signals};
 use crate::policy::{Mode, Unlisted};
@@ -77,20 +78,6 @@ impl Default for Listener {
             workers: default(0),
             trusted_proxies: vec![default("127.0.0.0/8".into()), default("::1/128".into())],
         }
-    }
-}
-
-/// Where the operator and the privacy officer connect.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a section, written `[admin]`")]
-pub struct Admin {
-    /// Address and port.
-    pub address: Spanned<String>,
-}
-
-impl Default for Admin {
-    fn default() -> Self {
-        Self { address: default("127.0.0.1:9180".into()) }
     }
 }
 
@@ -572,8 +559,11 @@ pub fn list_defaults() -> toml::Table {
     let exception = toml::Table::try_from(Exception::default()).unwrap_or_default();
     let route = toml::Table::try_from(Route::default()).unwrap_or_default();
     let source = toml::Table::try_from(ListSource::default()).unwrap_or_default();
-    [("exception", exception), ("route", route), ("source", source)]
+    let user = toml::Table::try_from(AdminUser::default()).unwrap_or_default();
+    let token = toml::Table::try_from(AdminToken::default()).unwrap_or_default();
+    let all = [("exception", exception), ("route", route), ("source", source)];
+    all.into_iter()
+        .chain([("user", user), ("token", token)])
         .map(|(name, keys)| (name.to_owned(), toml::Value::Table(keys)))
-        .into_iter()
         .collect()
 }

@@ -4,6 +4,7 @@
 //! the proxy works with. A file with mistakes yields the mistakes, all of
 //! them, and nothing else, so a bad one never replaces a working one.
 
+mod admin;
 mod file;
 mod layers;
 mod outside;
@@ -18,9 +19,10 @@ mod exceptions;
 mod notice;
 mod dark_patterns;
 
+pub use admin::{Admin, AdminToken as WrittenToken, AdminUser as WrittenUser};
 pub use file::{
-    Admin, Catalogue as CatalogueFiles, Consent, Danger, Dns, Exception as WrittenException, File,
-    Ledger, Limits, ListSource as WrittenList, Listener, Lists, Log, LogFormat, LogLevel, Origin,
+    Catalogue as CatalogueFiles, Consent, Danger, Dns, Exception as WrittenException, File, Ledger,
+    Limits, ListSource as WrittenList, Listener, Lists, Log, LogFormat, LogLevel, Origin,
     Route as WrittenRoute, Site as WrittenSite, Timeouts, defaults, list_defaults,
 };
 pub use lists::{Cache, FilterLists, ListSource, Location, Record, Refresher};
@@ -29,6 +31,7 @@ pub use outside::{Overrides, environment};
 pub use signals::{WrittenIds, WrittenRegions};
 
 use crate::catalogue::{Catalogue, SourceFile};
+use crate::dashboard;
 use crate::enforce::browser::GuardFiles;
 use crate::mistake::Mistake;
 use crate::policy::Aliases;
@@ -54,6 +57,8 @@ pub struct Compiled {
     pub lists: FilterLists,
     /// Where the operator and the privacy officer connect.
     pub admin: SocketAddr,
+    /// Who may enter the dashboard.
+    pub dashboard: dashboard::Settings,
     /// What is said on the way.
     pub log: Log,
     /// Ours and the operator's, which all sites share.
@@ -111,6 +116,7 @@ fn compile(
 ) -> Result<Compiled, Vec<Mistake>> {
     let proxy = listening::proxy(file, &mut findings);
     let admin = listening::admin(file, &proxy, &mut findings);
+    let dashboard = admin::settings(&file.admin, &proxy.trusted_proxies, &mut findings);
     findings.not_empty(&file.ledger.file, "the ledger needs a file");
     let ledger_file = PathBuf::from(file.ledger.file.get_ref());
     let threads = match (key_mode, proxy.workers) {
@@ -167,7 +173,8 @@ fn compile(
         return Err(findings.mistakes);
     }
     let warnings = findings.warnings;
-    Ok(Compiled { proxy, sites, ledger_file, lists, admin, log: file.log, catalogue, warnings })
+    let log = file.log;
+    Ok(Compiled { proxy, sites, ledger_file, lists, admin, dashboard, log, catalogue, warnings })
 }
 
 /// Ours first, so that the operator's can correct them.

@@ -1,38 +1,57 @@
-//! The admin listener: health and metrics for the operator. It never listens
-//! where visitors do.
+//! The admin listener: the dashboard of the privacy officer, health and
+//! metrics for the operator. It never listens where visitors do.
+//!
+//! Every page works without a script and asks no other host for anything.
+//! What is shown comes from the ledger, and the ledger is full of text that
+//! strangers made up: it is escaped where it is written (`maud`), and the
+//! pages' policy lets no script run in case it is not.
 
-use crate::ledger::{Ledger, Status};
-use crate::observe::Observe;
+mod entrance;
+mod gate;
+mod health;
+pub mod layout;
+mod office;
+pub mod pages;
+mod routes;
+mod session;
+mod settings;
+mod sign_in;
+mod throttle;
+mod users;
 
-use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::Full;
+pub use entrance::link_file;
+pub use office::{Admin, Context};
+pub use routes::{Access, promised};
+pub use session::{Session, Way};
+pub use settings::Settings;
+pub use users::{ApiToken, PasswordHash, Role, User};
+
+use office::{Office, Peer};
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
+use http::Request;
 use hyper::body::Incoming;
-use hyper::service::service_fn;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
-/// What the admin listener answers from.
-#[derive(Debug)]
-pub struct Admin {
-    /// Counters.
-    pub observe: Arc<Observe>,
-    /// The ledger's state.
-    pub ledger: Arc<Ledger>,
-    /// Whether the proxy has been told to stop.
-    pub draining: Arc<AtomicBool>,
-}
+/// Open connections; whoever opens more waits.
+const CONNECTIONS: usize = 256;
 
 /// A running admin listener; it stops when dropped.
 #[derive(Debug)]
 pub struct AdminServer {
     address: SocketAddr,
+    office: Arc<Office>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -44,30 +63,9 @@ impl AdminServer {
     pub async fn start(address: SocketAddr, admin: Admin) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let admin = Arc::new(admin);
-        let task = tokio::spawn(async move {
-            loop {
-                let Ok((socket, _)) = listener.accept().await else {
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                    continue;
-                };
-                let admin = Arc::clone(&admin);
-                tokio::spawn(async move {
-                    let service = service_fn(move |request: Request<Incoming>| {
-                        let response = admin.answer(&request);
-                        async move { Ok::<_, std::convert::Infallible>(response) }
-                    });
-                    let connection = hyper::server::conn::http1::Builder::new()
-                        .timer(TokioTimer::new())
-                        .header_read_timeout(Duration::from_secs(10))
-                        .serve_connection(TokioIo::new(socket), service);
-                    if let Err(error) = connection.await {
-                        tracing::debug!(%error, "an admin connection ended early");
-                    }
-                });
-            }
-        });
-        Ok(Self { address, task })
+        let office = Arc::new(Office::new(admin, address));
+        let task = tokio::spawn(listen(listener, router(&office)));
+        Ok(Self { address, office, task })
     }
 
     /// Where it listens.
@@ -75,78 +73,65 @@ impl AdminServer {
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
+
+    /// The link that lets somebody in once, where there are no users.
+    #[must_use]
+    pub fn link(&self) -> Option<String> {
+        self.office.entrance.link()
+    }
+
+    /// Goes by other settings from the next request on.
+    pub fn configure(&self, settings: Settings) {
+        self.office.configure(settings);
+    }
 }
 
 impl Drop for AdminServer {
     fn drop(&mut self) {
+        // The link leads nowhere any more.
+        self.office.entrance.open(false);
         self.task.abort();
     }
 }
 
-impl Admin {
-    fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here\n");
-        }
-        match request.uri().path() {
-            "/" => {
-                text(StatusCode::OK, "consentry admin listener: /livez /readyz /healthz /metrics\n")
-            }
-            "/livez" => text(StatusCode::OK, "alive\n"),
-            "/readyz" | "/healthz" => self.ready(),
-            "/metrics" => self.metrics(),
-            _ => text(
-                StatusCode::NOT_FOUND,
-                "not found; try /livez, /readyz, /healthz or /metrics\n",
-            ),
-        }
-    }
+fn router(office: &Arc<Office>) -> Router {
+    routes::router(office)
+        .fallback(|| async { (StatusCode::NOT_FOUND, "There is no such page.") })
+        .layer(from_fn_with_state(Arc::clone(office), gate::front))
+        .merge(health::router())
+        .with_state(Arc::clone(office))
+}
 
-    /// Ready means: visitors may be sent here. A ledger in trouble does not
-    /// make the proxy unready, since visitors are served and filtered all the
-    /// same; it is said in the answer and in the metrics.
-    fn ready(&self) -> Response<Full<Bytes>> {
-        let status = self.ledger.status();
-        let draining = self.draining.load(Ordering::Relaxed);
-        let body = serde_json::json!({
-            "ready": !draining,
-            "draining": draining,
-            "ledger": {
-                "ok": status.last_error.is_none() && status.lost_entries == 0,
-                "writer": status.writer,
-                "spooled_bytes": status.queued_bytes,
-                "written_entries": status.written_entries,
-                "lost_entries": status.lost_entries,
-                "last_error": status.last_error,
-            },
-        });
-        let code = if draining { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-        let mut response = text(code, &format!("{body}\n"));
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        response
-    }
-
-    fn metrics(&self) -> Response<Full<Bytes>> {
-        let Status { queued_bytes, written_entries, lost_entries, .. } = self.ledger.status();
-        let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        let metrics = self.observe.metrics();
-        metrics.spooled_bytes.set(gauge(queued_bytes));
-        metrics.entries_written.set(gauge(written_entries));
-        metrics.entries_lost.set(gauge(lost_entries));
-        let mut response = text(StatusCode::OK, &self.observe.exposition());
-        response.headers_mut().insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8"),
-        );
-        response
+/// Answers until it is aborted; what is under way then ends with it, for a
+/// browser keeps its connection open as long as it can.
+async fn listen(listener: TcpListener, router: Router) {
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+            accepted = listener.accept(), if connections.len() < CONNECTIONS => accepted,
+        };
+        let Ok((socket, peer)) = accepted else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let Ok(local) = socket.local_addr() else { continue };
+        let peer = Peer { address: peer.ip().to_canonical(), local: local.ip().to_canonical() };
+        connections.spawn(serve(socket, peer, router.clone()));
     }
 }
 
-fn text(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::copy_from_slice(text.as_bytes())));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+async fn serve(socket: TcpStream, peer: Peer, router: Router) {
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        router.call(request.map(Body::new))
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_secs(10))
+        .serve_connection(TokioIo::new(socket), service);
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "an admin connection ended early");
+    }
 }

@@ -90,6 +90,7 @@ fn what_is_commented_out_in_the_sample_is_whole_and_loads() {
     let shown = |name: &str| match name {
         "route" => table["site"][0]["route"][0].as_table().unwrap().clone(),
         "source" => table["lists"]["source"][0].as_table().unwrap().clone(),
+        "user" | "token" => table["admin"][name][0].as_table().unwrap().clone(),
         name => table[name][0].as_table().unwrap().clone(),
     };
     for (name, keys) in &config::list_defaults() {

@@ -47,6 +47,7 @@ mod vendors;
 mod verify;
 mod sharing;
 mod readme;
+mod dashboard;
 mod demo;
 mod driver;
 mod browser;

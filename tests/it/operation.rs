@@ -283,7 +283,7 @@ async fn the_admin_listener_tells_how_it_is() {
         ("/readyz", 200),
         ("/healthz", 200),
         ("/metrics", 200),
-        ("/", 200),
+        ("/", 303),
         ("/x", 404),
     ] {
         assert_eq!(admin(proxy.admin, path).await.0, expected, "{path}");

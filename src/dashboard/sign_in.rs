@@ -1,0 +1,217 @@
+//! In and out.
+
+use crate::dashboard::gate::{client, cookie_name, is_https, see_other, session_id};
+use crate::dashboard::layout;
+use crate::dashboard::office::{Context, Office, Peer};
+use crate::dashboard::session::Holder;
+
+use axum::Form;
+use axum::extract::{Extension, Query, State};
+use axum::http::header::{RETRY_AFTER, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::Response;
+use maud::{Markup, html};
+use serde::Deserialize;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Where to go afterwards.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Onward {
+    #[serde(default)]
+    next: String,
+}
+
+/// The page where somebody signs in.
+pub(super) async fn page(
+    State(office): State<Arc<Office>>,
+    Query(onward): Query<Onward>,
+) -> Response {
+    if office.settings.load().users.is_empty() {
+        return layout::bare(StatusCode::OK, "Open the dashboard", &by_link());
+    }
+    layout::bare(StatusCode::OK, "Sign in", &form("", &onward.next, None))
+}
+
+fn by_link() -> Markup {
+    html! {
+        p { "There are no users yet, so the way in is a link that only who may read the ledger can see. On the machine that runs consentry:" }
+        pre { code { "consentry dashboard --config consentry.toml" } }
+        p.quiet { "or, without a configuration file, " code { "consentry dashboard --ledger PATH" } ". To sign in with a name and a password instead, run " code { "consentry hash-password" } "." }
+    }
+}
+
+fn form(name: &str, next: &str, wrong: Option<&str>) -> Markup {
+    html! {
+        @if let Some(wrong) = wrong {
+            p.warning role="alert" { (wrong) }
+        }
+        form.stacked method="post" action="/sign-in" {
+            input type="hidden" name="next" value=(next);
+            label for="name" { "Name" }
+            input #name name="name" value=(name) autocomplete="username" autocapitalize="none" spellcheck="false" required maxlength="100" autofocus[name.is_empty()];
+            label for="password" { "Password" }
+            input #password type="password" name="password" autocomplete="current-password" required maxlength="1000" autofocus[!name.is_empty()];
+            button { "Sign in" }
+        }
+    }
+}
+
+/// Name and password.
+#[derive(Deserialize)]
+pub(super) struct Credentials {
+    name: String,
+    password: String,
+    #[serde(default)]
+    next: String,
+}
+
+/// Signs somebody in.
+pub(super) async fn sign_in(
+    State(office): State<Arc<Office>>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    Form(given): Form<Credentials>,
+) -> Response {
+    let settings = office.settings.load_full();
+    if let Err(seconds) = office.throttle.admits(client(&headers, peer, &settings), &given.name) {
+        let message = "Too many tries. Wait a minute, and then try once more.";
+        let form = form(&given.name, &given.next, Some(message));
+        let mut response = layout::bare(StatusCode::TOO_MANY_REQUESTS, "Sign in", &form);
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        return response;
+    }
+    let user = settings.user(&given.name).cloned();
+    // A name that nobody has takes as long as a wrong password.
+    let Some(checked) = user.clone().or_else(|| settings.users.first().cloned()) else {
+        return see_other("/sign-in");
+    };
+    let Ok(_turn) = office.passwords.acquire().await else { return see_other("/sign-in") };
+    let password = given.password;
+    let fits = tokio::task::spawn_blocking(move || checked.password.is_of(&password)).await;
+    match user {
+        Some(user) if matches!(fits, Ok(true)) => {
+            tracing::info!(name = user.name, "signed in to the dashboard");
+            let holder = Holder::User { password: user.password.fingerprint(), name: user.name };
+            begin(&office, holder, &headers, peer, &given.next)
+        }
+        Some(_) | None => {
+            tracing::warn!("a sign-in to the dashboard failed");
+            let message = "This name and this password do not go together.";
+            let form = form(&given.name, &given.next, Some(message));
+            layout::bare(StatusCode::UNAUTHORIZED, "Sign in", &form)
+        }
+    }
+}
+
+/// What the link holds.
+#[derive(Debug, Deserialize)]
+pub(super) struct Key {
+    #[serde(default)]
+    token: String,
+}
+
+/// Where the link leads. Opening it changes nothing: a chat program that looks
+/// at the link first does not use it up.
+pub(super) async fn entrance(Query(key): Query<Key>) -> Response {
+    let body = html! {
+        form.stacked method="post" action="/enter" {
+            input type="hidden" name="token" value=(key.token);
+            p { "Whoever has this link may see and change everything here, once." }
+            button autofocus { "Open the dashboard" }
+        }
+    };
+    layout::bare(StatusCode::OK, "Open the dashboard", &body)
+}
+
+/// Lets in who has the link.
+pub(super) async fn enter(
+    State(office): State<Arc<Office>>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    Form(key): Form<Key>,
+) -> Response {
+    if office.settings.load().users.is_empty() && office.entrance.admits(&key.token) {
+        tracing::info!("the dashboard was opened with its link");
+        return begin(&office, Holder::Local, &headers, peer, "/");
+    }
+    let body = html! {
+        p.warning role="alert" { "This link was used already, or is of an earlier start." }
+        (by_link())
+    };
+    layout::bare(StatusCode::FORBIDDEN, "Open the dashboard", &body)
+}
+
+fn begin(office: &Office, holder: Holder, headers: &HeaderMap, peer: Peer, next: &str) -> Response {
+    // The session of before, if any, is over: nobody else may know its id.
+    if let Some(id) = session_id(headers) {
+        office.sessions.end(id);
+    }
+    let Some(id) = office.sessions.begin(holder, Instant::now()) else {
+        return layout::refusal(
+            false,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Nobody can sign in now",
+            "The system has no random numbers.",
+        );
+    };
+    let https = is_https(headers, peer, &office.settings.load());
+    let mut response = see_other(local(next));
+    set_cookie(&mut response, https, &id, "");
+    response
+}
+
+/// Ends the session.
+pub(super) async fn sign_out(
+    context: Context,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+) -> Response {
+    let office = &context.office;
+    if let Some(id) = session_id(&headers) {
+        office.sessions.end(id);
+    }
+    let https = is_https(&headers, peer, &office.settings.load());
+    let mut response = see_other("/sign-in");
+    set_cookie(&mut response, https, "", "; Max-Age=0");
+    response
+}
+
+/// The browser drops it when it closes, and sends it to nobody but us and from
+/// no page but ours.
+fn set_cookie(response: &mut Response, https: bool, id: &str, more: &str) {
+    let secure = if https { "; Secure" } else { "" };
+    let name = cookie_name(https);
+    let cookie = format!("{name}={id}; Path=/; HttpOnly; SameSite=Strict{secure}{more}");
+    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+}
+
+/// A place on the dashboard, whatever somebody wrote into the address.
+fn local(next: &str) -> &str {
+    let bytes = next.as_bytes();
+    let starts = bytes.first() == Some(&b'/') && !matches!(bytes.get(1), Some(b'/' | b'\\'));
+    if starts && bytes.iter().all(|byte| byte.is_ascii_graphic()) { next } else { "/" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signing_in_leads_nowhere_but_to_the_dashboard() {
+        for (next, place) in [
+            ("", "/"),
+            ("/", "/"),
+            ("/vendors?site=shop", "/vendors?site=shop"),
+            ("//evil.example/", "/"),
+            ("/\\evil.example/", "/"),
+            ("https://evil.example/", "/"),
+            ("/\t/evil.example", "/"),
+            ("/a\r\nset-cookie: x=y", "/"),
+        ] {
+            assert_eq!(local(next), place, "{next}");
+        }
+    }
+}

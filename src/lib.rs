@@ -30,6 +30,8 @@ pub mod site;
 pub mod visitor;
 /// Carries one exchange there and back: the hot path.
 pub mod proxy;
+/// Looks whether what is promised holds, and speaks up when it does not.
+pub mod watch;
 /// The pages a privacy officer sees; health and metrics.
 pub mod dashboard;
 /// The operator's file, checked and compiled.

@@ -8,6 +8,7 @@ use crate::observe::{ConfigReloaded, ExceptionExpired, Observe};
 use crate::policy::Mode;
 use crate::proxy::{Archive, Archiving, Server, Setup, StartError, look_up_aliases};
 use crate::site::Sites;
+use crate::watch::{SelfCheck, self_check};
 
 use arc_swap::ArcSwap;
 use jiff::civil::Date;
@@ -114,6 +115,9 @@ pub struct Running {
     /// Which name server is asked about aliases.
     name_server: Option<SocketAddr>,
     lists: Option<Refresher>,
+    /// What is seen from outside.
+    pub self_check: Arc<SelfCheck>,
+    looking: Option<self_check::Task>,
     draining: Arc<AtomicBool>,
     /// Exceptions whose expiry was told.
     told: Mutex<HashSet<String>>,
@@ -159,12 +163,15 @@ impl Running {
             let _ = tokio::time::timeout(FIRST_LISTS, lists.settled()).await;
         }
         let archive = Arc::new(Archive::default());
+        let self_check = SelfCheck::prepare(compiled.self_check).await;
+        let tls = compiled.proxy.tls.clone();
         let setup = Setup {
             settings: compiled.proxy,
             sites: Arc::clone(&sites),
             ledger: Arc::clone(&ledger),
             observe: Arc::clone(&observe),
             archive: Arc::clone(&archive),
+            synthetic: self_check.synthetic(),
         };
         let name_server = setup.settings.name_server;
         let draining = Arc::new(AtomicBool::new(false));
@@ -174,6 +181,7 @@ impl Running {
             sites: Arc::clone(&sites),
             draining: Arc::clone(&draining),
             settings: compiled.dashboard,
+            self_check: Arc::clone(&self_check),
         };
         let admin = AdminServer::start(compiled.admin, admin).await.map_err(|error| {
             Failure::new(UNAVAILABLE, format!("cannot listen on {} for health and metrics: {error}; choose another address with --admin", compiled.admin))
@@ -189,6 +197,12 @@ impl Running {
         if let Some(aliases) = sites.load().aliases() {
             look_up_aliases(aliases, name_server);
         }
+        let looking = self_check.start(
+            server.address(),
+            tls.as_ref(),
+            Arc::clone(&sites),
+            Arc::clone(&observe),
+        );
         let told = Mutex::default();
         let archiving = Some(archive.keep_all(sites.load_full(), Arc::clone(&ledger)));
         let running = Self {
@@ -201,6 +215,8 @@ impl Running {
             archiving,
             name_server,
             lists: Some(lists),
+            self_check,
+            looking,
             draining,
             told,
         };
@@ -265,6 +281,7 @@ impl Running {
             look_up_aliases(aliases, self.name_server);
         }
         self.sites.store(Arc::new(sites));
+        self.self_check.soon();
     }
 
     /// Stops: no more visitors, what is under way finishes, and everything on
@@ -274,7 +291,8 @@ impl Running {
     /// When the ledger could not take everything in time; it stays spooled.
     pub async fn stop(self) -> Result<(), ledger::Error> {
         self.draining.store(true, Ordering::Relaxed);
-        let Self { server, admin, ledger, archiving, .. } = self;
+        let Self { server, admin, ledger, archiving, looking, .. } = self;
+        drop(looking);
         let stopped = tokio::task::spawn_blocking(move || {
             server.stop();
             drop(archiving);

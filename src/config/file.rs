@@ -7,6 +7,7 @@
 use crate::config::admin::{Admin, AdminToken, AdminUser};
 use crate::config::notice::Notice;
 use crate::config::signals::{WrittenIds, WrittenRegions, default_signals};
+use crate::config::watching::WrittenSelfCheck;
 use crate::policy::{Mode, Unlisted};
 use crate::proxy;
 
@@ -40,6 +41,8 @@ pub struct File {
     pub limits: Limits,
     /// How long anything is waited for.
     pub timeouts: Timeouts,
+    /// How the sites are looked at from outside.
+    pub self_check: WrittenSelfCheck,
     /// What is said on the way.
     pub log: Log,
     /// What holds for every origin.

@@ -18,6 +18,7 @@ mod sites;
 mod exceptions;
 mod notice;
 mod dark_patterns;
+mod watching;
 
 pub use admin::{Admin, AdminToken as WrittenToken, AdminUser as WrittenUser};
 pub use file::{
@@ -29,6 +30,7 @@ pub use lists::{Cache, FilterLists, ListSource, Location, Record, Refresher};
 pub use notice::Notice as WrittenNotice;
 pub use outside::{Overrides, environment};
 pub use signals::{WrittenIds, WrittenRegions};
+pub use watching::WrittenSelfCheck;
 
 use crate::catalogue::{Catalogue, SourceFile};
 use crate::dashboard;
@@ -37,6 +39,7 @@ use crate::mistake::Mistake;
 use crate::policy::Aliases;
 use crate::proxy;
 use crate::site::Sites;
+use crate::watch::self_check;
 use findings::Findings;
 use layers::Sources;
 
@@ -59,6 +62,8 @@ pub struct Compiled {
     pub admin: SocketAddr,
     /// Who may enter the dashboard.
     pub dashboard: dashboard::Settings,
+    /// How the sites are looked at from outside.
+    pub self_check: self_check::Settings,
     /// What is said on the way.
     pub log: Log,
     /// Ours and the operator's, which all sites share.
@@ -119,6 +124,7 @@ fn compile(
     let dashboard = admin::settings(&file.admin, &proxy.trusted_proxies, &mut findings);
     findings.not_empty(&file.ledger.file, "the ledger needs a file");
     let ledger_file = PathBuf::from(file.ledger.file.get_ref());
+    let self_check = watching::self_check(&file.self_check, &mut findings);
     let threads = match (key_mode, proxy.workers) {
         (KeyMode::CheckOnly, _) => 1,
         (KeyMode::Create, 0) => std::thread::available_parallelism().map_or(1, usize::from),
@@ -173,8 +179,18 @@ fn compile(
         return Err(findings.mistakes);
     }
     let warnings = findings.warnings;
-    let log = file.log;
-    Ok(Compiled { proxy, sites, ledger_file, lists, admin, dashboard, log, catalogue, warnings })
+    Ok(Compiled {
+        proxy,
+        sites,
+        ledger_file,
+        lists,
+        admin,
+        dashboard,
+        self_check,
+        log: file.log,
+        catalogue,
+        warnings,
+    })
 }
 
 /// Ours first, so that the operator's can correct them.

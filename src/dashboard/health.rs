@@ -27,6 +27,7 @@ pub(super) fn router() -> Router<Arc<Office>> {
 async fn ready(State(office): State<Arc<Office>>) -> Response {
     let status = office.ledger.status();
     let draining = office.draining.load(Ordering::Relaxed);
+    let seen = office.self_check.status();
     let body = serde_json::json!({
         "ready": !draining,
         "draining": draining,
@@ -37,6 +38,11 @@ async fn ready(State(office): State<Arc<Office>>) -> Response {
             "written_entries": status.written_entries,
             "lost_entries": status.lost_entries,
             "last_error": status.last_error,
+        },
+        "self_check": {
+            "ok": seen.is_green(),
+            "last_run_ms": seen.last_run_ms,
+            "sites": seen.sites,
         },
     });
     let code = if draining { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };

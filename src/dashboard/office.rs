@@ -7,6 +7,7 @@ use crate::dashboard::throttle::Throttle;
 use crate::ledger::Ledger;
 use crate::observe::Observe;
 use crate::site::Sites;
+use crate::watch::SelfCheck;
 
 use arc_swap::ArcSwap;
 use axum::extract::FromRequestParts;
@@ -29,6 +30,8 @@ pub struct Admin {
     pub sites: Arc<ArcSwap<Sites>>,
     /// Whether the proxy has been told to stop.
     pub draining: Arc<AtomicBool>,
+    /// What a synthetic visitor sees from outside.
+    pub self_check: Arc<SelfCheck>,
     /// Who may enter.
     pub settings: Settings,
 }
@@ -43,6 +46,7 @@ pub(super) struct Office {
     pub(super) ledger: Arc<Ledger>,
     pub(super) sites: Arc<ArcSwap<Sites>>,
     pub(super) draining: Arc<AtomicBool>,
+    pub(super) self_check: Arc<SelfCheck>,
     pub(super) settings: ArcSwap<Settings>,
     /// Where we listen.
     pub(super) address: SocketAddr,
@@ -54,13 +58,14 @@ pub(super) struct Office {
 
 impl Office {
     pub(super) fn new(admin: Admin, address: SocketAddr) -> Self {
-        let Admin { observe, ledger, sites, draining, settings } = admin;
+        let Admin { observe, ledger, sites, draining, self_check, settings } = admin;
         let entrance = Entrance::new(link_file(ledger.path()), address);
         let office = Self {
             observe,
             ledger,
             sites,
             draining,
+            self_check,
             settings: ArcSwap::default(),
             address,
             sessions: Sessions::default(),
@@ -114,6 +119,12 @@ impl Context {
     #[must_use]
     pub fn ledger_file(&self) -> &Path {
         self.office.ledger.path()
+    }
+
+    /// What a synthetic visitor sees from outside.
+    #[must_use]
+    pub fn self_check(&self) -> &SelfCheck {
+        &self.office.self_check
     }
 
     /// The ledger, to ask how it is and to write down what is changed.

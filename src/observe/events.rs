@@ -3,7 +3,7 @@
 use crate::observe::Fault;
 use crate::observe::metrics::{
     ChoiceLabels, ExchangeLabels, FailureLabels, ListLabels, ListResultLabels, Metrics,
-    ResultLabels,
+    ResultLabels, StateLabels,
 };
 use crate::purpose::PurposeSet;
 
@@ -383,5 +383,58 @@ impl Event for ListUsed<'_> {
         metrics.lists_missing.get_or_create(&labels).set(i64::from(!self.has));
         let checked = i64::try_from(self.checked_s).unwrap_or(i64::MAX);
         metrics.lists_checked.get_or_create(&labels).set(checked);
+    }
+}
+
+/// The synthetic visitor has looked at a site.
+#[derive(Debug)]
+pub struct StateChecked<'a> {
+    /// Where.
+    pub site: &'a str,
+    /// What the visitor had said.
+    pub state: &'static str,
+    /// Whether everything was as it must be.
+    pub ok: bool,
+    /// Whether that was different the last time, or there was none.
+    pub changed: bool,
+    /// What was not.
+    pub findings: &'a str,
+}
+
+impl Event for StateChecked<'_> {
+    fn log(&self) {
+        let Self { site, state, .. } = self;
+        match (self.ok, self.changed) {
+            (false, _) => {
+                tracing::error!(
+                    site,
+                    state,
+                    findings = self.findings,
+                    "self-check red: the protection of visitors does not hold"
+                );
+            }
+            (true, true) => tracing::info!(site, state, "self-check green"),
+            (true, false) => tracing::debug!(site, state, "self-check green"),
+        }
+    }
+
+    fn count(&self, metrics: &Metrics) {
+        let labels = StateLabels { site: self.site.to_owned(), state: self.state };
+        metrics.self_check_ok.get_or_create(&labels).set(i64::from(self.ok));
+    }
+}
+
+/// The synthetic visitor has looked at all sites.
+#[derive(Debug)]
+pub struct SelfCheckEnded {
+    /// When, in seconds since 1970.
+    pub time_s: u64,
+}
+
+impl Event for SelfCheckEnded {
+    fn log(&self) {}
+
+    fn count(&self, metrics: &Metrics) {
+        metrics.self_check_run.set(i64::try_from(self.time_s).unwrap_or(i64::MAX));
     }
 }

@@ -79,6 +79,12 @@ pub(super) struct ListResultLabels {
     pub(super) result: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct StateLabels {
+    pub(super) site: String,
+    pub(super) state: &'static str,
+}
+
 /// All counters. Each is one atomic addition.
 #[derive(Debug)]
 pub struct Metrics {
@@ -92,6 +98,8 @@ pub struct Metrics {
     pub(super) list_refreshes: Family<ListResultLabels, Counter>,
     pub(super) lists_missing: Family<ListLabels, Gauge>,
     pub(super) lists_checked: Family<ListLabels, Gauge>,
+    pub(super) self_check_ok: Family<StateLabels, Gauge>,
+    pub(super) self_check_run: Gauge,
     pub(super) pages_cut: Counter,
     pub(super) pages_unfiltered: Counter,
     pub(super) unlisted_hosts: Counter,
@@ -126,6 +134,8 @@ impl Metrics {
             list_refreshes: Family::default(),
             lists_missing: Family::default(),
             lists_checked: Family::default(),
+            self_check_ok: Family::default(),
+            self_check_run: Gauge::default(),
             pages_cut: Counter::default(),
             pages_unfiltered: Counter::default(),
             unlisted_hosts: Counter::default(),
@@ -183,6 +193,16 @@ impl Metrics {
             "consentry_pages_cut",
             "Pages that could not be rewritten to their end and were cut",
             self.pages_cut.clone(),
+        );
+        registry.register(
+            "consentry_self_check_ok",
+            "Whether a synthetic visitor in that state found everything as it must be",
+            self.self_check_ok.clone(),
+        );
+        registry.register(
+            "consentry_self_check_last_run_seconds",
+            "When the synthetic visitor last looked, in seconds since 1970",
+            self.self_check_run.clone(),
         );
         registry.register(
             "consentry_pages_unfiltered",

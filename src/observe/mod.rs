@@ -11,7 +11,7 @@ mod metrics;
 pub use events::{
     ChoiceMade, ConfigReloaded, ConnectionRefused, Event, ExceptionExpired, ExchangeEnded,
     ExchangeFailed, HostLearned, ListNotRefreshed, ListRefreshed, ListUsed, PageCut,
-    PagePassedUnfiltered, UnlistedSeen, VisitorLimited,
+    PagePassedUnfiltered, SelfCheckEnded, StateChecked, UnlistedSeen, VisitorLimited,
 };
 pub use metrics::{Fault, Metrics};
 
@@ -24,6 +24,8 @@ use std::sync::{PoisonError, RwLock};
 #[derive(Debug)]
 pub struct Observe {
     metrics: Metrics,
+    /// Whether nobody is told anything.
+    silent: bool,
     /// Sites and hosts that nobody claims, as far as they were told.
     unlisted: RwLock<HashSet<String>>,
 }
@@ -33,15 +35,23 @@ const MAX_UNLISTED: usize = 10_000;
 
 impl Default for Observe {
     fn default() -> Self {
-        Self { metrics: Metrics::new(), unlisted: RwLock::default() }
+        Self { metrics: Metrics::new(), silent: false, unlisted: RwLock::default() }
     }
 }
 
 impl Observe {
+    /// One that tells nobody: for what only a test visitor does.
+    #[must_use]
+    pub fn silent() -> Self {
+        Self { silent: true, ..Self::default() }
+    }
+
     /// Says that something happened.
     pub fn emit(&self, event: &impl Event) {
-        event.log();
-        event.count(&self.metrics);
+        if !self.silent {
+            event.log();
+            event.count(&self.metrics);
+        }
     }
 
     /// Counts the decisions of one exchange.

@@ -18,7 +18,8 @@ pub(super) struct Exchange {
     pub(super) consent: Consent,
     pub(super) path: String,
     pub(super) decisions: Decisions,
-    spool: Arc<Mutex<Spool>>,
+    /// Nowhere for the synthetic visitor.
+    spool: Option<Arc<Mutex<Spool>>>,
     observe: Arc<Observe>,
     filed: bool,
 }
@@ -29,7 +30,7 @@ impl Exchange {
         rules: Rules,
         consent: Consent,
         path: &str,
-        spool: Arc<Mutex<Spool>>,
+        spool: Option<Arc<Mutex<Spool>>>,
         observe: Arc<Observe>,
     ) -> Self {
         Self {
@@ -50,9 +51,7 @@ impl Exchange {
             return;
         }
         self.filed = true;
-        if self.decisions.is_empty() {
-            return;
-        }
+        let Some(spool) = self.spool.take().filter(|_| !self.decisions.is_empty()) else { return };
         self.observe.count_decisions(&self.site.name, &self.decisions);
         if self.rules.policy.unlisted() != Unlisted::Allow {
             self.observe.tell_unlisted(&self.site.name, &self.decisions);
@@ -68,7 +67,7 @@ impl Exchange {
             mode: self.rules.mode,
             decisions: std::mem::take(&mut self.decisions),
         };
-        self.spool.lock().unwrap_or_else(PoisonError::into_inner).append(&entry);
+        spool.lock().unwrap_or_else(PoisonError::into_inner).append(&entry);
     }
 
     /// The page could not be rewritten, and passes as it is.

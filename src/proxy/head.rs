@@ -67,6 +67,12 @@ impl Head {
         Ok(Self { authority, host, secure: peer.tls || forwarded_https, client, from_trusted })
     }
 
+    /// The same from nobody in particular, who is neither counted nor drawn by
+    /// lot.
+    pub(super) fn of_nobody(self) -> Self {
+        Self { client: None, ..self }
+    }
+
     /// Where among a hundred this visitor stands today. Nothing is kept for
     /// it: the same address has the same place all day, and another one
     /// tomorrow. Who has no address is first, since those that come first are

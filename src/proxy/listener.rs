@@ -5,6 +5,7 @@ use crate::observe::{ConnectionRefused, Observe};
 use crate::proxy::head::Peer;
 use crate::proxy::limiter::Limiter;
 use crate::proxy::recall::Recall;
+use crate::proxy::synthetic::{Carriers, Synthetic};
 use crate::proxy::tls::{TlsError, acceptor};
 use crate::proxy::upstream::{Upstream, UpstreamError, tls_config};
 use crate::proxy::{Archive, Proxy, Settings};
@@ -77,6 +78,8 @@ pub struct Setup {
     pub observe: Arc<Observe>,
     /// Which notices are kept.
     pub archive: Arc<Archive>,
+    /// Who may look at the sites without being counted, if anybody may.
+    pub synthetic: Option<Synthetic>,
 }
 
 /// A running proxy.
@@ -94,7 +97,8 @@ impl Server {
     /// When the address, a certificate or the spool cannot be had; then
     /// nothing was started.
     pub fn start(setup: Setup) -> Result<Self, StartError> {
-        let Setup { settings, sites, ledger, observe, archive } = setup;
+        let Setup { settings, sites, ledger, observe, archive, synthetic } = setup;
+        let nobody = Arc::new(Observe::silent());
         let count = match settings.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             count => count,
@@ -118,18 +122,24 @@ impl Server {
         let mut workers = Vec::new();
         for (index, listener) in listeners.into_iter().enumerate() {
             let spool: Spool = ledger.spool(index).map_err(StartError::Spool)?;
-            let proxy = Arc::new(Proxy {
+            let visitors = Proxy {
                 upstream: Upstream::new(&settings, &origin_tls),
                 settings: Arc::clone(&settings),
                 sites: Arc::clone(&sites),
-                spool: Arc::new(Mutex::new(spool)),
+                spool: Some(Arc::new(Mutex::new(spool))),
                 observe: Arc::clone(&observe),
                 limiter: Arc::clone(&limiter),
                 archive: Arc::clone(&archive),
                 recall: Arc::clone(&recall),
+                canary: None,
+            };
+            let synthetic = synthetic.as_ref().map(|synthetic| {
+                let canary = synthetic.origin();
+                let observe = Arc::clone(&nobody);
+                (synthetic.key.clone(), Proxy { spool: None, observe, canary, ..visitors.clone() })
             });
             let worker = Worker {
-                proxy,
+                carriers: Arc::new(Carriers { visitors, synthetic }),
                 listener,
                 tls: tls.clone(),
                 open: Arc::clone(&open),
@@ -183,7 +193,7 @@ fn bind(address: SocketAddr) -> io::Result<StdListener> {
 }
 
 struct Worker {
-    proxy: Arc<Proxy>,
+    carriers: Arc<Carriers>,
     listener: StdListener,
     tls: Option<TlsAcceptor>,
     open: Arc<AtomicUsize>,
@@ -200,7 +210,8 @@ impl Worker {
     }
 
     async fn serve(self) {
-        let Self { proxy, listener, tls, open, mut stopping } = self;
+        let Self { carriers, listener, tls, open, mut stopping } = self;
+        let proxy = &carriers.visitors;
         let listener = match TcpListener::from_std(listener) {
             Ok(listener) => listener,
             Err(error) => return tracing::error!(%error, "a worker cannot listen"),
@@ -226,10 +237,10 @@ impl Worker {
             else {
                 continue;
             };
-            let (proxy, tls) = (Arc::clone(&proxy), tls.clone());
+            let (carriers, tls) = (Arc::clone(&carriers), tls.clone());
             let (stopping, under_way) = (stopping.clone(), under_way.clone());
             tokio::spawn(async move {
-                connection(proxy, socket, address, tls, stopping).await;
+                connection(carriers, socket, address, tls, stopping).await;
                 drop((slot, under_way));
             });
         }
@@ -265,7 +276,7 @@ impl Drop for Slot {
 }
 
 async fn connection(
-    proxy: Arc<Proxy>,
+    carriers: Arc<Carriers>,
     socket: TcpStream,
     address: SocketAddr,
     tls: Option<TlsAcceptor>,
@@ -273,13 +284,17 @@ async fn connection(
 ) {
     let _ = socket.set_nodelay(true);
     match tls {
-        None => serve(proxy, socket, Peer { address, tls: false }, stopping).await,
+        None => serve(carriers, socket, Peer { address, tls: false }, stopping).await,
         Some(acceptor) => {
-            let handshake =
-                tokio::time::timeout(proxy.settings.timeouts.handshake, acceptor.accept(socket))
-                    .await;
+            let handshake = tokio::time::timeout(
+                carriers.visitors.settings.timeouts.handshake,
+                acceptor.accept(socket),
+            )
+            .await;
             match handshake {
-                Ok(Ok(stream)) => serve(proxy, stream, Peer { address, tls: true }, stopping).await,
+                Ok(Ok(stream)) => {
+                    serve(carriers, stream, Peer { address, tls: true }, stopping).await
+                }
                 Ok(Err(error)) => tracing::debug!(%error, "no TLS handshake"),
                 Err(_) => tracing::debug!("a TLS handshake took too long"),
             }
@@ -287,32 +302,35 @@ async fn connection(
     }
 }
 
-async fn serve<S>(proxy: Arc<Proxy>, stream: S, peer: Peer, mut stopping: watch::Receiver<bool>)
-where
+async fn serve<S>(
+    carriers: Arc<Carriers>,
+    stream: S,
+    peer: Peer,
+    mut stopping: watch::Receiver<bool>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let limits = &proxy.settings.limits;
-    let connection =
-        hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(proxy.settings.timeouts.request_head)
-            .max_buf_size(limits.head_bytes.max(8192))
-            // The buffer may have grown beyond when a head comes in one piece.
-            .max_header_size(limits.head_bytes)
-            .max_headers(limits.head_fields)
-            .serve_connection(
-                TokioIo::new(stream),
-                service_fn({
-                    let proxy = Arc::clone(&proxy);
-                    move |request| {
-                        let proxy = Arc::clone(&proxy);
-                        async move {
-                            Ok::<_, std::convert::Infallible>(proxy.answer(request, peer).await)
-                        }
+    let Settings { limits, timeouts, .. } = &*carriers.visitors.settings;
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(timeouts.request_head)
+        .max_buf_size(limits.head_bytes.max(8192))
+        // The buffer may have grown beyond when a head comes in one piece.
+        .max_header_size(limits.head_bytes)
+        .max_headers(limits.head_fields)
+        .serve_connection(
+            TokioIo::new(stream),
+            service_fn({
+                let carriers = Arc::clone(&carriers);
+                move |request| {
+                    let carriers = Arc::clone(&carriers);
+                    async move {
+                        Ok::<_, std::convert::Infallible>(carriers.answer(request, peer).await)
                     }
-                }),
-            )
-            .with_upgrades();
+                }
+            }),
+        )
+        .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let result = tokio::select! {
         result = connection.as_mut() => result,

@@ -23,6 +23,7 @@ mod revival;
 mod script;
 mod settings;
 mod shown;
+mod synthetic;
 mod tls;
 mod upgrade;
 mod upstream;
@@ -34,6 +35,7 @@ pub use aliases::look_up_aliases;
 pub use archive::{Archive, Archiving};
 pub use listener::{Server, Setup, StartError};
 pub use settings::{Limits, Settings, Timeouts, TlsFiles};
+pub use synthetic::{CANARY_PAGE, SYNTHETIC_FIELD, Synthetic, SyntheticKey};
 pub use tls::TlsError;
 pub use upstream::UpstreamError;
 
@@ -45,7 +47,7 @@ use crate::enforce::{Cleared, RequestContext, ResponseContext, clear_request, cl
 use crate::ledger::Spool;
 use crate::observe::{ExchangeEnded, ExchangeFailed, Observe, VisitorLimited};
 use crate::policy::{Decision, Layer};
-use crate::site::{Site, Sites, day_of};
+use crate::site::{Origin, Sites, day_of};
 use crate::visitor::{self, OnRecord, Visit};
 use body::{Body, PassedBody, RequestBody};
 use browser::Browser;
@@ -74,15 +76,19 @@ use url::Url;
 const GPC_SUPPORT_PATH: &str = "/.well-known/gpc.json";
 
 /// What one worker carries exchanges with.
+#[derive(Clone)]
 pub(crate) struct Proxy {
     settings: Arc<Settings>,
     sites: Arc<ArcSwap<Sites>>,
     upstream: Upstream,
-    spool: Arc<Mutex<Spool>>,
+    /// Where decisions go; nowhere for the synthetic visitor's.
+    spool: Option<Arc<Mutex<Spool>>>,
     observe: Arc<Observe>,
     limiter: Arc<Limiter>,
     archive: Arc<Archive>,
     recall: Arc<Recall>,
+    /// Who answers for the canary page, where it may be asked for.
+    canary: Option<Origin>,
 }
 
 impl Proxy {
@@ -121,6 +127,7 @@ impl Proxy {
             .then(|| hyper::upgrade::on(&mut request));
         let (mut parts, body) = request.into_parts();
         let head = Head::read(&parts, peer, &self.settings.trusted_proxies)?;
+        let head = if self.spool.is_some() { head } else { head.of_nobody() };
         self.admit(&head)?;
         let sites = self.sites.load_full();
         let site = sites.find(&head.host).ok_or_else(|| Error::UnknownHost(head.host.clone()))?;
@@ -142,7 +149,10 @@ impl Proxy {
             now_s,
             on_record: OnRecord::default(),
         };
-        if let Some(page) = visitor::own_page(site, parts.uri.path()) {
+        let canary = self.canary.as_ref().filter(|_| synthetic::is_canary(site, parts.uri.path()));
+        if canary.is_none()
+            && let Some(page) = visitor::own_page(site, parts.uri.path())
+        {
             return self.own_page(page, parts, body, &visit, &head, site).await;
         }
 
@@ -172,7 +182,7 @@ impl Proxy {
             rules.clone(),
             consent.clone(),
             parts.uri.path(),
-            Arc::clone(&self.spool),
+            self.spool.clone(),
             Arc::clone(&self.observe),
         );
         forward::prepare_request(
@@ -211,9 +221,10 @@ impl Proxy {
         if let Some(key) = &site.origin.statement_key {
             key.sign(&mut cleared, now_s);
         }
+        let origin = canary.unwrap_or(&site.origin);
         let method = cleared.get().method.clone();
         let is_head = method == Method::HEAD;
-        let response = self.fetch(cleared, body, site, enforcing, visitor_upgrade).await?;
+        let response = self.fetch(cleared, body, origin, enforcing, visitor_upgrade).await?;
         if is_gpc_support && !states_gpc_support(&response) {
             return Ok(self.ended(&exchange, started, gpc_support(now_s)));
         }
@@ -360,7 +371,7 @@ impl Proxy {
         &self,
         cleared: Cleared<Parts>,
         body: Incoming,
-        site: &Site,
+        origin: &Origin,
         enforcing: bool,
         visitor_upgrade: Option<OnUpgrade>,
     ) -> Result<Response<Incoming>, Error> {
@@ -375,7 +386,7 @@ impl Proxy {
             (partial && enforcing).then(|| cleared.copy_without(&[RANGE, http::header::IF_RANGE]));
         let body =
             RequestBody::new(body, limits.request_body_bytes, self.settings.timeouts.request_body);
-        let mut response = self.upstream.send(cleared, body, &site.origin).await?;
+        let mut response = self.upstream.send(cleared, body, origin).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let Some(visitor_upgrade) = visitor_upgrade else {
                 return Err(Error::OriginBroken("it switched protocols unasked".to_owned()));
@@ -389,7 +400,7 @@ impl Proxy {
             let (parts, body) = response.into_parts();
             if page::is_page(&parts) {
                 drop(body);
-                return self.upstream.send(again, RequestBody::none(), &site.origin).await;
+                return self.upstream.send(again, RequestBody::none(), origin).await;
             }
             response = Response::from_parts(parts, body);
         }

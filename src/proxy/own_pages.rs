@@ -53,15 +53,18 @@ impl Proxy {
             self.observe.emit(&event);
             let choice =
                 archive::Choice { record, method: answer.method, one_vendor: answer.one_vendor };
-            self.archive.keep(&choice, visit, site, &self.spool);
+            if let Some(spool) = &self.spool {
+                self.archive.keep(&choice, visit, site, spool);
+            }
             let fields = answer.response.headers_mut();
             for field in withdrawal::expiring(parts, fields, record, visit, &head.host) {
                 fields.append(SET_COOKIE, field);
             }
         } else if let Some(forgotten) = &answer.erased {
-            let mut spool = self.spool.lock().unwrap_or_else(PoisonError::into_inner);
-            spool.erase(forgotten.receipt, now_ms());
-            drop(spool);
+            if let Some(spool) = &self.spool {
+                let mut spool = spool.lock().unwrap_or_else(PoisonError::into_inner);
+                spool.erase(forgotten.receipt, now_ms());
+            }
             let fields = answer.response.headers_mut();
             let nothing = withdrawal::nothing_after(forgotten);
             for field in withdrawal::expiring(parts, fields, &nothing, visit, &head.host) {
@@ -106,7 +109,7 @@ impl Proxy {
             site.rules(path, day_of(visit.now_s), lot),
             visit.consent.clone(),
             path,
-            Arc::clone(&self.spool),
+            self.spool.clone(),
             Arc::clone(&self.observe),
         )
     }

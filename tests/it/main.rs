@@ -45,6 +45,7 @@ mod placeholders;
 mod click_to_load;
 mod vendors;
 mod verify;
+mod self_check;
 mod sharing;
 mod readme;
 mod dashboard;

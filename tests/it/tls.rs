@@ -68,7 +68,7 @@ impl Authority {
         TlsConnector::from(Arc::new(config))
     }
 
-    fn listener(&self) -> String {
+    pub(crate) fn listener(&self) -> String {
         format!(
             "[listener]\ntls_cert_file = {:?}\ntls_key_file = {:?}",
             self.file("cert.pem"),

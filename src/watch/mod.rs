@@ -1,0 +1,9 @@
+//! Watches over what is promised, and speaks up when it does not hold.
+//!
+//! It looks at the sites from outside, as a visitor does, and at the figures
+//! from inside. Nothing in here stands between a visitor and a site: whatever
+//! goes wrong in this room, pages are served and filtered as before.
+
+pub mod self_check;
+
+pub use self_check::SelfCheck;

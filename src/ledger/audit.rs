@@ -12,6 +12,9 @@ use serde_json::Value;
 use std::io;
 use std::sync::PoisonError;
 
+/// What consentry puts on record before it prunes. Nobody else can say that.
+pub const PRUNE: &str = "prune";
+
 /// More than this nobody reads; whoever has more to say names where it is.
 const MAX_BYTES: usize = 64 * 1024;
 
@@ -79,11 +82,12 @@ impl Ledger {
     /// When it is not on record. What it is about must not be done then.
     pub fn audit(&self, audit: &Audit) -> Result<(), Error> {
         let failed = |source| Error::Unrecorded { source };
+        let refused = |why| Err(failed(io::Error::new(io::ErrorKind::InvalidInput, why)));
         if audit.bytes() > MAX_BYTES {
-            return Err(failed(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                format!("it is longer than {MAX_BYTES} bytes"),
-            )));
+            return refused(format!("it is longer than {MAX_BYTES} bytes"));
+        }
+        if audit.act == PRUNE {
+            return refused("only the ledger itself prunes".to_owned());
         }
         let mut spool = self.audits.lock().unwrap_or_else(PoisonError::into_inner);
         let mut open = match spool.take() {

@@ -6,7 +6,7 @@ use crate::ledger::line::SpoolLine;
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 /// Blanks every line of every spool file that names one of `numbers`.
@@ -46,7 +46,10 @@ pub(super) fn left_over(
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             opened => opened?,
         };
-        each_line(file.take(stored), |_, line| {
+        intake::each_line(file.take(stored), |_, line| {
+            if !is_about_choices(line) {
+                return Ok(());
+            }
             let number = match serde_json::from_slice(line) {
                 Ok(SpoolLine::Erase(erasure)) if erasure.is_sound() => erasure.number,
                 Ok(SpoolLine::Receipt(receipt))
@@ -65,7 +68,7 @@ pub(super) fn left_over(
 
 fn scrub_file(file: &File, sort: &[u8], numbers: &HashSet<String>) -> io::Result<()> {
     let mut named = Vec::new();
-    each_line(file, |start, line| {
+    intake::each_line(file, |start, line| {
         let names_one = |number: &String| memchr::memmem::find(line, number.as_bytes()).is_some();
         if line.starts_with(sort) && line.ends_with(b"\n") && numbers.iter().any(names_one) {
             named.push((start, line.len()));
@@ -80,26 +83,9 @@ fn scrub_file(file: &File, sort: &[u8], numbers: &HashSet<String>) -> io::Result
     if named.is_empty() { Ok(()) } else { file.sync_data() }
 }
 
-/// Shows every line about choices with where it begins. A page of the site may
-/// have any name; its entry stays.
-fn each_line(
-    file: impl Read,
-    mut show: impl FnMut(u64, &[u8]) -> io::Result<()>,
-) -> io::Result<()> {
-    let mut file = BufReader::with_capacity(1 << 16, file);
-    let (mut start, mut line) = (0, Vec::new());
-    loop {
-        line.clear();
-        // No line is longer; what is, is read as several, none of them ours.
-        let read = (&mut file).take(intake::BATCH_BYTES).read_until(b'\n', &mut line)? as u64;
-        if read == 0 {
-            return Ok(());
-        }
-        if line.starts_with(RECEIPT) || line.starts_with(ERASE) {
-            show(start, &line)?;
-        }
-        start += read;
-    }
+/// A page of the site may have any name; its entry stays.
+fn is_about_choices(line: &[u8]) -> bool {
+    line.starts_with(RECEIPT) || line.starts_with(ERASE)
 }
 
 /// How the lines begin that tell of a receipt, and that have one erased.

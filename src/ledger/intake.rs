@@ -1,16 +1,20 @@
 //! Reads spool files, and knows when one has nothing more to give.
 
+use crate::ledger::audit::PRUNE;
 use crate::ledger::line::{GapLine, SpoolLine};
 use crate::ledger::store::Batch;
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
-use std::path::Path;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 /// How much is stored in one transaction; also the longest line there can be.
 pub(super) const BATCH_BYTES: u64 = 8 * 1024 * 1024;
+
+/// How often a part of a spool file has its beginning searched for a set.
+const SEARCHES: usize = 256;
 
 /// Spool files and sizes.
 pub(super) type Sizes = Vec<(String, u64)>;
@@ -25,6 +29,7 @@ pub(super) struct Piece {
     pub(super) finished: bool,
     /// Whether there is more in the file than was read.
     pub(super) more: bool,
+    path: PathBuf,
     text: Vec<u8>,
     torn: bool,
     changed_ms: u64,
@@ -101,6 +106,7 @@ impl Piece {
             next: offset + if torn { read } else { whole as u64 },
             finished: at_end && abandoned,
             more: !at_end,
+            path: dir.join(name),
             text,
             torn,
             changed_ms: about
@@ -126,10 +132,16 @@ impl Piece {
     /// cannot be read costs itself, and is on record as missing.
     pub(super) fn store(&self, batch: &mut Batch<'_>) -> rusqlite::Result<Taken> {
         let mut taken = Taken::default();
+        let mut searches = 0;
         for line in self.text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let why = match serde_json::from_slice(line) {
                 Ok(SpoolLine::Entry(entry)) if is_hash(&entry.set) => {
-                    if batch.entry(&entry)? {
+                    let mut known = batch.entry(&entry)?;
+                    if !known && searches < SEARCHES {
+                        searches += 1;
+                        known = self.finds_set(&entry.set, batch)? && batch.entry(&entry)?;
+                    }
+                    if known {
                         taken.entries += 1;
                         continue;
                     }
@@ -153,7 +165,7 @@ impl Piece {
                     batch.notice(&notice)?;
                     continue;
                 }
-                Ok(SpoolLine::Audit(audit)) => {
+                Ok(SpoolLine::Audit(audit)) if audit.act != PRUNE => {
                     batch.audit(&audit)?;
                     continue;
                 }
@@ -173,10 +185,49 @@ impl Piece {
         Ok(taken)
     }
 
+    /// Stores a set again that this file gave long ago, and that was pruned
+    /// meanwhile: its owner believes it known.
+    fn finds_set(&self, hash: &str, batch: &mut Batch<'_>) -> rusqlite::Result<bool> {
+        let begin = format!("{{\"set\":{{\"h\":\"{hash}\"");
+        let mut found = None;
+        let read = File::open(&self.path).and_then(|file| {
+            each_line(file.take(self.next), |_, line| {
+                if line.starts_with(begin.as_bytes()) {
+                    found = Some(line.to_vec());
+                }
+                Ok(())
+            })
+        });
+        let line = found.filter(|_| read.is_ok());
+        match line.as_deref().map(serde_json::from_slice) {
+            Some(Ok(SpoolLine::Set(set))) => batch.set(&set).map(|()| true),
+            _ => Ok(false),
+        }
+    }
+
     fn miss(&self, batch: &mut Batch<'_>, taken: &mut Taken, why: &str) -> rusqlite::Result<()> {
         taken.lost += 1;
         let time_ms = self.changed_ms;
         batch.gap(&GapLine { lost: 1, time_ms, since_ms: time_ms, why: why.into() })
+    }
+}
+
+/// Shows every line of a spool file with where it begins.
+pub(super) fn each_line(
+    file: impl Read,
+    mut show: impl FnMut(u64, &[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut file = BufReader::with_capacity(1 << 16, file);
+    let (mut start, mut line) = (0, Vec::new());
+    loop {
+        line.clear();
+        // No line is longer; what is, is read as several, none of them ours.
+        let read = (&mut file).take(BATCH_BYTES).read_until(b'\n', &mut line)? as u64;
+        if read == 0 {
+            return Ok(());
+        }
+        show(start, &line)?;
+        start += read;
     }
 }
 

@@ -21,6 +21,7 @@ pub mod plain;
 pub mod proof;
 pub mod read;
 pub mod receipt;
+mod retention;
 mod rollup;
 mod schema;
 mod seal;
@@ -38,9 +39,11 @@ pub use checkpoint::{Checkpoint, PublicKey};
 pub use entry::Entry;
 pub use error::Error;
 pub use receipt::{Act, Method, Notice, Receipt};
+pub use retention::Retention;
 pub use spool::Spool;
 
 use checkpoint::Signer;
+use retention::Pruner;
 use store::Store;
 use writer::{Order, Writer, beside};
 
@@ -67,13 +70,20 @@ pub struct Settings {
     /// How long entries wait in the spool before they are stored, in
     /// milliseconds.
     pub flush_ms: u64,
+    /// How long what is kept.
+    pub retention: Retention,
 }
 
 impl Settings {
-    /// A ledger at `path` with the settings that fit most.
+    /// A ledger at `path` with the settings that fit most; it keeps everything.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), spool_bytes: 8 * 1024 * 1024, flush_ms: 200 }
+        Self {
+            path: path.into(),
+            spool_bytes: 8 * 1024 * 1024,
+            flush_ms: 200,
+            retention: Retention::default(),
+        }
     }
 }
 
@@ -88,6 +98,8 @@ struct Shared {
     written: AtomicU64,
     lost: AtomicU64,
     writer: AtomicBool,
+    bytes: AtomicU64,
+    full: AtomicBool,
     error: Mutex<Option<String>>,
 }
 
@@ -102,6 +114,11 @@ pub struct Status {
     pub lost_entries: u64,
     /// Whether this process writes the database; otherwise another one does.
     pub writer: bool,
+    /// Bytes that the database takes, as of the last minute.
+    pub database_bytes: u64,
+    /// Whether these are more than the operator allows, and nothing is left
+    /// that may go.
+    pub is_full: bool,
     /// What is wrong at the moment.
     pub last_error: Option<String>,
 }
@@ -178,6 +195,7 @@ impl Ledger {
             rolled_up: None,
             erased: HashSet::new(),
             has_looked_back: false,
+            pruner: Pruner::new(settings.retention),
             signer: Signer::open(&beside(path, ".signing-key"))?,
             signed: None,
         };
@@ -227,6 +245,8 @@ impl Ledger {
             written_entries: self.shared.written.load(Ordering::Relaxed),
             lost_entries: self.shared.lost.load(Ordering::Relaxed),
             writer: self.shared.writer.load(Ordering::Relaxed),
+            database_bytes: self.shared.bytes.load(Ordering::Relaxed),
+            is_full: self.shared.full.load(Ordering::Relaxed),
             last_error: self.shared.error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }

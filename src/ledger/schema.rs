@@ -24,6 +24,8 @@ pub(super) fn prepare(conn: &Connection, path: &Path, now_ms: u64) -> Result<(),
     let new: bool = empty(conn).map_err(failed)?;
     if new {
         let begun = (|| {
+            // What is pruned later goes back to the disk.
+            conn.pragma_update(None, "auto_vacuum", "incremental")?;
             conn.pragma_update(None, "journal_mode", "wal")?;
             let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
             if empty(&tx)? {
@@ -31,6 +33,7 @@ pub(super) fn prepare(conn: &Connection, path: &Path, now_ms: u64) -> Result<(),
                 tx.execute_batch(include_str!("receipts.sql"))?;
                 tx.execute_batch(include_str!("seals.sql"))?;
                 tx.execute_batch(include_str!("audits.sql"))?;
+                tx.execute_batch(include_str!("retention.sql"))?;
                 tx.execute_batch(include_str!("figures.sql"))?;
                 tx.execute("INSERT INTO meta VALUES (?1, ?2)", [SCHEMA, now_ms.cast_signed()])?;
             }
@@ -68,6 +71,7 @@ fn bring_up_to_date(conn: &Connection) -> rusqlite::Result<()> {
     }
     if found < 5 {
         tx.execute_batch(include_str!("audits.sql"))?;
+        tx.execute_batch(include_str!("retention.sql"))?;
         tx.execute_batch(include_str!("figures.sql"))?;
         tx.execute("UPDATE meta SET schema = 5", [])?;
     }
@@ -139,6 +143,7 @@ fn check_health(conn: &Connection, path: &Path) -> Result<(), Error> {
             "tree",
             "checkpoint",
             "audit",
+            "pruned",
         ] {
             let said: String =
                 conn.query_row(&format!("PRAGMA quick_check({table})"), [], |row| row.get(0))?;

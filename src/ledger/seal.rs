@@ -36,6 +36,30 @@ impl Sort {
     }
 }
 
+impl Sort {
+    /// The column of a seal that says where these rows end.
+    pub(super) const fn column(self) -> &'static str {
+        match self {
+            Self::Set => "sets",
+            Self::Entry => "entries",
+            Self::Receipt => "receipts",
+            Self::Gap => "gaps",
+            Self::Audit => "audits",
+        }
+    }
+
+    /// Several of them, in words.
+    pub(super) const fn plural(self) -> &'static str {
+        match self {
+            Self::Set => "sets of decisions",
+            Self::Entry => "entries",
+            Self::Receipt => "receipts",
+            Self::Gap => "gaps",
+            Self::Audit => "audit entries",
+        }
+    }
+}
+
 /// One row under a seal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
@@ -110,12 +134,15 @@ pub(super) struct Seal {
     pub(super) time_ms: i64,
     pub(super) ends: Ends,
     pub(super) root: Vec<u8>,
+    /// The first bytes of the hashes of the leaves that are left.
     pub(super) marks: Vec<u8>,
+    /// What stands for those that were pruned; empty when all were.
+    pub(super) cover: Option<Vec<u8>>,
 }
 
 impl Seal {
     pub(super) const COLUMNS: &'static str =
-        "id, time_ms, sets, entries, receipts, gaps, audits, root, marks";
+        "id, time_ms, sets, entries, receipts, gaps, audits, root, marks, cover";
 
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
@@ -124,7 +151,13 @@ impl Seal {
             ends: Ends::read(row, 2)?,
             root: row.get(7)?,
             marks: row.get(8)?,
+            cover: row.get(9)?,
         })
+    }
+
+    /// Whether nothing that it is over is left.
+    pub(super) fn is_all_gone(&self) -> bool {
+        self.cover.as_ref().is_some_and(Vec::is_empty)
     }
 
     /// The seal as a leaf of the ledger's tree. As long as there is no audit
@@ -166,7 +199,8 @@ pub(super) fn seal(conn: &Connection, now_ms: u64) -> rusqlite::Result<bool> {
     }
     let mut inner = Tree::default();
     let mut marks = Vec::new();
-    leaves(conn, before, ends, |_, hash| {
+    leaves(conn, before, ends, |place, hash| {
+        let hash = hash.unwrap_or_else(|| none(place));
         inner.push(hash);
         marks.extend(hash.iter().take(MARK));
     })?;
@@ -176,6 +210,7 @@ pub(super) fn seal(conn: &Connection, now_ms: u64) -> rusqlite::Result<bool> {
         ends,
         root: inner.root().to_vec(),
         marks,
+        cover: None,
     };
     let mut tree = tree(conn)?;
     tree.push(seal.leaf());
@@ -218,13 +253,21 @@ pub(super) fn tree(conn: &Connection) -> rusqlite::Result<Tree> {
     Ok(Tree::of(size.cast_unsigned(), peaks.to_vec()).unwrap_or_default())
 }
 
-/// Shows every row between two ends with its leaf's hash, in order. A row that
-/// is not there has a leaf that says so.
+/// The leaf of a row that was not there when it was sealed.
+pub(super) fn none(place: Place) -> Hash {
+    let mut text = Text::new("none");
+    text.part(place.sort.word().as_bytes());
+    text.number(place.id);
+    text.leaf()
+}
+
+/// Shows every row between two ends with its leaf's hash, in order, and every
+/// one that is not there without.
 pub(super) fn leaves(
     conn: &Connection,
     before: Ends,
     ends: Ends,
-    mut show: impl FnMut(Place, Hash),
+    mut show: impl FnMut(Place, Option<Hash>),
 ) -> rusqlite::Result<()> {
     for sort in Sort::ALL {
         let (first, last) = (before.of(sort) + 1, ends.of(sort));
@@ -234,15 +277,9 @@ pub(super) fn leaves(
         let mut query = conn.prepare_cached(query(sort))?;
         let mut rows = query.query([first, last])?;
         let mut next = first;
-        let gone = |id: i64| {
-            let mut text = Text::new("none");
-            text.part(sort.word().as_bytes());
-            text.number(id);
-            (Place { sort, id }, text.leaf())
-        };
         while let Some(row) = rows.next()? {
             let id: i64 = row.get(0)?;
-            (next..id).map(gone).for_each(|(place, hash)| show(place, hash));
+            (next..id).for_each(|id| show(Place { sort, id }, None));
             let hash = match sort {
                 Sort::Set => set(conn, id, row)?,
                 Sort::Entry => entry(id, row)?,
@@ -250,10 +287,10 @@ pub(super) fn leaves(
                 Sort::Gap => gap(row)?,
                 Sort::Audit => audit(row)?,
             };
-            show(Place { sort, id }, hash);
+            show(Place { sort, id }, Some(hash));
             next = id + 1;
         }
-        (next..=last).map(gone).for_each(|(place, hash)| show(place, hash));
+        (next..=last).for_each(|id| show(Place { sort, id }, None));
     }
     Ok(())
 }

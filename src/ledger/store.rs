@@ -1,14 +1,15 @@
 //! The database as it is written: how lines of a spool get in.
 
-use crate::ledger::Error;
 use crate::ledger::checkpoint::Signer;
 use crate::ledger::line::{
     AuditLine, DecisionLine, EntryLine, EraseLine, GapLine, NoticeLine, ReceiptLine, SetLine,
 };
 use crate::ledger::receipt::hash_of;
+use crate::ledger::retention::Pruner;
 use crate::ledger::rollup::{self, Rollup};
 use crate::ledger::schema::{self, explain};
 use crate::ledger::seal;
+use crate::ledger::{Audit, Error};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use std::collections::HashMap;
@@ -132,6 +133,16 @@ impl Store {
         rollup::is_done(&self.conn)
     }
 
+    /// Forgets the next part of what is too old or too much; says whether there
+    /// is more.
+    pub(super) fn prune(&mut self, pruner: &mut Pruner, now_ms: u64) -> rusqlite::Result<bool> {
+        let step = pruner.step(&mut self.conn, now_ms)?;
+        if step.sets_gone {
+            self.known = Known::default();
+        }
+        Ok(step.more)
+    }
+
     pub(super) fn begin(&mut self) -> rusqlite::Result<Batch<'_>> {
         let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         Ok(Batch { tx, known: &mut self.known, committed: false })
@@ -219,21 +230,8 @@ impl Batch<'_> {
     }
 
     /// Stores what somebody did with consentry.
-    pub(super) fn audit(&mut self, line: &AuditLine<'_>) -> rusqlite::Result<()> {
-        self.tx
-            .prepare_cached(
-                "INSERT INTO audit (time_ms, who, role, act, about, detail)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            )?
-            .execute(params![
-                line.time_ms.cast_signed(),
-                line.who,
-                line.role,
-                line.act,
-                line.about,
-                line.detail
-            ])?;
-        Ok(())
+    pub(super) fn audit(&self, line: &AuditLine<'_>) -> rusqlite::Result<()> {
+        add_audit_line(&self.tx, line)
     }
 
     /// Stores a receipt, unless it is there; `false` when it was erased before
@@ -416,6 +414,27 @@ impl Batch<'_> {
             .execute(values)?;
         Ok(self.tx.last_insert_rowid())
     }
+}
+
+/// Puts on record what consentry itself does with the ledger.
+pub(super) fn add_audit(tx: &Transaction<'_>, audit: &Audit) -> rusqlite::Result<()> {
+    add_audit_line(tx, &AuditLine::of(audit))
+}
+
+fn add_audit_line(tx: &Transaction<'_>, line: &AuditLine<'_>) -> rusqlite::Result<()> {
+    tx.prepare_cached(
+        "INSERT INTO audit (time_ms, who, role, act, about, detail)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?
+    .execute(params![
+        line.time_ms.cast_signed(),
+        line.who,
+        line.role,
+        line.act,
+        line.about,
+        line.detail
+    ])?;
+    Ok(())
 }
 
 fn is_erased(conn: &Connection, number: &str) -> rusqlite::Result<bool> {

@@ -39,7 +39,8 @@ fn vendor(name: &str) -> Arc<Vendor> {
 pub(crate) const TAKE_OUT_FORMAT_5: &str = "
     DROP TABLE hourly; DROP TABLE daily_vendor; DROP TABLE daily_page; DROP TABLE daily_choice;
     DROP TABLE combination; DROP TABLE seen; DROP TABLE rolled; DROP INDEX entry_set;
-    DROP INDEX set_member_decision; DROP TABLE audit; ALTER TABLE seal DROP COLUMN audits;";
+    DROP INDEX set_member_decision; DROP TABLE audit; ALTER TABLE seal DROP COLUMN audits;
+    ALTER TABLE seal DROP COLUMN cover; DROP TABLE pruned; DROP INDEX erased_receipt_place;";
 
 /// A script of Acme Ads that is withheld.
 pub(crate) fn block(what: &str) -> Decision {
@@ -169,7 +170,7 @@ fn g1_a_line_says_what_whose_why_and_where_and_never_who() {
     assert_eq!(
         tables.map(Result::unwrap).collect::<Vec<_>>().join(" "),
         "audit checkpoint combination daily_choice daily_page daily_vendor decision decision_set entry erased_receipt \
-         gap hourly meta notice page receipt revision rolled seal seen set_member site spool \
+         gap hourly meta notice page pruned receipt revision rolled seal seen set_member site spool \
          sqlite_sequence tree word"
     );
 }

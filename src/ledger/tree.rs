@@ -13,7 +13,12 @@ pub(super) fn leaf(text: &[u8]) -> Hash {
     hashed(&[&[0], text])
 }
 
-fn node(left: &Hash, right: &Hash) -> Hash {
+/// How many leaves a full tree of that level has.
+pub(super) const fn leaves(level: u8) -> u64 {
+    if level < 63 { 1 << level } else { 1 << 63 }
+}
+
+pub(super) fn node(left: &Hash, right: &Hash) -> Hash {
     hashed(&[&[1], left, right])
 }
 
@@ -48,14 +53,29 @@ impl Tree {
     }
 
     pub(super) fn push(&mut self, leaf: Hash) {
-        let mut grown = leaf;
+        self.push_full(0, leaf);
+    }
+
+    /// Adds a full tree of 2^level leaves by its root; `false`, and nothing is
+    /// added, when none can begin here.
+    pub(super) fn push_full(&mut self, level: u8, root: Hash) -> bool {
+        let before = self.size.checked_shr(level.into()).unwrap_or(0);
+        let Some(size) = before.checked_add(1).and_then(|count| count.checked_mul(leaves(level)))
+        else {
+            return false;
+        };
+        if self.size != size - leaves(level) {
+            return false;
+        }
+        let mut grown = root;
         // Two full trees of one size make a larger one.
-        for _ in 0..self.size.trailing_ones() {
+        for _ in 0..before.trailing_ones() {
             let Some(left) = self.peaks.pop() else { break };
             grown = node(&left, &grown);
         }
         self.peaks.push(grown);
-        self.size += 1;
+        self.size = size;
+        true
     }
 
     pub(super) fn root(&self) -> Hash {

@@ -1,13 +1,23 @@
 //! Checks whether a ledger still is what was stored in it.
 
 use crate::ledger::checkpoint::Checkpoint;
+use crate::ledger::receipt::TextHash;
+use crate::ledger::retention::cover::{self, Leaf};
 use crate::ledger::schema::{self, explain};
-use crate::ledger::seal::{Ends, MARK, Place, Seal, leaves, sha256, tree};
-use crate::ledger::tree::{Hash, Tree};
+use crate::ledger::seal::{Ends, MARK, Place, Seal, Sort, sha256, tree};
+use crate::ledger::tree::Tree;
 use crate::ledger::{Error, PublicKey};
 
+mod announced;
+
+use announced::Announced;
+
 use rusqlite::{Connection, OptionalExtension};
+use std::io::Read;
 use std::path::Path;
+
+/// No notice is longer.
+const NOTICE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// What a check found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,8 +32,42 @@ pub struct Verified {
     pub checkpoints: u64,
     /// Receipts that were erased, in which only their place is left.
     pub erased: u64,
+    /// What retention took out of the ledger, on record.
+    pub pruned: Vec<Pruned>,
     /// What is wrong, the first first.
     pub faults: Vec<Fault>,
+}
+
+/// Rows that went because they were too old or too many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pruned {
+    /// Which: `entries`, `receipts`, `gaps`, `sets of decisions`.
+    pub rows: &'static str,
+    /// How many.
+    pub count: u64,
+    /// The number of the last of them; the first ones had lower numbers.
+    pub last: i64,
+    /// When the first of them went, in milliseconds since 1970.
+    pub since_ms: u64,
+    /// When the last of them was to go.
+    pub until_ms: u64,
+}
+
+impl Pruned {
+    /// In words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let Self { rows, count, last, .. } = self;
+        let (since, until) = (stamp(self.since_ms), stamp(self.until_ms));
+        let when =
+            if since == until { format!("on {since}") } else { format!("from {since} to {until}") };
+        let which = if i64::try_from(*count) == Ok(*last) {
+            format!("{rows} 1 to {last}")
+        } else {
+            format!("{count} of the {rows} 1 to {last}")
+        };
+        format!("{which} were pruned by retention {when}")
+    }
 }
 
 /// Something that is not as it was stored.
@@ -54,7 +98,9 @@ pub fn verify(
     let conn = schema::open_for_reading(path)?;
     // One look: a proxy may be writing.
     conn.execute_batch("BEGIN").map_err(|source| explain(path, source))?;
-    let check = Check { conn, found: Verified::default(), tree: Tree::default(), agreed: 0 };
+    let announced = Announced::read(&conn).map_err(|source| explain(path, source))?;
+    let check =
+        Check { conn, found: Verified::default(), tree: Tree::default(), agreed: 0, announced };
     check.run(kept, key, progress).map_err(|source| explain(path, source))
 }
 
@@ -64,6 +110,8 @@ struct Check {
     tree: Tree,
     /// How many seals the last kept checkpoint that fits is over.
     agreed: u64,
+    /// What is on record as pruned.
+    announced: Announced,
 }
 
 impl Check {
@@ -121,6 +169,7 @@ impl Check {
         if tree(&self.conn)? != self.tree {
             self.fault("seal", "the seals are not those that were written: the tree that was kept beside them differs".to_owned());
         }
+        self.pruned()?;
         self.notices()?;
         Ok(self.found)
     }
@@ -152,7 +201,7 @@ impl Check {
     fn seals(&self, from: i64) -> rusqlite::Result<Vec<Seal>> {
         let columns = Seal::COLUMNS;
         let mut query = self.conn.prepare_cached(&format!(
-            "SELECT {columns} FROM seal WHERE id > ?1 ORDER BY id LIMIT 1000"
+            "SELECT {columns} FROM seal WHERE id > ?1 ORDER BY id LIMIT 100"
         ))?;
         query.query_map([from], Seal::read)?.collect()
     }
@@ -160,48 +209,79 @@ impl Check {
     /// Checks what is under one seal.
     fn seal(&mut self, seal: &Seal, before: Ends) -> rusqlite::Result<()> {
         let mut inner = Tree::default();
-        let mut first: Option<Place> = None;
-        let mut at = 0;
-        leaves(&self.conn, before, seal.ends, |place, hash| {
-            let mark = seal.marks.get(at..at + MARK);
-            if first.is_none() && mark != hash.get(..MARK) {
-                first = Some(place);
+        let mut first: Option<(Place, Wrong)> = None;
+        let (mut at, mut rows) = (0, 0);
+        let announced = &mut self.announced;
+        cover::leaves(&self.conn, before, seal, |leaf| match leaf {
+            Leaf::Shown(place, hash) => {
+                if seal.marks.get(at..at + MARK) != hash.get(..MARK) {
+                    first.get_or_insert((place, Wrong::Other));
+                }
+                at += MARK;
+                rows += 1;
+                inner.push(hash);
             }
-            at += MARK;
-            inner.push(hash);
+            Leaf::Covered { place, is_there, node } => {
+                if is_there {
+                    first.get_or_insert((place, Wrong::Back));
+                } else if !announced.found(place) {
+                    first.get_or_insert((place, Wrong::Unannounced));
+                }
+                if let Some(node) = node {
+                    inner.push_full(node.level, node.hash);
+                }
+            }
         })?;
         self.found.seals += 1;
-        self.found.rows += inner.size();
-        if inner.root().as_slice() == seal.root && first.is_none() {
+        self.found.rows += rows;
+        let fits = seal.is_all_gone() || inner.root().as_slice() == seal.root;
+        if fits && first.is_none() {
             return Ok(());
         }
-        let when = stamp(seal.time_ms.cast_unsigned());
-        match first {
-            Some(place) if self.is_gone(place)? => {
-                self.fault(
-                    "gone",
-                    format!("{place} is gone; it was stored at {when}, under seal {}", seal.id),
-                );
-            }
-            Some(place) => {
-                self.fault("changed", format!("{place} is not what was stored at {when}, under seal {}: it was changed, or another row stands in its place", seal.id));
-            }
-            None => {
-                self.fault(
-                    "seal",
-                    format!(
-                        "seal {} does not fit what is under it ({}): the seal itself was changed",
-                        seal.id,
-                        since(before)
-                    ),
-                );
-            }
-        }
+        let (kind, words) = self.wrong_with(seal, before, first)?;
+        self.fault(kind, words);
         Ok(())
     }
 
+    /// What is wrong under a seal that does not fit, in words.
+    fn wrong_with(
+        &self,
+        seal: &Seal,
+        before: Ends,
+        first: Option<(Place, Wrong)>,
+    ) -> rusqlite::Result<(&'static str, String)> {
+        let (id, when) = (seal.id, stamp(seal.time_ms.cast_unsigned()));
+        Ok(match first {
+            Some((place, Wrong::Back)) => (
+                "added",
+                format!("{place} stands where a row was pruned: it was not stored by consentry"),
+            ),
+            Some((place, Wrong::Unannounced)) => (
+                "gone",
+                format!(
+                    "{place} is gone; it was stored at {when}, under seal {id}, and nothing on record says that it was pruned"
+                ),
+            ),
+            Some((place, Wrong::Other)) if self.is_gone(place)? => {
+                ("gone", format!("{place} is gone; it was stored at {when}, under seal {id}"))
+            }
+            Some((place, Wrong::Other)) => (
+                "changed",
+                format!(
+                    "{place} is not what was stored at {when}, under seal {id}: it was changed, or another row stands in its place"
+                ),
+            ),
+            None => (
+                "seal",
+                format!(
+                    "seal {id} does not fit what is under it ({}): the seal itself was changed",
+                    since(before)
+                ),
+            ),
+        })
+    }
+
     fn is_gone(&self, place: Place) -> rusqlite::Result<bool> {
-        use crate::ledger::seal::Sort;
         let query = match place.sort {
             Sort::Set => "SELECT NOT EXISTS (SELECT 1 FROM decision_set WHERE id = ?1)",
             Sort::Entry => "SELECT NOT EXISTS (SELECT 1 FROM entry WHERE id = ?1)",
@@ -288,7 +368,6 @@ impl Check {
 
     /// The ledger ends before a checkpoint does.
     fn cut(&mut self, checkpoint: &Checkpoint, is_kept: bool, ends: Ends) {
-        use crate::ledger::seal::Sort;
         let which = if is_kept { "the checkpoint you kept" } else { "a checkpoint in the ledger" };
         self.fault("cut", format!(
             "{which}, of {}, is over {} seals and {} entries; the ledger has {} seals and {} entries: its end was cut off, or an older copy stands in its place; entry {} is the first that is missing",
@@ -303,28 +382,72 @@ impl Check {
 
     /// The words that visitors were shown are what their hash says.
     fn notices(&mut self) -> rusqlite::Result<()> {
-        let rows: Vec<(i64, Vec<u8>, Vec<u8>)> = {
+        let mut changed: Vec<i64> = Vec::new();
+        {
             let mut query = self.conn.prepare("SELECT id, hash, html FROM notice ORDER BY id")?;
-            query
-                .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-                .collect::<rusqlite::Result<_>>()?
-        };
-        for (id, hash, html) in rows {
-            let html = zstd::stream::decode_all(html.as_slice()).unwrap_or_default();
-            let found: Hash = sha256(&html);
-            if found.as_slice() != hash {
-                self.fault(
-                    "notice",
-                    format!("the words of notice {id} are not those that visitors were shown"),
-                );
+            let mut rows = query.query([])?;
+            while let Some(row) = rows.next()? {
+                let hash: Vec<u8> = row.get(1)?;
+                if hash != unpacked(row.get_ref(2)?.as_blob().unwrap_or_default()) {
+                    changed.push(row.get(0)?);
+                }
             }
+        }
+        for id in changed {
+            self.fault(
+                "notice",
+                format!("the words of notice {id} are not those that visitors were shown"),
+            );
+        }
+        Ok(())
+    }
+
+    /// What was pruned, and that nothing was which is still needed.
+    fn pruned(&mut self) -> rusqlite::Result<()> {
+        self.found.pruned = self.announced.pruned();
+        if !self.found.pruned.iter().any(|pruned| pruned.rows == Sort::Set.plural()) {
+            return Ok(());
+        }
+        let needed: Option<(i64, i64)> = self
+            .conn
+            .query_row(
+                "SELECT id, set_id FROM entry
+                 WHERE NOT EXISTS (SELECT 1 FROM decision_set WHERE id = entry.set_id) LIMIT 1",
+                [],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+            .optional()?;
+        if let Some((entry, set)) = needed {
+            self.fault(
+                "gone",
+                format!("set of decisions {set} is gone, and entry {entry} still names it"),
+            );
         }
         Ok(())
     }
 }
 
+/// What may be wrong with a row.
+#[derive(Clone, Copy, Debug)]
+enum Wrong {
+    /// It was pruned, and there it is.
+    Back,
+    /// It was pruned, and nobody said so.
+    Unannounced,
+    /// It is another one, or gone.
+    Other,
+}
+
+/// The hash of a text that is stored in compressed form.
+fn unpacked(packed: &[u8]) -> TextHash {
+    let mut html = Vec::new();
+    // None is longer; a small one can be made to unpack without end.
+    let read = zstd::stream::read::Decoder::new(packed)
+        .and_then(|text| text.take(NOTICE_BYTES).read_to_end(&mut html));
+    if read.is_ok() { sha256(&html) } else { TextHash::default() }
+}
+
 fn since(before: Ends) -> String {
-    use crate::ledger::seal::Sort;
     format!("what comes after entry {}", before.of(Sort::Entry))
 }
 
@@ -351,4 +474,4 @@ pub fn latest_checkpoint(path: &Path) -> Result<Option<String>, Error> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

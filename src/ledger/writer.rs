@@ -7,6 +7,7 @@
 use crate::ledger::checkpoint::Signer;
 use crate::ledger::erase;
 use crate::ledger::intake::{self, Piece, Sizes, Taken};
+use crate::ledger::retention::Pruner;
 use crate::ledger::schema;
 use crate::ledger::store::Store;
 use crate::ledger::{Error, Shared, now_ms};
@@ -64,6 +65,8 @@ pub(super) struct Writer {
     pub(super) erased: HashSet<String>,
     /// Whether that was asked about the process that wrote before this one.
     pub(super) has_looked_back: bool,
+    /// Forgets what is too old or too much.
+    pub(super) pruner: Pruner,
     /// Signs checkpoints.
     pub(super) signer: Signer,
     /// When that was done last.
@@ -119,6 +122,7 @@ impl Writer {
         }
         let mut pass = self.store_once()?;
         pass.more |= self.roll_up()?;
+        pass.more |= self.prune()?;
         let mut removed = Ok(());
         if !pass.finished.is_empty()
             || self.unsynced.is_some_and(|since| since.elapsed() >= SYNC_EVERY)
@@ -206,6 +210,22 @@ impl Writer {
         let more = self.opened()?.roll_up().map_err(|source| schema::explain(&path, source))?;
         if !more {
             self.rolled_up = Some(Instant::now());
+        }
+        Ok(more)
+    }
+
+    /// Forgets the next part of what is due; says whether there is more.
+    fn prune(&mut self) -> Result<bool, Error> {
+        let path = self.path.clone();
+        self.opened()?;
+        let Some(store) = self.store.as_mut() else { return Ok(false) };
+        let more = store
+            .prune(&mut self.pruner, now_ms())
+            .map_err(|source| schema::explain(&path, source))?;
+        self.shared.bytes.store(self.pruner.bytes, Ordering::Relaxed);
+        let was_full = self.shared.full.swap(self.pruner.is_full, Ordering::Relaxed);
+        if self.pruner.is_full && !was_full {
+            tracing::warn!(ledger = %path.display(), bytes = self.pruner.bytes, "the ledger is larger than max_bytes, and nothing in it may be pruned; raise max_bytes, or shorten keep_receipts_days");
         }
         Ok(more)
     }

@@ -212,8 +212,11 @@ fn half_a_line_costs_itself_and_no_other() {
             let ledger = open(&dir);
             let mut spool = ledger.spool(0).unwrap();
             let path = dir.path().join("ledger.db.spool/1-1-1-1.jsonl");
-            let file = OpenOptions::new().create(true).append(true).open(path).unwrap();
+            // Without an owner it would be removed.
+            let unnamed = path.with_extension("unnamed");
+            let file = OpenOptions::new().create(true).append(true).open(&unnamed).unwrap();
             file.try_lock().unwrap();
+            fs::rename(unnamed, path).unwrap();
             spool.replace_sink(Some(Box::new(Tight { file, room, cuts })));
             for n in 1..5 {
                 spool.append(&entry(n, "/", [block("a")]));

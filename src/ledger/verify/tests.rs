@@ -6,23 +6,23 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 /// A ledger with a few batches, closed.
-struct Kept {
-    dir: TempDir,
+pub(crate) struct Kept {
+    pub(crate) dir: TempDir,
 }
 
 impl Kept {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let kept = Self { dir: TempDir::new().unwrap() };
         kept.store(0..30);
         kept
     }
 
-    fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.dir.path().join("ledger.db")
     }
 
     /// Three batches of entries, each with a receipt.
-    fn store(&self, times: std::ops::Range<u64>) {
+    pub(crate) fn store(&self, times: std::ops::Range<u64>) {
         let settings = Settings { flush_ms: 60_000, ..Settings::new(self.path()) };
         let ledger = Ledger::open(settings).unwrap();
         ledger.flush().unwrap();
@@ -40,20 +40,20 @@ impl Kept {
         ledger.close().unwrap();
     }
 
-    fn tampers(&self, sql: &str) {
+    pub(crate) fn tampers(&self, sql: &str) {
         let conn = Connection::open(self.path()).unwrap();
         conn.execute_batch(sql).unwrap();
     }
 
-    fn verified(&self) -> Verified {
+    pub(crate) fn verified(&self) -> Verified {
         verify(&self.path(), &[], None, |_, _| {}).unwrap()
     }
 
-    fn checkpoint(&self) -> Checkpoint {
+    pub(crate) fn checkpoint(&self) -> Checkpoint {
         Checkpoint::parse(&latest_checkpoint(&self.path()).unwrap().unwrap()).unwrap()
     }
 
-    fn against(&self, checkpoint: &Checkpoint) -> Verified {
+    pub(crate) fn against(&self, checkpoint: &Checkpoint) -> Verified {
         verify(&self.path(), std::slice::from_ref(checkpoint), None, |_, _| {}).unwrap()
     }
 
@@ -67,7 +67,7 @@ impl Kept {
 }
 
 #[track_caller]
-fn first(found: &Verified, kind: &str, words: &str) {
+pub(crate) fn first(found: &Verified, kind: &str, words: &str) {
     let fault = found.faults.first().unwrap_or_else(|| panic!("nothing found: {found:?}"));
     assert_eq!(fault.kind, kind, "{found:?}");
     assert!(fault.words.contains(words), "{words}: {found:?}");

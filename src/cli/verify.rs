@@ -120,12 +120,15 @@ fn in_words(found: &Verified, args: &VerifyArgs, out: &mut dyn Write) -> io::Res
     }
     writeln!(
         out,
-        "{} rows under {} seals and {} signed checkpoints: {}",
-        found.rows,
-        found.seals,
-        found.checkpoints,
+        "{} under {} and {}: {}",
+        counted(found.rows, "row"),
+        counted(found.seals, "seal"),
+        counted(found.checkpoints, "signed checkpoint"),
         if found.faults.is_empty() { "all as they were stored" } else { "not as they were stored" }
     )?;
+    for pruned in &found.pruned {
+        writeln!(out, "{}", pruned.words())?;
+    }
     if found.erased > 0 {
         writeln!(out, "{} receipts were erased on request; their places are left", found.erased)?;
     }
@@ -145,11 +148,25 @@ fn in_words(found: &Verified, args: &VerifyArgs, out: &mut dyn Write) -> io::Res
     Ok(())
 }
 
+fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 fn as_json(found: &Verified, out: &mut dyn Write) -> io::Result<()> {
     let faults: Vec<_> = found
         .faults
         .iter()
         .map(|fault| serde_json::json!({ "kind": fault.kind, "words": fault.words }))
+        .collect();
+    let pruned: Vec<_> = found
+        .pruned
+        .iter()
+        .map(|pruned| {
+            serde_json::json!({
+                "rows": pruned.rows, "count": pruned.count, "last": pruned.last,
+                "since_ms": pruned.since_ms, "until_ms": pruned.until_ms,
+            })
+        })
         .collect();
     let whole = serde_json::json!({
         "verified": found.faults.is_empty(),
@@ -158,6 +175,7 @@ fn as_json(found: &Verified, out: &mut dyn Write) -> io::Result<()> {
         "checkpoints": found.checkpoints,
         "erased_receipts": found.erased,
         "unsealed_rows": found.unsealed_before,
+        "pruned": pruned,
         "faults": faults,
     });
     writeln!(out, "{whole}")

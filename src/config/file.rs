@@ -5,6 +5,7 @@
 //! point at it. `config/consentry.toml` explains the keys to people.
 
 use crate::config::admin::{Admin, AdminToken, AdminUser};
+use crate::config::ledger::Ledger;
 use crate::config::notice::Notice;
 use crate::config::signals::{WrittenIds, WrittenRegions, default_signals};
 use crate::config::watching::WrittenSelfCheck;
@@ -81,20 +82,6 @@ impl Default for Listener {
             workers: default(0),
             trusted_proxies: vec![default("127.0.0.0/8".into()), default("::1/128".into())],
         }
-    }
-}
-
-/// Where decisions are remembered.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a section, written `[ledger]`")]
-pub struct Ledger {
-    /// The database.
-    pub file: Spanned<String>,
-}
-
-impl Default for Ledger {
-    fn default() -> Self {
-        Self { file: default("consentry-data/ledger.db".into()) }
     }
 }
 

@@ -10,6 +10,7 @@ mod layers;
 mod outside;
 mod findings;
 mod keys;
+mod ledger;
 mod listening;
 mod lists;
 mod scripts;
@@ -22,10 +23,11 @@ mod watching;
 
 pub use admin::{Admin, AdminToken as WrittenToken, AdminUser as WrittenUser};
 pub use file::{
-    Catalogue as CatalogueFiles, Consent, Danger, Dns, Exception as WrittenException, File, Ledger,
-    Limits, ListSource as WrittenList, Listener, Lists, Log, LogFormat, LogLevel, Origin,
+    Catalogue as CatalogueFiles, Consent, Danger, Dns, Exception as WrittenException, File, Limits,
+    ListSource as WrittenList, Listener, Lists, Log, LogFormat, LogLevel, Origin,
     Route as WrittenRoute, Site as WrittenSite, Timeouts, defaults, list_defaults,
 };
+pub use ledger::Ledger;
 pub use lists::{Cache, FilterLists, ListSource, Location, Record, Refresher};
 pub use notice::Notice as WrittenNotice;
 pub use outside::{Overrides, environment};
@@ -35,6 +37,7 @@ pub use watching::WrittenSelfCheck;
 use crate::catalogue::{Catalogue, SourceFile};
 use crate::dashboard;
 use crate::enforce::browser::GuardFiles;
+use crate::ledger::Retention;
 use crate::mistake::Mistake;
 use crate::policy::Aliases;
 use crate::proxy;
@@ -56,6 +59,8 @@ pub struct Compiled {
     pub sites: Sites,
     /// Where decisions are remembered.
     pub ledger_file: PathBuf,
+    /// How long what of it is kept.
+    pub retention: Retention,
     /// Filter lists, and what we have of them.
     pub lists: FilterLists,
     /// Where the operator and the privacy officer connect.
@@ -122,8 +127,8 @@ fn compile(
     let proxy = listening::proxy(file, &mut findings);
     let admin = listening::admin(file, &proxy, &mut findings);
     let dashboard = admin::settings(&file.admin, &proxy.trusted_proxies, &mut findings);
-    findings.not_empty(&file.ledger.file, "the ledger needs a file");
-    let ledger_file = PathBuf::from(file.ledger.file.get_ref());
+    let ledger_file = ledger::file(&file.ledger, &mut findings);
+    let retention = ledger::retention(&file.ledger, &mut findings);
     let self_check = watching::self_check(&file.self_check, &mut findings);
     let threads = match (key_mode, proxy.workers) {
         (KeyMode::CheckOnly, _) => 1,
@@ -183,6 +188,7 @@ fn compile(
         proxy,
         sites,
         ledger_file,
+        retention,
         lists,
         admin,
         dashboard,

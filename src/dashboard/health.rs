@@ -32,11 +32,13 @@ async fn ready(State(office): State<Arc<Office>>) -> Response {
         "ready": !draining,
         "draining": draining,
         "ledger": {
-            "ok": status.last_error.is_none() && status.lost_entries == 0,
+            "ok": status.last_error.is_none() && status.lost_entries == 0 && !status.is_full,
             "writer": status.writer,
             "spooled_bytes": status.queued_bytes,
             "written_entries": status.written_entries,
             "lost_entries": status.lost_entries,
+            "database_bytes": status.database_bytes,
+            "full": status.is_full,
             "last_error": status.last_error,
         },
         "self_check": {
@@ -52,12 +54,14 @@ async fn ready(State(office): State<Arc<Office>>) -> Response {
 }
 
 async fn metrics(State(office): State<Arc<Office>>) -> Response {
-    let Status { queued_bytes, written_entries, lost_entries, .. } = office.ledger.status();
+    let Status { queued_bytes, written_entries, lost_entries, database_bytes, .. } =
+        office.ledger.status();
     let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     let metrics = office.observe.metrics();
     metrics.spooled_bytes.set(gauge(queued_bytes));
     metrics.entries_written.set(gauge(written_entries));
     metrics.entries_lost.set(gauge(lost_entries));
+    metrics.ledger_bytes.set(gauge(database_bytes));
     let mut response = text(StatusCode::OK, office.observe.exposition());
     response.headers_mut().insert(
         CONTENT_TYPE,

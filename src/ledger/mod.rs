@@ -51,7 +51,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs::{self, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -92,7 +92,6 @@ type Tap = Arc<dyn Fn(&Entry) + Send + Sync>;
 
 /// What spools and the writer thread tell the rest of the program. Numbers
 /// only, but for the writer thread's last error, which no spool ever touches.
-#[derive(Default)]
 struct Shared {
     queued: AtomicU64,
     written: AtomicU64,
@@ -100,7 +99,25 @@ struct Shared {
     writer: AtomicBool,
     bytes: AtomicU64,
     full: AtomicBool,
+    /// What is under a later seal than this must not be pruned yet: somebody
+    /// still has to send it on.
+    sent_seals: AtomicI64,
     error: Mutex<Option<String>>,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            queued: AtomicU64::default(),
+            written: AtomicU64::default(),
+            lost: AtomicU64::default(),
+            writer: AtomicBool::default(),
+            bytes: AtomicU64::default(),
+            full: AtomicBool::default(),
+            sent_seals: AtomicI64::new(i64::MAX),
+            error: Mutex::default(),
+        }
+    }
 }
 
 /// How the ledger is doing, for readiness and metrics.

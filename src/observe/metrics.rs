@@ -115,6 +115,8 @@ pub struct Metrics {
     pub spooled_bytes: Gauge,
     /// Ledger entries in the database, written by this process.
     pub entries_written: Gauge,
+    /// How large the ledger's database is.
+    pub ledger_bytes: Gauge,
 }
 
 /// From half a millisecond up: our own share is well below a millisecond.
@@ -147,6 +149,7 @@ impl Metrics {
             entries_lost: Gauge::default(),
             spooled_bytes: Gauge::default(),
             entries_written: Gauge::default(),
+            ledger_bytes: Gauge::default(),
         };
         metrics.register();
         metrics
@@ -253,6 +256,11 @@ impl Metrics {
             "consentry_entries_written",
             "Ledger entries in the database",
             self.entries_written.clone(),
+        );
+        registry.register(
+            "consentry_ledger_bytes",
+            "Bytes that the ledger's database takes",
+            self.ledger_bytes.clone(),
         );
     }
 

@@ -69,6 +69,8 @@ pub(super) struct Pruner {
     aged_ms: Option<u64>,
     sized_ms: Option<u64>,
     run: Option<Run>,
+    /// No seal behind this one is touched.
+    pub(super) sent_seals: i64,
     /// How large the database was when that was last asked.
     pub(super) bytes: u64,
     /// Whether it is too large and nothing more can go.
@@ -77,7 +79,15 @@ pub(super) struct Pruner {
 
 impl Pruner {
     pub(super) const fn new(retention: Retention) -> Self {
-        Self { retention, aged_ms: None, sized_ms: None, run: None, bytes: 0, is_full: false }
+        Self {
+            retention,
+            aged_ms: None,
+            sized_ms: None,
+            run: None,
+            sent_seals: i64::MAX,
+            bytes: 0,
+            is_full: false,
+        }
     }
 
     /// Does the next part of what is due.
@@ -129,7 +139,7 @@ impl Pruner {
         }
         let mut run = Run { entries: look.entries_pruned, receipts: look.receipts_pruned, sets: 0 };
         for (rows, until, rule) in goals {
-            let until = look.summed_up(rows, until)?;
+            let until = look.summed_up(rows, until.min(self.sent_seals))?;
             if until > run.until(rows) && look.holds(rows, run.until(rows), until)? {
                 *run.until_mut(rows) = until;
                 announce(&tx, rows, until, &rule, now_ms)?;

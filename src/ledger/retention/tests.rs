@@ -89,6 +89,17 @@ fn f3_entries_that_no_sum_has_yet_stay() {
 }
 
 #[test]
+fn f3_what_is_still_to_be_sent_on_stays() {
+    let kept = kept();
+    let mut store = Store::open(&kept.path(), now_ms()).unwrap();
+    let mut pruner = Pruner::new(DAYS_30);
+    pruner.sent_seals = 2;
+    while store.prune(&mut pruner, now_ms() + 31 * DAY_MS).unwrap() {}
+    assert_eq!(count(&kept, "entry"), 13);
+    assert_eq!(kept.verified().faults, []);
+}
+
+#[test]
 fn f3_receipts_have_a_time_of_their_own() {
     let kept = kept();
     let both = Retention { keep_receipts_days: 60, ..DAYS_30 };

@@ -1,8 +1,10 @@
 //! What one protected site is made of, and which site a host belongs to.
 
+mod ownership;
 mod script_api;
 mod sharing;
 
+pub use ownership::Ownership;
 pub use script_api::{Bridge, ScriptApi};
 pub use sharing::{ChoiceCookie, Sharing};
 
@@ -91,6 +93,8 @@ pub struct Site {
     pub routes: Vec<Route>,
     /// Pages that are passed on unfiltered where they cannot be rewritten.
     pub pass_unfilterable: Vec<PathPattern>,
+    /// Who answers for the vendors on it.
+    pub ownerships: Vec<Ownership>,
 }
 
 /// Pages of a site for which something else holds than for the others.
@@ -122,6 +126,12 @@ pub struct Rules {
 }
 
 impl Site {
+    /// Who answers for the vendor of that id, if anybody does.
+    #[must_use]
+    pub fn ownership(&self, vendor: &str) -> Option<&Ownership> {
+        ownership::find(&self.ownerships, vendor)
+    }
+
     /// What holds for the page at `path`, `today`. `lot` says where among a
     /// hundred the visitor stands; it is asked only where that matters.
     #[must_use]

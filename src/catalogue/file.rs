@@ -59,6 +59,16 @@ impl SourceFile {
 struct Written {
     #[serde(default)]
     vendor: Vec<WrittenVendor>,
+    #[serde(default)]
+    host: Vec<WrittenHost>,
+}
+
+/// One more host of a vendor that stands elsewhere.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenHost {
+    name: Spanned<String>,
+    vendor: Spanned<String>,
 }
 
 #[derive(Deserialize)]
@@ -107,10 +117,14 @@ pub(super) fn compile(
 ) -> Result<Catalogue, Vec<Mistake>> {
     let mut mistakes = Vec::new();
     let mut written: Vec<(&SourceFile, WrittenVendor)> = Vec::new();
+    let mut hosts: Vec<(&SourceFile, WrittenHost)> = Vec::new();
     let mut seen: HashMap<String, (usize, *const SourceFile)> = HashMap::new();
     for file in files {
         let vendors = match parse::<Written>(&file.name, &file.text) {
-            Ok(file) => file.vendor,
+            Ok(written) => {
+                hosts.extend(written.host.into_iter().map(|host| (file, host)));
+                written.vendor
+            }
             Err(mistake) => {
                 mistakes.push(mistake);
                 continue;
@@ -140,6 +154,9 @@ pub(super) fn compile(
     let mut compiler = Compiler::default();
     for (file, vendor) in &written {
         compiler.vendor(file, vendor, stand_in, &mut mistakes);
+    }
+    for (file, host) in &hosts {
+        compiler.host(file, host, stand_in, &mut mistakes);
     }
     if mistakes.is_empty() { compiler.finish() } else { Err(mistakes) }
 }
@@ -199,11 +216,7 @@ impl Compiler {
             match read_host(host.get_ref()) {
                 Ok(pattern) => {
                     let rule = self.rule(vendor, &mut lines, host);
-                    if let Some(suffix) = stand_in {
-                        let host = format!("{}{suffix}", pattern.host);
-                        self.hosts.insert(HostPattern { host, ..pattern.clone() }, necessary, rule);
-                    }
-                    self.hosts.insert(pattern, necessary, rule);
+                    self.host_rule(pattern, stand_in, necessary, rule);
                 }
                 Err(message) => mistakes.push(at(file, host, message)),
             }
@@ -281,6 +294,48 @@ impl Compiler {
                 let mistake = at(file, name, "a worker is named by its file, without a `*`");
                 mistakes.push(mistake.advise("write `worker.js`, whatever directory it is in"));
             }
+        }
+    }
+
+    fn host_rule(
+        &mut self,
+        pattern: HostPattern,
+        stand_in: Option<&str>,
+        necessary: bool,
+        rule: RuleIndex,
+    ) {
+        if let Some(suffix) = stand_in {
+            let host = format!("{}{suffix}", pattern.host);
+            self.hosts.insert(HostPattern { host, ..pattern.clone() }, necessary, rule);
+        }
+        self.hosts.insert(pattern, necessary, rule);
+    }
+
+    /// One more host of a vendor, after all vendors are known.
+    fn host(
+        &mut self,
+        file: &SourceFile,
+        written: &WrittenHost,
+        stand_in: Option<&str>,
+        mistakes: &mut Vec<Mistake>,
+    ) {
+        let id = written.vendor.get_ref();
+        let Some(vendor) = self.vendors.iter().position(|vendor| vendor.id == *id) else {
+            let mistake = at(file, &written.vendor, format!("no vendor has the id `{id}`"));
+            let ids = self.vendors.iter().map(|vendor| vendor.id.as_str());
+            return mistakes.push(match closest(id, ids) {
+                Some(meant) => mistake.advise(format!("did you mean `{meant}`?")),
+                None => mistake,
+            });
+        };
+        let necessary =
+            self.vendors.get(vendor).is_some_and(|vendor| vendor.purpose == Purpose::Necessary);
+        match read_host(written.name.get_ref()) {
+            Ok(pattern) => {
+                let rule = self.rule(vendor, &mut Lines::new(file), &written.name);
+                self.host_rule(pattern, stand_in, necessary, rule);
+            }
+            Err(message) => mistakes.push(at(file, &written.name, message)),
         }
     }
 
@@ -498,5 +553,33 @@ mod tests {
         let catalogue = Catalogue::compile(&[ours, theirs]).unwrap();
         assert_eq!(catalogue.vendors().count(), 1);
         assert_eq!(catalogue.vendor("acme").unwrap().purpose, Purpose::Analytics);
+    }
+
+    #[test]
+    fn a_host_that_was_found_later_is_its_vendors() {
+        let ours =
+            SourceFile { name: "a".into(), text: format!("{HEAD}purposes = ['marketing']\n") };
+        let theirs = SourceFile {
+            name: "b".into(),
+            text: "[[host]]\nname = 'px.acme.example'\nvendor = 'acme'\n".into(),
+        };
+        let catalogue = Catalogue::compile(&[theirs, ours]).unwrap();
+        let url = url::Url::parse("https://a.px.acme.example/p.js").unwrap();
+        let subject = crate::catalogue::Subject::Load { kind: Kind::Script, url: &url };
+        let found = catalogue.identify(subject).unwrap();
+        assert_eq!((found.vendor.id.as_str(), found.place.to_string().as_str()), ("acme", "b:2"));
+        for (text, expected) in [
+            (
+                "[[host]]\nname = 'px.acme.example'\nvendor = 'acmee'",
+                "own.toml:10:10: no vendor has the id `acmee`",
+            ),
+            (
+                "[[host]]\nname = 'https://x'\nvendor = 'acme'",
+                "own.toml:9:8: `https:` is no host name",
+            ),
+        ] {
+            let shown = mistakes(&format!("{HEAD}purposes = ['marketing']\n{text}"));
+            assert!(shown.contains(expected), "{shown}");
+        }
     }
 }

@@ -162,9 +162,11 @@ impl Demo {
             .map_err(|error| format!("the shop cannot start: {error}"))?;
         let directory = Directory::make()?;
         let compiled = compile(args, shop.address, &directory.0)?;
-        let running = Running::start_with(compiled, |ledger| ledger.tap(Box::new(tap)))
+        let mut running = Running::start_with(compiled, |ledger| ledger.tap(Box::new(tap)))
             .await
             .map_err(|failure| failure.message)?;
+        // There is no configuration to change, and tomorrow no ledger.
+        running.refuse_changes();
         Ok(Self { stand_ins, shop, running, directory })
     }
 

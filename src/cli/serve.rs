@@ -2,8 +2,9 @@
 
 use crate::cli::{CONFIGURATION, FINE, IO, UNAVAILABLE, logging};
 use crate::config::{self, Compiled, KeyMode, Overrides, Refresher};
-use crate::dashboard::{Admin, AdminServer};
-use crate::ledger::{self, Ledger};
+use crate::dashboard::{Admin, AdminServer, Change, Order, classified_file};
+use crate::ledger::{self, Audit, Ledger};
+use crate::mistake::Mistake;
 use crate::observe::{ConfigReloaded, ExceptionExpired, Observe};
 use crate::policy::Mode;
 use crate::proxy::{Archive, Archiving, Server, Setup, StartError, look_up_aliases};
@@ -20,6 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 
 /// What can be said on the command line; it wins over the environment, which
 /// wins over the file.
@@ -119,6 +121,8 @@ pub struct Running {
     pub self_check: Arc<SelfCheck>,
     looking: Option<self_check::Task>,
     draining: Arc<AtomicBool>,
+    /// Changes that people want on the dashboard.
+    orders: mpsc::Receiver<Order>,
     /// Exceptions whose expiry was told.
     told: Mutex<HashSet<String>>,
 }
@@ -127,6 +131,9 @@ pub struct Running {
 /// visitors deserve them, too, and a network that is not there must not keep
 /// the site from starting.
 const FIRST_LISTS: Duration = Duration::from_secs(5);
+
+/// Changes that wait for each other.
+const ORDERS: usize = 16;
 
 impl Running {
     /// Starts ledger, proxy and admin listener.
@@ -176,6 +183,7 @@ impl Running {
         };
         let name_server = setup.settings.name_server;
         let draining = Arc::new(AtomicBool::new(false));
+        let (send, orders) = mpsc::channel(ORDERS);
         let admin = Admin {
             observe: Arc::clone(&observe),
             ledger: Arc::clone(&ledger),
@@ -183,6 +191,7 @@ impl Running {
             draining: Arc::clone(&draining),
             settings: compiled.dashboard,
             self_check: Arc::clone(&self_check),
+            orders: send,
         };
         let admin = AdminServer::start(compiled.admin, admin).await.map_err(|error| {
             Failure::new(UNAVAILABLE, format!("cannot listen on {} for health and metrics: {error}; choose another address with --admin", compiled.admin))
@@ -219,6 +228,7 @@ impl Running {
             self_check,
             looking,
             draining,
+            orders,
             told,
         };
         running.tell_expired(today());
@@ -229,6 +239,14 @@ impl Running {
     /// as that can change while running: the sites and the lists. Lists with
     /// an address are asked for at once.
     pub fn reload(&mut self, fresh: Compiled) {
+        self.adopt(fresh);
+        if let Some(lists) = &self.lists {
+            lists.refresh_soon();
+        }
+    }
+
+    /// The same, without asking for lists.
+    fn adopt(&mut self, fresh: Compiled) {
         // First, so that no list of before is swapped in afterwards.
         self.lists = None;
         self.archiving = None;
@@ -237,10 +255,40 @@ impl Running {
         let (sites, ledger) = (self.sites.load_full(), Arc::clone(&self.ledger));
         self.archiving = Some(self.archive.keep_all(sites, ledger));
         let (sites, observe) = (Arc::clone(&self.sites), Arc::clone(&self.observe));
-        let lists = Refresher::start(fresh.lists, sites, observe);
-        lists.refresh_soon();
-        self.lists = Some(lists);
+        self.lists = Some(Refresher::start(fresh.lists, sites, observe));
         self.tell_expired(today());
+    }
+
+    /// Carries out what somebody wants changed: checks the whole configuration
+    /// with it, puts it on record, keeps it, and serves by it.
+    fn change(
+        &mut self,
+        changes: &[Change],
+        audit: &Audit,
+        load: impl Fn(Option<&str>) -> Result<Compiled, Vec<Mistake>>,
+    ) -> Result<(), String> {
+        let path = classified_file(self.ledger.path());
+        let unreadable = |error| format!("{}: {error}", path.display());
+        let before = config::classified_text(&path).map_err(unreadable)?;
+        let text = config::changed(&before, changes)?;
+        let fresh = load(Some(&text)).map_err(|mistakes| in_words(&mistakes))?;
+        self.ledger.audit(audit).map_err(|error| error.to_string())?;
+        config::keep_classified(&path, &text).map_err(|error| {
+            let failed = Audit {
+                detail: error.to_string().into(),
+                act: "failed".to_owned(),
+                ..audit.clone()
+            };
+            let _ = self.ledger.audit(&failed);
+            unreadable(error)
+        })?;
+        self.adopt(fresh);
+        Ok(())
+    }
+
+    /// Nothing can be changed on the dashboard from now on.
+    pub fn refuse_changes(&mut self) {
+        self.orders.close();
     }
 
     /// Asks for newer lists now, and returns when that is done.
@@ -321,15 +369,16 @@ impl Running {
 
 /// Serves until told to stop; the exit code.
 pub fn run(args: &ServeArgs, out: &mut dyn Write) -> i32 {
-    let load = || {
-        config::load(
+    let load = |classified: Option<&str>| {
+        config::load_classified(
             args.config.as_deref(),
             config::environment(),
             &args.overrides(),
             KeyMode::Create,
+            classified,
         )
     };
-    let compiled = match load() {
+    let compiled = match load(None) {
         Ok(compiled) => compiled,
         Err(mistakes) => {
             for mistake in mistakes {
@@ -362,7 +411,7 @@ pub fn run(args: &ServeArgs, out: &mut dyn Write) -> i32 {
 
 async fn serve(
     compiled: Compiled,
-    load: impl Fn() -> Result<Compiled, Vec<crate::mistake::Mistake>>,
+    load: impl Fn(Option<&str>) -> Result<Compiled, Vec<Mistake>>,
 ) -> Result<i32, Failure> {
     let mut terminate = listen_for(SignalKind::terminate())?;
     let mut interrupt = listen_for(SignalKind::interrupt())?;
@@ -375,13 +424,17 @@ async fn serve(
             _ = minute.tick() => running.tell_expired(today()),
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hangup.recv() => match load() {
+            Some(Order { changes, audit, answer }) = running.orders.recv() => {
+                // Whoever asked may have gone meanwhile; it holds all the same.
+                let _ = answer.send(running.change(&changes, &audit, &load));
+            }
+            _ = hangup.recv() => match load(None) {
                 Ok(fresh) => {
                     running.reload(fresh);
                     running.observe.emit(&ConfigReloaded { failure: None });
                 }
                 Err(mistakes) => {
-                    let why = mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+                    let why = in_words(&mistakes);
                     running.observe.emit(&ConfigReloaded { failure: Some(&why) });
                 }
             },
@@ -398,6 +451,10 @@ async fn serve(
         _ = interrupt.recv() => tracing::warn!("told twice: stopped at once"),
     }
     Ok(FINE)
+}
+
+fn in_words(mistakes: &[Mistake]) -> String {
+    mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 /// The day it is in UTC.

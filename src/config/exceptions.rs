@@ -25,14 +25,7 @@ pub(super) fn compile(
         let before = findings.mistakes.len();
         let exception = exception(entry, catalogue, findings);
         let site = entry.get_ref().site.get_ref();
-        let is_it = |other: &Spanned<file::Site>| {
-            let other = other.get_ref();
-            let first = other.hosts.first().map_or("default", |host| host.get_ref().as_str());
-            site == other.name.get_ref() || (other.name.get_ref().is_empty() && site == first)
-        };
-        if !site.is_empty() && !sites.iter().any(is_it) {
-            findings.wrong(&entry.get_ref().site, format!("no site is called `{site}`"));
-        }
+        known_site(&entry.get_ref().site, sites, findings);
         if let Some(exception) = exception
             && findings.mistakes.len() == before
         {
@@ -48,26 +41,56 @@ pub(super) fn compile(
     compiled
 }
 
+/// Refuses the name of a site that there is not; an empty one stands for all.
+pub(super) fn known_site(
+    named: &Spanned<String>,
+    sites: &[Spanned<file::Site>],
+    findings: &mut Findings<'_>,
+) {
+    let site = named.get_ref();
+    if !site.is_empty() && !sites.iter().any(|other| is_called(other.get_ref(), site)) {
+        findings.wrong(named, format!("no site is called `{site}`"));
+    }
+}
+
+/// Whether a site has that name.
+pub(super) fn is_called(site: &file::Site, name: &str) -> bool {
+    let first = site.hosts.first().map_or("default", |host| host.get_ref().as_str());
+    name == site.name.get_ref() || (site.name.get_ref().is_empty() && name == first)
+}
+
+/// Refuses what nobody answers for, and what has no reason. `what` is "an
+/// exception" or the like.
+pub(super) fn answered_for<T>(
+    entry: &Spanned<T>,
+    what: &str,
+    owner: &Spanned<String>,
+    reason: &Spanned<String>,
+    findings: &mut Findings<'_>,
+) {
+    let answered = [
+        (owner, "owner", "who answers for it: owner = \"Ana Lee, privacy office\""),
+        (reason, "reason", "why it is there: reason = \"the bank's fraud check\""),
+    ];
+    for (text, key, advice) in answered {
+        let length = text.get_ref().trim().chars().count();
+        if length == 0 {
+            let place = if findings.is_in_file(text) { text.span() } else { entry.span() };
+            let message = format!("{what} without `{key}`");
+            findings.wrong_with_advice(&Spanned::new(place, ()), message, format!("say {advice}"));
+        } else if length > 200 || text.get_ref().chars().any(char::is_control) {
+            findings.wrong(text, format!("`{key}` has up to 200 characters, all of them visible"));
+        }
+    }
+}
+
 fn exception(
     entry: &Spanned<file::Exception>,
     catalogue: &Catalogue,
     findings: &mut Findings<'_>,
 ) -> Option<Exception> {
     let written = entry.get_ref();
-    let answered = [
-        (&written.owner, "owner", "who answers for it: owner = \"Ana Lee, privacy office\""),
-        (&written.reason, "reason", "why it is there: reason = \"the bank's fraud check\""),
-    ];
-    for (text, key, advice) in answered {
-        let length = text.get_ref().trim().chars().count();
-        if length == 0 {
-            let place = if findings.is_in_file(text) { text.span() } else { entry.span() };
-            let message = format!("an exception without `{key}`");
-            findings.wrong_with_advice(&Spanned::new(place, ()), message, format!("say {advice}"));
-        } else if length > 200 || text.get_ref().chars().any(char::is_control) {
-            findings.wrong(text, format!("`{key}` has up to 200 characters, all of them visible"));
-        }
-    }
+    answered_for(entry, "an exception", &written.owner, &written.reason, findings);
     let effect = effect(entry, findings);
     let expires = expires(entry, findings);
     let scope = scope(entry, catalogue, findings);
@@ -98,13 +121,24 @@ fn effect(entry: &Spanned<file::Exception>, findings: &mut Findings<'_>) -> Opti
     }
 }
 
-/// A date, with or without quotation marks.
 fn expires(entry: &Spanned<file::Exception>, findings: &mut Findings<'_>) -> Option<Date> {
-    let written = &entry.get_ref().expires;
     let advice = "write the last day on which it holds: expires = 2027-01-31";
+    let missing = ("an exception without `expires`", advice);
+    day(entry, &entry.get_ref().expires, missing, findings)
+}
+
+/// A date, with or without quotation marks; `missing` is what is wrong without
+/// one, and what to do about it.
+pub(super) fn day<T>(
+    entry: &Spanned<T>,
+    written: &Spanned<toml::Value>,
+    missing: (&str, &str),
+    findings: &mut Findings<'_>,
+) -> Option<Date> {
+    let (message, advice) = missing;
     let text = match written.get_ref() {
         toml::Value::String(text) if text.is_empty() => {
-            findings.wrong_with_advice(entry, "an exception without `expires`", advice);
+            findings.wrong_with_advice(entry, message, advice);
             return None;
         }
         toml::Value::String(text) => text.clone(),

@@ -7,6 +7,7 @@
 use crate::config::admin::{Admin, AdminToken, AdminUser};
 use crate::config::ledger::Ledger;
 use crate::config::notice::Notice;
+use crate::config::ownership::WrittenOwnership;
 use crate::config::signals::{WrittenIds, WrittenRegions, default_signals};
 use crate::config::watching::WrittenSelfCheck;
 use crate::policy::{Mode, Unlisted};
@@ -55,6 +56,9 @@ pub struct File {
     /// Verdicts that are not the policy's own.
     #[serde(skip_serializing)]
     pub exception: Vec<Spanned<Exception>>,
+    /// Who answers for vendors.
+    #[serde(skip_serializing)]
+    pub ownership: Vec<Spanned<WrittenOwnership>>,
 }
 
 /// Where visitors connect.
@@ -551,9 +555,10 @@ pub fn list_defaults() -> toml::Table {
     let source = toml::Table::try_from(ListSource::default()).unwrap_or_default();
     let user = toml::Table::try_from(AdminUser::default()).unwrap_or_default();
     let token = toml::Table::try_from(AdminToken::default()).unwrap_or_default();
+    let ownership = toml::Table::try_from(WrittenOwnership::default()).unwrap_or_default();
     let all = [("exception", exception), ("route", route), ("source", source)];
     all.into_iter()
-        .chain([("user", user), ("token", token)])
+        .chain([("user", user), ("token", token), ("ownership", ownership)])
         .map(|(name, keys)| (name.to_owned(), toml::Value::Table(keys)))
         .collect()
 }

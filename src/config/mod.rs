@@ -5,6 +5,7 @@
 //! them, and nothing else, so a bad one never replaces a working one.
 
 mod admin;
+mod classified;
 mod file;
 mod layers;
 mod outside;
@@ -18,10 +19,12 @@ mod signals;
 mod sites;
 mod exceptions;
 mod notice;
+mod ownership;
 mod dark_patterns;
 mod watching;
 
 pub use admin::{Admin, AdminToken as WrittenToken, AdminUser as WrittenUser};
+pub use classified::{changed, classified_text, keep_classified};
 pub use file::{
     Catalogue as CatalogueFiles, Consent, Danger, Dns, Exception as WrittenException, File, Limits,
     ListSource as WrittenList, Listener, Lists, Log, LogFormat, LogLevel, Origin,
@@ -31,6 +34,7 @@ pub use ledger::Ledger;
 pub use lists::{Cache, FilterLists, ListSource, Location, Record, Refresher};
 pub use notice::Notice as WrittenNotice;
 pub use outside::{Overrides, environment};
+pub use ownership::WrittenOwnership;
 pub use signals::{WrittenIds, WrittenRegions};
 pub use watching::WrittenSelfCheck;
 
@@ -43,6 +47,7 @@ use crate::policy::Aliases;
 use crate::proxy;
 use crate::site::Sites;
 use crate::watch::self_check;
+use classified::Classified;
 use findings::Findings;
 use layers::Sources;
 
@@ -98,6 +103,21 @@ pub fn load(
     flags: &Overrides,
     key_mode: KeyMode,
 ) -> Result<Compiled, Vec<Mistake>> {
+    load_classified(file, variables, flags, key_mode, None)
+}
+
+/// The same, as if `classified` stood in the file with what was decided on the
+/// dashboard.
+///
+/// # Errors
+/// As for [`load`].
+pub fn load_classified(
+    file: Option<&Path>,
+    variables: impl Iterator<Item = (String, String)>,
+    flags: &Overrides,
+    key_mode: KeyMode,
+    classified: Option<&str>,
+) -> Result<Compiled, Vec<Mistake>> {
     let mut mistakes = Vec::new();
     let mut settings = outside::from_environment(variables, &mut mistakes);
     settings.extend(flags.settings(&mut mistakes));
@@ -111,7 +131,7 @@ pub fn load(
     };
     let sources = Sources { file: &name, text: &text, settings: &settings };
     match sources.read() {
-        Ok(file) => compile(&file, Findings::new(&sources, mistakes), key_mode),
+        Ok(file) => compile(file, Findings::new(&sources, mistakes), key_mode, classified),
         Err(found) => {
             mistakes.extend(found);
             Err(mistakes)
@@ -120,14 +140,18 @@ pub fn load(
 }
 
 fn compile(
-    file: &File,
+    mut file: File,
     mut findings: Findings<'_>,
     key_mode: KeyMode,
+    classified: Option<&str>,
 ) -> Result<Compiled, Vec<Mistake>> {
+    let ledger_file = ledger::file(&file.ledger, &mut findings);
+    let classified = Classified::read(&ledger_file, classified, &mut findings.mistakes);
+    classified.put_over(&mut file.site, &mut findings);
+    let file = &file;
     let proxy = listening::proxy(file, &mut findings);
     let admin = listening::admin(file, &proxy, &mut findings);
     let dashboard = admin::settings(&file.admin, &proxy.trusted_proxies, &mut findings);
-    let ledger_file = ledger::file(&file.ledger, &mut findings);
     let retention = ledger::retention(&file.ledger, &mut findings);
     let self_check = watching::self_check(&file.self_check, &mut findings);
     let threads = match (key_mode, proxy.workers) {
@@ -140,7 +164,8 @@ fn compile(
     let keys = keys::find(&file.consent, keys_file, &mut findings);
     let consent = listening::consent(&file.consent, &file.regions, keys.keys(), &mut findings);
     let asked = notice::for_all(&file.notice, &mut findings);
-    let sources = catalogue_files(file, &mut findings);
+    let mut sources = catalogue_files(file, &mut findings);
+    sources.extend(classified.catalogue());
     let catalogue = match Catalogue::compile(&sources).or_else(|found| {
         findings.mistakes.extend(found);
         // The sites are still to be checked, whatever their catalogue says.
@@ -153,8 +178,11 @@ fn compile(
         Err(_) => return Err(findings.mistakes),
     };
     let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
-    let exceptions =
+    let mut exceptions =
         exceptions::compile(&file.exception, &file.site, &catalogue, today, &mut findings);
+    let mut ownerships = ownership::compile(&file.ownership, &file.site, &catalogue, &mut findings);
+    let more = (&mut exceptions, &mut ownerships);
+    classified.add_to(more, &file.site, &catalogue, today, &mut findings);
     let pass_unfilterable = file.danger.pass_unfilterable.iter();
     let pass_unfilterable =
         pass_unfilterable.filter_map(|path| exceptions::path(path, &mut findings)).collect();
@@ -172,6 +200,7 @@ fn compile(
             aliases,
             guard: Arc::new(GuardFiles::of(&catalogue)),
             exceptions: &exceptions,
+            ownerships: &ownerships,
             pass_unfilterable,
             google_pings: file.danger.google_pings,
         },

@@ -12,7 +12,7 @@ use crate::enforce::StatementKey;
 use crate::enforce::browser::GuardFiles;
 use crate::notice::{revision, revision_of_all};
 use crate::policy::{Aliases, Mode, PathPattern, Policy, Unlisted};
-use crate::site::{Notice, Origin, Route, ScriptApi, Sharing, Site, Sites};
+use crate::site::{Notice, Origin, Ownership, Route, ScriptApi, Sharing, Site, Sites};
 
 use http::uri::{Authority, Scheme};
 use std::collections::{BTreeMap, HashSet};
@@ -33,6 +33,7 @@ pub(super) struct Shared<'s> {
     pub(super) asked: Asked,
     pub(super) guard: Arc<GuardFiles>,
     pub(super) exceptions: &'s [OfSite],
+    pub(super) ownerships: &'s [Ownership],
     pub(super) pass_unfilterable: Vec<PathPattern>,
     pub(super) google_pings: bool,
     /// What is known of own names, if they are looked up.
@@ -174,6 +175,9 @@ fn site(
         .filter(|(site, _)| site.is_empty() || **site == *name)
         .map(|(_, exception)| Arc::clone(exception))
         .collect();
+    let ownerships = shared.ownerships.iter();
+    let ownerships = ownerships.filter(|said| said.site.is_empty() || *said.site == *name);
+    let ownerships = ownerships.cloned().collect();
     // What a page is besides its own: a browser that keeps one of before asks for it anew.
     let told = (written.google_consent.get_ref(), shared.google_pings, written.script_api);
     let rules = format!("{exceptions:?}{routes:?}{:?}{told:?}", written.mode);
@@ -219,6 +223,7 @@ fn site(
         },
         routes,
         pass_unfilterable: shared.pass_unfilterable.clone(),
+        ownerships,
     })
 }
 

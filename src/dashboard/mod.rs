@@ -6,6 +6,7 @@
 //! strangers made up: it is escaped where it is written (`maud`), and the
 //! pages' policy lets no script run in case it is not.
 
+mod change;
 mod entrance;
 mod gate;
 mod health;
@@ -19,6 +20,7 @@ mod sign_in;
 mod throttle;
 mod users;
 
+pub use change::{Change, NewException, NewVendor, Order, Orders, Owned, classified_file};
 pub use entrance::link_file;
 pub use office::{Admin, Context};
 pub use routes::{Access, promised};

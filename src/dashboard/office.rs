@@ -1,5 +1,6 @@
 //! What every page and every answer is made from.
 
+use crate::dashboard::change::Orders;
 use crate::dashboard::entrance::{Entrance, link_file};
 use crate::dashboard::session::{Session, Sessions};
 use crate::dashboard::settings::Settings;
@@ -34,6 +35,8 @@ pub struct Admin {
     pub self_check: Arc<SelfCheck>,
     /// Who may enter.
     pub settings: Settings,
+    /// Where changes go.
+    pub orders: Orders,
 }
 
 /// Passwords that are checked at the same time: each takes 19 MB and a core.
@@ -48,6 +51,7 @@ pub(super) struct Office {
     pub(super) draining: Arc<AtomicBool>,
     pub(super) self_check: Arc<SelfCheck>,
     pub(super) settings: ArcSwap<Settings>,
+    pub(super) orders: Orders,
     /// Where we listen.
     pub(super) address: SocketAddr,
     pub(super) sessions: Sessions,
@@ -58,7 +62,7 @@ pub(super) struct Office {
 
 impl Office {
     pub(super) fn new(admin: Admin, address: SocketAddr) -> Self {
-        let Admin { observe, ledger, sites, draining, self_check, settings } = admin;
+        let Admin { observe, ledger, sites, draining, self_check, settings, orders } = admin;
         let entrance = Entrance::new(link_file(ledger.path()), address);
         let office = Self {
             observe,
@@ -67,6 +71,7 @@ impl Office {
             draining,
             self_check,
             settings: ArcSwap::default(),
+            orders,
             address,
             sessions: Sessions::default(),
             throttle: Throttle::default(),

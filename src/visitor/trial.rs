@@ -152,6 +152,7 @@ pub(super) fn site() -> Site {
         beside_other_cmp: true,
         routes: Vec::new(),
         pass_unfilterable: Vec::new(),
+        ownerships: Vec::new(),
         consent: consent::Settings {
             keys: Keys::from_secret([1; 32]),
             lifetime_s: 1000,

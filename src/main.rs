@@ -1,7 +1,7 @@
 //! The `consentry` command.
 
 use consentry::cli::{
-    self, check, dashboard, demo, explain, health, lists, log, proof, serve, verify,
+    self, check, dashboard, demo, explain, export, health, lists, log, proof, serve, verify,
 };
 
 use clap::{Parser, Subcommand};
@@ -30,6 +30,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Read the block log
     Log(log::LogArgs),
+    /// Take the ledger out as CSV, JSON lines or Parquet
+    Export(export::ExportArgs),
     /// Prove a visitor's choice: what they chose, and on which words
     Proof(proof::ProofArgs),
     /// Check that nothing in the ledger was changed, deleted or added
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args, &mut err),
         Command::Demo(args) => demo::run(args, &mut out),
         Command::Log(args) => written(log::run(args, &mut out), &mut err),
+        Command::Export(args) => export::run(args, &mut out, &mut err),
         Command::Proof(args) => proof::run(args, &mut out, &mut err),
         Command::Verify(args) => verify::run(args, &mut out, &mut err),
         Command::Checkpoint(args) => verify::run_checkpoint(args, &mut out, &mut err),

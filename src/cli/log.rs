@@ -213,7 +213,7 @@ fn tell(words: &str) {
     writeln!(io::stderr(), "{words}").ok();
 }
 
-fn purpose(name: &str) -> Result<Purpose, String> {
+pub(super) fn purpose(name: &str) -> Result<Purpose, String> {
     Purpose::from_name(name)
         .ok_or_else(|| format!("expected one of {}", Purpose::ALL.map(Purpose::name).join(", ")))
 }

@@ -4,6 +4,7 @@ pub mod check;
 pub mod dashboard;
 pub mod demo;
 pub mod explain;
+pub mod export;
 pub mod health;
 pub mod lists;
 pub mod log;
@@ -16,6 +17,8 @@ pub mod verify;
 pub const FINE: i32 = 0;
 /// Exit code: there is something to look at.
 pub const FINDINGS: i32 = 1;
+/// Exit code: what was typed does not go together.
+pub const USAGE: i32 = 2;
 /// Exit code: a service that is needed is not there (sysexits `EX_UNAVAILABLE`).
 pub const UNAVAILABLE: i32 = 69;
 /// Exit code: reading or writing failed (sysexits `EX_IOERR`).

@@ -123,6 +123,33 @@ impl Reader {
         };
         read().map_err(|source| schema::explain(self.path(), source))
     }
+
+    /// Hands every audit entry that fits to `take`, the oldest first, until it
+    /// says stop by giving `false`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn each_audit(
+        &self,
+        filter: &AuditFilter,
+        mut take: impl FnMut(Audited) -> bool,
+    ) -> Result<(), Error> {
+        let mut read = || {
+            let (conditions, values) = conditions(filter);
+            let mut query = self.conn().prepare(&format!(
+                "SELECT id, time_ms, who, role, act, about, detail FROM audit
+                 WHERE {conditions} ORDER BY id"
+            ))?;
+            let mut rows = query.query(rusqlite::params_from_iter(&values))?;
+            while let Some(row) = rows.next()? {
+                if !take(audited(row)?) {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        read().map_err(|source| schema::explain(self.path(), source))
+    }
 }
 
 /// The filter in SQL, with its values apart.

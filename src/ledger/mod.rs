@@ -13,6 +13,7 @@ mod checkpoint;
 pub mod engine;
 mod entry;
 mod erase;
+pub mod export;
 mod error;
 pub mod figures;
 mod intake;

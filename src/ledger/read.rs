@@ -4,7 +4,7 @@ use crate::ledger::Error;
 use crate::ledger::schema;
 use crate::purpose::{Purpose, PurposeSet};
 
-use rusqlite::{Connection, Row, ToSql};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -178,23 +178,114 @@ impl Reader {
     /// # Errors
     /// When the database cannot be read.
     pub fn gaps(&self, filter: &Filter) -> Result<Vec<Gap>, Error> {
-        let read = || {
+        let mut gaps = Vec::new();
+        self.each_gap(filter, |gap| {
+            gaps.push(gap);
+            true
+        })?;
+        Ok(gaps)
+    }
+
+    /// Hands what is missing to `take`, one at a time, until it says stop by
+    /// giving `false`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn each_gap(
+        &self,
+        filter: &Filter,
+        mut take: impl FnMut(Gap) -> bool,
+    ) -> Result<(), Error> {
+        let mut read = || {
             let mut query = self.conn.prepare(
                 "SELECT time_ms, since_ms, lost, why FROM gap
                  WHERE time_ms >= ?1 AND since_ms < ?2 ORDER BY time_ms, id",
             )?;
             let times =
                 [stored(filter.since_ms.unwrap_or(0)), stored(filter.until_ms.unwrap_or(u64::MAX))];
-            query
-                .query_map(times, |row| {
-                    Ok(Gap {
-                        time_ms: unsigned(row, 0)?,
-                        since_ms: unsigned(row, 1)?,
-                        lost: unsigned(row, 2)?,
-                        why: row.get(3)?,
-                    })
-                })?
-                .collect::<rusqlite::Result<_>>()
+            let mut rows = query.query(times)?;
+            while let Some(row) = rows.next()? {
+                let gap = Gap {
+                    time_ms: unsigned(row, 0)?,
+                    since_ms: unsigned(row, 1)?,
+                    lost: unsigned(row, 2)?,
+                    why: row.get(3)?,
+                };
+                if !take(gap) {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        read().map_err(|source| schema::explain(&self.path, source))
+    }
+
+    /// Hands every decision that fits to `take`, the oldest first, until it
+    /// says stop by giving `false`. Only one is in memory at a time.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn each_line(
+        &self,
+        filter: &Filter,
+        mut take: impl FnMut(Line) -> bool,
+    ) -> Result<(), Error> {
+        let mut read = || {
+            let (conditions, values) = conditions(filter);
+            let mut query = self.conn.prepare(&format!(
+                "{LINES} WHERE {conditions} ORDER BY e.time_ms, e.id, m.decision_id"
+            ))?;
+            let mut rows = query.query(rusqlite::params_from_iter(&values))?;
+            while let Some(row) = rows.next()? {
+                if !take(line(row)?) {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        read().map_err(|source| schema::explain(&self.path, source))
+    }
+
+    /// The numbers of the first and the last entry there are.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn entries(&self) -> Result<Option<(i64, i64)>, Error> {
+        let read = || {
+            self.conn.query_row("SELECT min(id), max(id) FROM entry", [], |row| {
+                Ok(row.get::<_, Option<i64>>(0)?.zip(row.get(1)?))
+            })
+        };
+        read().map_err(|source| schema::explain(&self.path, source))
+    }
+
+    /// Several questions about one moment, whatever is written meanwhile.
+    ///
+    /// # Errors
+    /// When the database cannot be read, and what `ask` fails with.
+    pub fn one_moment<T, E: From<Error>>(
+        &self,
+        ask: impl FnOnce(&Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        // Rolled back when it is dropped, which is the end of it.
+        let _moment = self
+            .conn
+            .unchecked_transaction()
+            .map_err(|source| schema::explain(&self.path, source))?;
+        ask(self)
+    }
+
+    /// The newest checkpoint that was signed, as text.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn checkpoint(&self) -> Result<Option<String>, Error> {
+        let read = || {
+            self.conn
+                .query_row("SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1", [], |row| {
+                    row.get(0)
+                })
+                .optional()
         };
         read().map_err(|source| schema::explain(&self.path, source))
     }

@@ -1,6 +1,7 @@
 //! Checks whether a ledger still is what was stored in it.
 
 use crate::ledger::checkpoint::Checkpoint;
+use crate::ledger::read::Reader;
 use crate::ledger::receipt::TextHash;
 use crate::ledger::retention::cover::{self, Leaf};
 use crate::ledger::schema::{self, explain};
@@ -467,10 +468,7 @@ fn stamp(time_ms: u64) -> String {
 /// # Errors
 /// When the ledger cannot be read.
 pub fn latest_checkpoint(path: &Path) -> Result<Option<String>, Error> {
-    let conn = schema::open_for_reading(path)?;
-    conn.query_row("SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1", [], |row| row.get(0))
-        .optional()
-        .map_err(|source| explain(path, source))
+    Reader::open(path)?.checkpoint()
 }
 
 #[cfg(test)]

@@ -41,6 +41,7 @@ mod cookies;
 mod choosing;
 mod proof;
 mod explain_and_log;
+mod export;
 mod placeholders;
 mod click_to_load;
 mod vendors;

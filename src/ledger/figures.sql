@@ -13,19 +13,40 @@ CREATE TABLE hourly (
     PRIMARY KEY (hour, site, class, undecided, signal, mode)
 ) WITHOUT ROWID;
 
+-- `requests` are those of `times` that were about something a browser fetches.
+CREATE TABLE daily_purpose (
+    day INTEGER NOT NULL,
+    site INTEGER NOT NULL,
+    purpose TEXT NOT NULL,
+    verdict TEXT NOT NULL,
+    times INTEGER NOT NULL,
+    requests INTEGER NOT NULL,
+    PRIMARY KEY (day, site, purpose, verdict)
+) WITHOUT ROWID;
+
 CREATE TABLE daily_vendor (
     day INTEGER NOT NULL,
     site INTEGER NOT NULL,
     vendor_id TEXT NOT NULL,
     purpose TEXT NOT NULL,
-    kind TEXT NOT NULL,
     verdict TEXT NOT NULL,
     vendor TEXT NOT NULL,
     times INTEGER NOT NULL,
-    PRIMARY KEY (day, site, vendor_id, purpose, kind, verdict)
+    requests INTEGER NOT NULL,
+    PRIMARY KEY (day, site, vendor_id, purpose, verdict)
 ) WITHOUT ROWID;
 
--- On how many views of a page a vendor was met.
+CREATE TABLE daily_kind (
+    vendor_id TEXT NOT NULL,
+    day INTEGER NOT NULL,
+    site INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    verdict TEXT NOT NULL,
+    times INTEGER NOT NULL,
+    PRIMARY KEY (vendor_id, day, site, kind, verdict)
+) WITHOUT ROWID;
+
+-- On how many views of a page a vendor was met; `*` for any of them.
 CREATE TABLE daily_page (
     vendor_id TEXT NOT NULL,
     day INTEGER NOT NULL,

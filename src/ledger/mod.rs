@@ -211,6 +211,7 @@ impl Ledger {
             offsets: HashMap::new(),
             unsynced: None,
             rolled_up: None,
+            rolling: Duration::ZERO,
             erased: HashSet::new(),
             has_looked_back: false,
             pruner: Pruner::new(settings.retention),

@@ -37,7 +37,7 @@ fn vendor(name: &str) -> Arc<Vendor> {
 
 /// Makes a ledger of today one from before its fifth format.
 pub(crate) const TAKE_OUT_FORMAT_5: &str = "
-    DROP TABLE hourly; DROP TABLE daily_vendor; DROP TABLE daily_page; DROP TABLE daily_choice;
+    DROP TABLE hourly; DROP TABLE daily_purpose; DROP TABLE daily_kind; DROP TABLE daily_vendor; DROP TABLE daily_page; DROP TABLE daily_choice;
     DROP TABLE combination; DROP TABLE seen; DROP TABLE rolled; DROP INDEX entry_set;
     DROP INDEX set_member_decision; DROP TABLE audit; ALTER TABLE seal DROP COLUMN audits;
     ALTER TABLE seal DROP COLUMN cover; DROP TABLE pruned; DROP INDEX erased_receipt_place;";
@@ -169,7 +169,8 @@ fn g1_a_line_says_what_whose_why_and_where_and_never_who() {
     let tables = query.query_map([], |row| row.get::<_, String>(0)).unwrap();
     assert_eq!(
         tables.map(Result::unwrap).collect::<Vec<_>>().join(" "),
-        "audit checkpoint combination daily_choice daily_page daily_vendor decision decision_set entry erased_receipt \
+        "audit checkpoint combination daily_choice daily_kind daily_page daily_purpose daily_vendor \
+         decision decision_set entry erased_receipt \
          gap hourly meta notice page pruned receipt revision rolled seal seen set_member site spool \
          sqlite_sequence tree word"
     );

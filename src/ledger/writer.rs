@@ -28,6 +28,9 @@ const SYNC_EVERY: Duration = Duration::from_secs(1);
 /// How far sums may be behind, unless somebody waits for them.
 const ROLL_UP_EVERY: Duration = Duration::from_secs(3);
 
+/// The same while there is much to store.
+const ROLL_UP_BUSY: Duration = Duration::from_secs(60);
+
 /// How old the last checkpoint of a busy ledger may be.
 const SIGN_EVERY: Duration = Duration::from_secs(600);
 
@@ -61,6 +64,8 @@ pub(super) struct Writer {
     pub(super) unsynced: Option<Instant>,
     /// When sums were brought up to date.
     pub(super) rolled_up: Option<Instant>,
+    /// How long that took.
+    pub(super) rolling: Duration,
     /// Numbers of erased receipts that the spool may still hold.
     pub(super) erased: HashSet<String>,
     /// Whether that was asked about the process that wrote before this one.
@@ -121,7 +126,7 @@ impl Writer {
             return self.report().map(|()| false);
         }
         let mut pass = self.store_once()?;
-        pass.more |= self.roll_up()?;
+        pass.more |= self.roll_up(pass.more)?;
         pass.more |= self.prune()?;
         let mut removed = Ok(());
         if !pass.finished.is_empty()
@@ -198,17 +203,21 @@ impl Writer {
         Ok(pass)
     }
 
-    /// Adds up what was stored, from time to time, or at once for who waits;
-    /// says whether more of it is due.
-    fn roll_up(&mut self) -> Result<bool, Error> {
-        let is_due = self.waiting.iter().any(|each| each.sums)
-            || self.rolled_up.is_none_or(|since| since.elapsed() >= ROLL_UP_EVERY);
+    /// Adds up what was stored: from time to time, and sooner for who waits.
+    /// Storing comes first while much of it is due. Says whether there is more
+    /// to add up.
+    fn roll_up(&mut self, busy: bool) -> Result<bool, Error> {
+        let pause = if busy { ROLL_UP_BUSY } else { ROLL_UP_EVERY.max(self.rolling * 10) };
+        let is_due = self.rolled_up.is_none_or(|since| since.elapsed() >= pause)
+            || !busy && self.waiting.iter().any(|each| each.sums);
         if !is_due {
             return Ok(false);
         }
         let path = self.path.clone();
+        let begun = Instant::now();
         let more = self.opened()?.roll_up().map_err(|source| schema::explain(&path, source))?;
-        if !more {
+        self.rolling = begun.elapsed();
+        if !more || busy {
             self.rolled_up = Some(Instant::now());
         }
         Ok(more)

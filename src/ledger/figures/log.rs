@@ -1,8 +1,8 @@
 //! The block log, a page at a time: from a figure to the entries behind it, to
 //! the element and the rule.
 //!
-//! What is frequent is found along the time, what is rare by its sets of
-//! decisions, so that neither reads a ledger from end to end.
+//! What is frequent is found among the newest entries, what is rare by its sets
+//! of decisions, so that neither reads a ledger from end to end.
 
 use super::vendors::stored;
 use super::{Figures, Period, Question};
@@ -81,13 +81,18 @@ impl Wanted {
         }
     }
 
-    /// What entries, or combinations, have to be like: of the table `alias`.
-    fn on_entry(&self, question: &mut Question, alias: &str) {
+    /// Where entries, or combinations, have to be: of the table `alias`.
+    fn on_place(&self, question: &mut Question, alias: &str) {
         question.on_site(&format!("{alias}.site"), self.site.as_deref());
         if let Some(page) = &self.page {
             let sql = format!(" AND {alias}.page IN (SELECT id FROM page WHERE text = ?)");
             question.add(&sql, [page.as_str().into()]);
         }
+    }
+
+    /// What entries, or combinations, have to be like: of the table `alias`.
+    fn on_entry(&self, question: &mut Question, alias: &str) {
+        self.on_place(question, alias);
         if self.is_about_decisions() {
             let sql = format!(
                 " AND {alias}.set_id IN (SELECT m.set_id FROM set_member m
@@ -140,11 +145,18 @@ pub struct LogPage {
     pub left_out: usize,
 }
 
+/// So many of the newest entries are looked at one by one; few in tests, so
+/// that they go the other way, too.
+const NEWEST: i64 = if cfg!(test) { 20 } else { 2000 };
+
 /// Up to so many matches, entries are looked up by their sets.
 const RARE: i64 = 20_000;
 
-/// A page with more decisions on an entry than this shows the first of them.
-const MAX_LINES: usize = 1000;
+/// With so many lines no further entry is begun on a page of the log.
+const ENOUGH_LINES: usize = 150;
+
+/// Of an entry with more decisions than this, the first are shown.
+const MAX_LINES: usize = 300;
 
 const LINES: &str = "
     SELECT e.id, e.time_ms, site.text, page.text, e.class, e.undecided, signal.text,
@@ -161,8 +173,8 @@ const LINES: &str = "
     WHERE 1 = 1";
 
 impl Figures {
-    /// A page of the block log: decisions of the newest `entries` entries that
-    /// fit, or of those that come after `after`.
+    /// A page of the block log: decisions of the newest entries that fit, or of
+    /// those that come after `after`; of at most `entries` of them.
     ///
     /// # Errors
     /// When the ledger cannot be read.
@@ -175,18 +187,22 @@ impl Figures {
         self.one_moment(|figures| {
             let entries = entries.clamp(1, 1000);
             let mut found = figures.entries(wanted, after, entries + 1)?;
-            let more = found.len() > entries as usize;
+            let mut more = found.len() > entries as usize;
             found.truncate(entries as usize);
-            let next = found.last().copied().filter(|_| more);
+            let mut next = None;
             let mut lines = Vec::new();
             let mut left_out = 0;
             for cursor in found {
+                if lines.len() >= ENOUGH_LINES {
+                    more = true;
+                    break;
+                }
                 let of_entry = figures.lines(wanted, cursor.entry)?;
-                let room = MAX_LINES.saturating_sub(lines.len());
-                left_out += of_entry.len().saturating_sub(room);
-                lines.extend(of_entry.into_iter().take(room));
+                left_out += of_entry.len().saturating_sub(MAX_LINES);
+                lines.extend(of_entry.into_iter().take(MAX_LINES));
+                next = Some(cursor);
             }
-            Ok(LogPage { lines, next, left_out })
+            Ok(LogPage { lines, next: next.filter(|_| more), left_out })
         })
     }
 
@@ -210,6 +226,53 @@ impl Figures {
     }
 
     fn entries(
+        &self,
+        wanted: &Wanted,
+        after: Option<Cursor>,
+        limit: u32,
+    ) -> Result<Vec<Cursor>, Error> {
+        let found = self.newest(wanted, after, limit)?;
+        if found.len() >= limit as usize {
+            return Ok(found);
+        }
+        self.by_sets(wanted, after, limit)
+    }
+
+    /// Those that fit among the newest.
+    fn newest(
+        &self,
+        wanted: &Wanted,
+        after: Option<Cursor>,
+        limit: u32,
+    ) -> Result<Vec<Cursor>, Error> {
+        let (from, until) = (wanted.period.from_ms(), wanted.period.until_ms());
+        let mut question = Question::new(
+            "SELECT e.time_ms, e.id FROM (SELECT id, time_ms, site, page, set_id FROM entry WHERE 1 = 1",
+        );
+        question.add(" AND time_ms >= ? AND time_ms < ?", [from.into(), until.into()]);
+        if let Some(Cursor { time_ms, entry }) = after {
+            question.add(
+                " AND time_ms <= ? AND (time_ms < ? OR id < ?)",
+                [time_ms.into(), time_ms.into(), entry.into()],
+            );
+        }
+        question.add(" ORDER BY time_ms DESC, id DESC LIMIT ?) e WHERE 1 = 1", [NEWEST.into()]);
+        wanted.on_place(&mut question, "e");
+        if wanted.is_about_decisions() {
+            question.add(
+                " AND EXISTS (SELECT 1 FROM set_member m JOIN decision d ON d.id = m.decision_id
+                  WHERE m.set_id = e.set_id",
+                [],
+            );
+            wanted.on_decision(&mut question);
+            question.add(")", []);
+        }
+        question.add(" ORDER BY e.time_ms DESC, e.id DESC LIMIT ?", [i64::from(limit).into()]);
+        self.all(&question, |row| Ok(Cursor { time_ms: row.int(0)?, entry: row.int(1)? }))
+    }
+
+    /// Those that fit, by the sets of decisions that do.
+    fn by_sets(
         &self,
         wanted: &Wanted,
         after: Option<Cursor>,

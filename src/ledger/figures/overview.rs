@@ -74,11 +74,10 @@ pub struct OfDay {
     pub parts: Parts,
 }
 
-/// Columns that add verdicts up; in `times`.
+/// Columns that add verdicts up.
 pub(super) const PARTS: &str = "
     CAST(coalesce(sum(CASE WHEN verdict = 'block' THEN times ELSE 0 END), 0) AS BIGINT),
-    CAST(coalesce(sum(CASE WHEN verdict = 'block' AND kind IN ('script', 'frame', 'image', 'style',
-        'font', 'media', 'object', 'hint', 'connect', 'refresh') THEN times ELSE 0 END), 0) AS BIGINT),
+    CAST(coalesce(sum(CASE WHEN verdict = 'block' THEN requests ELSE 0 END), 0) AS BIGINT),
     CAST(coalesce(sum(CASE WHEN verdict = 'would block' THEN times ELSE 0 END), 0) AS BIGINT),
     CAST(coalesce(sum(CASE WHEN verdict = 'allow' THEN times ELSE 0 END), 0) AS BIGINT)";
 
@@ -139,14 +138,14 @@ impl Figures {
     }
 
     fn parts(&self, period: Period, site: Option<&str>) -> Result<Parts, Error> {
-        let mut question = Question::new(&format!("SELECT {PARTS} FROM daily_vendor WHERE 1 = 1"));
+        let mut question = Question::new(&format!("SELECT {PARTS} FROM daily_purpose WHERE 1 = 1"));
         question.in_days(period).on_site("site", site);
         Ok(self.one(&question, |row| Parts::read(row, 0))?.unwrap_or_default())
     }
 
     fn by_purpose(&self, period: Period, site: Option<&str>) -> Result<Vec<OfPurpose>, Error> {
         let mut question =
-            Question::new(&format!("SELECT purpose, {PARTS} FROM daily_vendor WHERE 1 = 1"));
+            Question::new(&format!("SELECT purpose, {PARTS} FROM daily_purpose WHERE 1 = 1"));
         question.in_days(period).on_site("site", site).add(" GROUP BY purpose", []);
         let mut all = self.all(&question, |row| {
             Ok(OfPurpose { purpose: row.text(0)?.to_owned(), parts: Parts::read(row, 1)? })
@@ -160,7 +159,7 @@ impl Figures {
 
     fn by_day(&self, period: Period, site: Option<&str>) -> Result<Vec<OfDay>, Error> {
         let mut question =
-            Question::new(&format!("SELECT day, {PARTS} FROM daily_vendor WHERE 1 = 1"));
+            Question::new(&format!("SELECT day, {PARTS} FROM daily_purpose WHERE 1 = 1"));
         question.in_days(period).on_site("site", site).add(" GROUP BY day ORDER BY day", []);
         let parts = self.all(&question, |row| Ok((row.int(0)?, Parts::read(row, 1)?)))?;
         let mut question = Question::new(&format!(

@@ -37,7 +37,7 @@ impl Figures {
         );
         let views = self.all(&question, |row| Ok((row.int(0)?, row.int(1)?)))?;
         let mut question =
-            Question::new(&format!("SELECT site, {PARTS} FROM daily_vendor WHERE 1 = 1"));
+            Question::new(&format!("SELECT site, {PARTS} FROM daily_purpose WHERE 1 = 1"));
         question.in_days(period).add(" GROUP BY site", []);
         let parts = self.all(&question, |row| Ok((row.int(0)?, Parts::read(row, 1)?)))?;
         Ok(names

@@ -3,6 +3,7 @@
 use super::overview::{PARTS, Parts};
 use super::{Figures, NOBODY, Period, Question};
 use crate::ledger::Error;
+use crate::ledger::rollup::sums::ANYBODY;
 
 use serde::Serialize;
 
@@ -44,9 +45,12 @@ pub struct OfPage {
 pub struct OfKind {
     /// `script`, `cookie` and so on.
     pub kind: String,
-    /// How many.
-    #[serde(flatten)]
-    pub parts: Parts,
+    /// Held back.
+    pub withheld: i64,
+    /// Would have been held back, had verdicts been carried out.
+    pub would_withhold: i64,
+    /// Let through.
+    pub let_through: i64,
 }
 
 impl Figures {
@@ -141,6 +145,20 @@ impl Figures {
         })
     }
 
+    /// The pages on which anything was judged, most views with something held
+    /// back first.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn pages(
+        &self,
+        period: Period,
+        site: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<OfPage>, Error> {
+        self.vendor_pages(ANYBODY, period, site, limit)
+    }
+
     /// What kinds of things a vendor was met with.
     ///
     /// # Errors
@@ -152,14 +170,24 @@ impl Figures {
         site: Option<&str>,
     ) -> Result<Vec<OfKind>, Error> {
         let mut question =
-            Question::new(&format!("SELECT kind, {PARTS} FROM daily_vendor WHERE 1 = 1"));
+            Question::new(&format!("SELECT kind, {KINDS} FROM daily_kind WHERE 1 = 1"));
         question.add(" AND vendor_id = ?", [stored(vendor).into()]).in_days(period);
-        question.on_site("site", site).add(" GROUP BY kind ORDER BY 2 DESC, 5 DESC, 1", []);
+        question.on_site("site", site).add(" GROUP BY kind ORDER BY 2 DESC, 3 DESC, 4 DESC, 1", []);
         self.all(&question, |row| {
-            Ok(OfKind { kind: row.text(0)?.to_owned(), parts: Parts::read(row, 1)? })
+            Ok(OfKind {
+                kind: row.text(0)?.to_owned(),
+                withheld: row.int(1)?,
+                would_withhold: row.int(2)?,
+                let_through: row.int(3)?,
+            })
         })
     }
 }
+
+const KINDS: &str = "
+    CAST(sum(CASE WHEN verdict = 'block' THEN times ELSE 0 END) AS BIGINT),
+    CAST(sum(CASE WHEN verdict = 'would block' THEN times ELSE 0 END) AS BIGINT),
+    CAST(sum(CASE WHEN verdict = 'allow' THEN times ELSE 0 END) AS BIGINT)";
 
 const VIEWS: &str = "
     CAST(sum(CASE WHEN verdict = 'block' THEN views ELSE 0 END) AS BIGINT),

@@ -6,13 +6,13 @@
 
 pub(in crate::ledger) mod sums;
 
-use sums::{Member, Members, Sums, Viewed};
+use sums::{KindDay, Member, Members, PurposeDay, Sums, VendorDay, Viewed};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use std::collections::HashMap;
 
 /// How many entries are added up in one transaction.
-const ENTRIES: i64 = 20_000;
+const ENTRIES: i64 = 100_000;
 
 /// How many sets of decisions are remembered between transactions.
 const SETS_REMEMBERED: usize = 20_000;
@@ -137,19 +137,38 @@ fn store(tx: &Transaction<'_>, sums: &Sums) -> rusqlite::Result<()> {
     }
     let mut add = tx.prepare_cached(
         "INSERT INTO daily_vendor VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-         ON CONFLICT DO UPDATE SET times = times + excluded.times, vendor = excluded.vendor",
+         ON CONFLICT DO UPDATE SET times = times + excluded.times,
+             requests = requests + excluded.requests, vendor = excluded.vendor",
     )?;
-    for (key, (vendor, times)) in &sums.vendors {
+    for (key, (vendor, of)) in &sums.vendors {
+        let VendorDay { day, site, vendor_id, purpose, verdict } = key;
         add.execute(params![
-            key.day,
-            key.site,
-            key.vendor_id,
-            key.purpose,
-            key.kind,
-            key.verdict,
+            day,
+            site,
+            vendor_id,
+            purpose,
+            verdict,
             vendor,
-            times
+            of.times,
+            of.requests
         ])?;
+    }
+    let mut add = tx.prepare_cached(
+        "INSERT INTO daily_kind VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT DO UPDATE SET times = times + excluded.times",
+    )?;
+    for (key, times) in &sums.kinds {
+        let KindDay { vendor_id, day, site, kind, verdict } = key;
+        add.execute(params![vendor_id, day, site, kind, verdict, times])?;
+    }
+    let mut add = tx.prepare_cached(
+        "INSERT INTO daily_purpose VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT DO UPDATE SET times = times + excluded.times,
+             requests = requests + excluded.requests",
+    )?;
+    for (key, of) in &sums.purposes {
+        let PurposeDay { day, site, purpose, verdict } = key;
+        add.execute(params![day, site, purpose, verdict, of.times, of.requests])?;
     }
     let mut add = tx.prepare_cached(
         "INSERT INTO daily_page VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)

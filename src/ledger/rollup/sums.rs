@@ -52,8 +52,41 @@ pub(in crate::ledger) struct VendorDay {
     pub(in crate::ledger) site: i64,
     pub(in crate::ledger) vendor_id: String,
     pub(in crate::ledger) purpose: String,
+    pub(in crate::ledger) verdict: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(in crate::ledger) struct KindDay {
+    pub(in crate::ledger) vendor_id: String,
+    pub(in crate::ledger) day: i64,
+    pub(in crate::ledger) site: i64,
     pub(in crate::ledger) kind: String,
     pub(in crate::ledger) verdict: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(in crate::ledger) struct PurposeDay {
+    pub(in crate::ledger) day: i64,
+    pub(in crate::ledger) site: i64,
+    pub(in crate::ledger) purpose: String,
+    pub(in crate::ledger) verdict: &'static str,
+}
+
+/// How often something was decided, and how often about something that a
+/// browser would fetch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::ledger) struct Times {
+    pub(in crate::ledger) times: i64,
+    pub(in crate::ledger) requests: i64,
+}
+
+impl Times {
+    const fn add(&mut self, views: i64, fetched: bool) {
+        self.times += views;
+        if fetched {
+            self.requests += views;
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -97,7 +130,9 @@ pub(in crate::ledger) struct Meeting {
 #[derive(Debug, Default)]
 pub(in crate::ledger) struct Sums {
     pub(in crate::ledger) hours: HashMap<Hour, i64>,
-    pub(in crate::ledger) vendors: HashMap<VendorDay, (String, i64)>,
+    pub(in crate::ledger) vendors: HashMap<VendorDay, (String, Times)>,
+    pub(in crate::ledger) kinds: HashMap<KindDay, i64>,
+    pub(in crate::ledger) purposes: HashMap<PurposeDay, Times>,
     pub(in crate::ledger) pages: HashMap<PageDay, i64>,
     /// Views, and the time of the last one.
     pub(in crate::ledger) combinations: HashMap<Combination, (i64, i64)>,
@@ -160,7 +195,7 @@ impl Sums {
             self.combinations.entry(Combination { set, site, page }).or_insert((0, span.last_ms));
         combination.0 += span.views;
         combination.1 = combination.1.max(span.last_ms);
-        let mut met: Vec<(&str, &str, &str)> = Vec::new();
+        let mut met: Vec<(&str, &str, &'static str)> = Vec::new();
         let mut named: HashSet<Name> = HashSet::new();
         for member in members {
             let verdict = verdict(member.blocked, enforced);
@@ -172,22 +207,15 @@ impl Sums {
             if member.reason == OWN {
                 continue;
             }
-            let key = VendorDay {
-                day,
-                site,
-                vendor_id: member.vendor_id.clone(),
-                purpose: member.purpose.clone(),
-                kind: member.kind.clone(),
-                verdict,
-            };
-            let times = self.vendors.entry(key).or_insert_with(|| (member.vendor.clone(), 0));
-            times.1 += span.views;
+            self.count(day, site, verdict, member, span.views);
             let met_one = (member.vendor_id.as_str(), member.purpose.as_str(), verdict);
             if !met.contains(&met_one) {
                 met.push(met_one);
             }
         }
-        for (vendor_id, purpose, verdict) in met {
+        let verdicts: HashSet<&'static str> = met.iter().map(|(.., verdict)| *verdict).collect();
+        let anybody = verdicts.into_iter().map(|verdict| (ANYBODY, "", verdict));
+        for (vendor_id, purpose, verdict) in met.into_iter().chain(anybody) {
             let key = PageDay {
                 vendor_id: vendor_id.to_owned(),
                 day,
@@ -198,6 +226,19 @@ impl Sums {
             };
             *self.pages.entry(key).or_default() += span.views;
         }
+    }
+
+    fn count(&mut self, day: i64, site: i64, verdict: &'static str, member: &Member, views: i64) {
+        let Member { vendor_id, vendor, purpose, kind, .. } = member;
+        let fetched = is_fetched(kind);
+        let (vendor_id, purpose, kind) = (vendor_id.clone(), purpose.clone(), kind.clone());
+        let key = PurposeDay { day, site, purpose: purpose.clone(), verdict };
+        self.purposes.entry(key).or_default().add(views, fetched);
+        let key = KindDay { vendor_id: vendor_id.clone(), day, site, kind, verdict };
+        *self.kinds.entry(key).or_default() += views;
+        let key = VendorDay { day, site, vendor_id, purpose, verdict };
+        let of = self.vendors.entry(key).or_insert_with(|| (vendor.clone(), Times::default()));
+        of.1.add(views, fetched);
     }
 
     fn meet(&mut self, name: Name, page: i64, span: Span, verdict: &'static str, member: &Member) {
@@ -218,6 +259,9 @@ impl Sums {
     }
 }
 
+/// Stands for a vendor in the sums over all of them; no id has a star in it.
+pub(in crate::ledger) const ANYBODY: &str = "*";
+
 /// The reason of what belongs to the site itself.
 const OWN: &str = "first party";
 
@@ -227,6 +271,23 @@ const fn verdict(blocked: bool, enforced: bool) -> &'static str {
         (true, true) => "block",
         (true, false) => "would block",
     }
+}
+
+/// Whether a browser would fetch it.
+fn is_fetched(kind: &str) -> bool {
+    matches!(
+        kind,
+        "script"
+            | "frame"
+            | "image"
+            | "style"
+            | "font"
+            | "media"
+            | "object"
+            | "hint"
+            | "connect"
+            | "refresh"
+    )
 }
 
 /// What a decision is news of.

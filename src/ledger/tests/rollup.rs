@@ -52,11 +52,16 @@ fn g5_sums_are_what_counting_every_entry_gives() {
         }
     }
     ledger.flush().unwrap();
-    let rolled = "SELECT day, site.text, vendor_id, kind, verdict, times FROM daily_vendor
+    let rolled = "SELECT day, site.text, vendor_id, kind, verdict, times FROM daily_kind
                   JOIN site ON site.id = site ORDER BY 1, 2, 3, 4, 5";
     let direct = asked(&dir, VENDORS);
     assert!(direct.len() > 10);
     assert_eq!(asked(&dir, rolled), direct);
+    for table in ["daily_vendor", "daily_purpose"] {
+        let sum = format!("SELECT verdict, sum(times) FROM {table} GROUP BY 1 ORDER BY 1");
+        let kinds = "SELECT verdict, sum(times) FROM daily_kind GROUP BY 1 ORDER BY 1";
+        assert_eq!(asked(&dir, &sum), asked(&dir, kinds));
+    }
     assert_eq!(
         asked(&dir, "SELECT sum(views) FROM hourly"),
         asked(&dir, "SELECT count(*) FROM entry")

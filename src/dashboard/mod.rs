@@ -7,6 +7,7 @@
 //! pages' policy lets no script run in case it is not.
 
 mod change;
+mod chart;
 mod entrance;
 mod gate;
 mod health;

@@ -196,6 +196,12 @@ async fn g10_every_route_asks_for_its_role() {
         POST /sign-out                      officer
         GET  /static/office-*.css           anyone
         GET  /                              officer
+        GET  /log                           officer
+        GET  /entry                         officer
+        GET  /vendors                       officer
+        GET  /vendor                        officer
+        GET  /new                           officer
+        GET  /sites                         officer
         GET  /account                       officer
     ";
     let rules: Vec<Vec<&str>> = RULES

@@ -50,6 +50,7 @@ mod self_check;
 mod sharing;
 mod readme;
 mod dashboard;
+mod dashboard_pages;
 mod demo;
 mod driver;
 mod browser;

@@ -8,13 +8,29 @@
 //! calls it.
 
 mod account;
+mod asked;
+mod entry;
+mod log;
+mod new;
+mod overview;
+mod show;
+mod sites;
+mod stewards;
+mod vendor;
+mod vendors;
 
 use crate::dashboard::routes::{OFFICER, Route};
 
 /// Every page, in the order of the navigation.
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::get("/", OFFICER, account::page),
+        Route::get("/", OFFICER, overview::page).called("Overview"),
+        Route::get("/log", OFFICER, log::page).called("Block log"),
+        Route::get("/entry", OFFICER, entry::page),
+        Route::get("/vendors", OFFICER, vendors::page).called("Vendors"),
+        Route::get("/vendor", OFFICER, vendor::page),
+        Route::get("/new", OFFICER, new::page).called("New"),
+        Route::get("/sites", OFFICER, sites::page).called("Sites"),
         Route::get("/account", OFFICER, account::page).called("Account"),
     ]
 }

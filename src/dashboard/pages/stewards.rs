@@ -1,0 +1,96 @@
+//! Who answers for a vendor and for every exception, and why.
+
+use crate::dashboard::office::Context;
+use crate::dashboard::pages::show::name;
+use crate::policy::{Effect, Exception};
+use crate::site::day_of;
+
+use jiff::civil::Date;
+use maud::{Markup, html};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Everything somebody answers for.
+pub(super) struct Stewards {
+    exceptions: Vec<(Vec<String>, Arc<Exception>)>,
+    today: Date,
+}
+
+/// What holds on the sites that are served now.
+pub(super) fn of(context: &Context) -> Stewards {
+    let mut exceptions: Vec<(Vec<String>, Arc<Exception>)> = Vec::new();
+    for site in context.sites().iter() {
+        for exception in site.policy.exceptions() {
+            // One that is about all sites is in the policy of each.
+            match exceptions.iter_mut().find(|(_, known)| known.place == exception.place) {
+                Some((sites, _)) => sites.push(site.name.to_string()),
+                None => exceptions.push((vec![site.name.to_string()], Arc::clone(exception))),
+            }
+        }
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Stewards { exceptions, today: day_of(now.as_secs()) }
+}
+
+impl Stewards {
+    /// The exceptions that name a vendor.
+    pub(super) fn of_vendor(
+        &self,
+        id: &str,
+    ) -> impl Iterator<Item = &(Vec<String>, Arc<Exception>)> {
+        self.exceptions.iter().filter(move |(_, each)| each.scope.vendor.as_deref() == Some(id))
+    }
+
+    /// A cell of a table.
+    pub(super) fn in_short(&self, id: &str) -> Markup {
+        let mut owners: Vec<&str> =
+            self.of_vendor(id).map(|(_, each)| each.owner.as_str()).collect();
+        owners.dedup();
+        html! {
+            @if id.is_empty() { "\u{2013}" } @else if owners.is_empty() { span.tag.open { "nobody" } } @else { (name(&owners.join(", "))) }
+        }
+    }
+
+    /// Everything about a vendor.
+    pub(super) fn in_full(&self, _context: &Context, id: &str) -> Markup {
+        let exceptions: Vec<_> = self.of_vendor(id).collect();
+        html! {
+            @if exceptions.is_empty() { p { "No exception is about it: the visitor's choice decides everywhere." } }
+            @else { (table(&exceptions, self.today)) }
+        }
+    }
+}
+
+fn table(exceptions: &[&(Vec<String>, Arc<Exception>)], today: Date) -> Markup {
+    html! {
+        div.wide {
+            table {
+                caption { "Exceptions" }
+                thead { tr { th scope="col" { "What" } th scope="col" { "Where" } th scope="col" { "Who answers for it" } th scope="col" { "Why" } th scope="col" { "Until" } th scope="col" { "Written in" } } }
+                tbody {
+                    @for (sites, each) in exceptions {
+                        tr {
+                            th scope="row" { @match each.effect { Effect::Allow => span.tag.allow { "let through" }, Effect::Block => span.tag.block { "held back" } } " " (about(each)) }
+                            td { @if let Some(page) = &each.scope.on_path { "pages " code { (name(&page.to_string())) } } @else { "every page" } br; span.quiet { (sites.join(", ")) } }
+                            td { (name(&each.owner)) }
+                            td { (name(&each.reason)) }
+                            td { (each.expires) @if !each.holds_on(today) { " " span.tag.overdue { "expired: does not hold" } } }
+                            td { code { (name(&each.place.to_string())) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What an exception is about, in words.
+fn about(exception: &Exception) -> Markup {
+    let scope = &exception.scope;
+    html! {
+        @if let Some(host) = &scope.host { "from " code { (name(host)) } " " }
+        @if let Some(path) = &scope.path { "at " code { (name(&path.to_string())) } " " }
+        @if let Some(cookie) = &scope.cookie { "cookie " code { (name(cookie)) } " " }
+        @if let Some(kind) = scope.kind { (kind.name()) }
+    }
+}

@@ -34,9 +34,9 @@ impl Mistake {
             file: file.to_owned(),
             line: line + 1,
             column: column + 1,
-            message: message.into(),
+            message: without_password(&message.into()),
             advice: None,
-            excerpt: text.lines().nth(line).unwrap_or_default().to_owned(),
+            excerpt: without_password(text.lines().nth(line).unwrap_or_default()),
         }
     }
 
@@ -48,7 +48,7 @@ impl Mistake {
             file: file.to_owned(),
             line: 0,
             column: 0,
-            message: message.into(),
+            message: without_password(&message.into()),
             advice: None,
             excerpt: String::new(),
         }
@@ -76,6 +76,30 @@ impl fmt::Display for Mistake {
 }
 
 impl std::error::Error for Mistake {}
+
+/// A line that somebody wrote, to be shown to whoever reads the log: without
+/// the password in the address of a database, however wrong that is.
+fn without_password(line: &str) -> String {
+    let key = line.find("postgres_url").and_then(|at| line.split_at_checked(at));
+    if let Some((before, after)) = key
+        && let Some((key, _)) = after.split_once('=')
+        && key.trim() == "postgres_url"
+    {
+        return format!("{before}{key}= ...");
+    }
+    let mut shown = String::new();
+    let mut rest = line;
+    for scheme in ["postgres://", "postgresql://"] {
+        while let Some((before, after)) = rest.split_once(scheme) {
+            let end = after.find(['"', '\'', '`', ' ']).unwrap_or(after.len());
+            let (address, behind) = after.split_at_checked(end).unwrap_or((after, ""));
+            let place = address.rsplit_once('@').map_or("", |(_, place)| place);
+            shown = format!("{shown}{before}{scheme}...{place}");
+            rest = behind;
+        }
+    }
+    shown + rest
+}
 
 /// Reads a TOML file that somebody wrote.
 ///
@@ -126,6 +150,23 @@ mod tests {
     struct Sample {
         listen: Option<String>,
         origin: Option<String>,
+    }
+
+    #[test]
+    fn a_password_of_a_database_is_not_shown() {
+        for line in [
+            "postgres_url = \"postgres://me:s3cret@db/x",
+            "  postgres_url=s3cret",
+            "[ledger] # postgres_url = s3cret",
+            "file = \"postgresql://me:s3cret@db/x\"",
+            "invalid type: string \"postgres://me:s3@cret@db/x\", expected a section",
+            "--ledger postgres://s3cret",
+        ] {
+            let shown = Mistake::at("c.toml", line, 3, line).to_string();
+            assert!(!shown.contains("s3") && !shown.contains("cret"), "{shown}");
+        }
+        let plain = "postgres_url_file = \"/run/secrets/url\" # 'a' \"b";
+        assert_eq!(without_password(plain), plain);
     }
 
     #[test]

@@ -158,8 +158,11 @@ impl Running {
             std::fs::create_dir_all(directory)
                 .map_err(|error| Failure::new(IO, format!("{}: cannot make the ledger's directory: {error}; choose another place with --ledger", directory.display())))?;
         }
-        let settings =
-            ledger::Settings { retention: compiled.retention, ..ledger::Settings::new(path) };
+        let settings = ledger::Settings {
+            retention: compiled.retention,
+            fleet: compiled.fleet.clone(),
+            ..ledger::Settings::new(path)
+        };
         let ledger = Ledger::open(settings).map_err(|error| Failure::new(IO, error))?;
         look(&ledger);
         let ledger = Arc::new(ledger);

@@ -86,10 +86,11 @@ pub(super) fn statement(origin: &Origin, findings: &mut Findings<'_>) -> Option<
     }
 }
 
-fn warn_if_open(file: &Path, findings: &mut Findings<'_>) {
+/// Warns about a secret that is none.
+pub(super) fn warn_if_open(file: &Path, findings: &mut Findings<'_>) {
     if fs::metadata(file).is_ok_and(|file| file.mode() & 0o007 != 0) {
         findings.warnings.push(format!(
-            "{}: everybody on this machine can read these keys; run `chmod 600 {0}`",
+            "{}: everybody on this machine can read what is secret in it; run `chmod 600 {0}`",
             file.display()
         ));
     }

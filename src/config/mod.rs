@@ -42,6 +42,7 @@ use crate::catalogue::{Catalogue, SourceFile};
 use crate::dashboard;
 use crate::enforce::browser::GuardFiles;
 use crate::ledger::Retention;
+use crate::ledger::fleet::Place;
 use crate::mistake::Mistake;
 use crate::policy::Aliases;
 use crate::proxy;
@@ -66,6 +67,8 @@ pub struct Compiled {
     pub ledger_file: PathBuf,
     /// How long what of it is kept.
     pub retention: Retention,
+    /// The ledger that many proxies share, to which they are sent.
+    pub fleet: Option<Place>,
     /// Filter lists, and what we have of them.
     pub lists: FilterLists,
     /// Where the operator and the privacy officer connect.
@@ -154,6 +157,7 @@ fn compile(
     let dashboard = admin::settings(&file.admin, &proxy.trusted_proxies, &mut findings);
     let retention = ledger::retention(&file.ledger, &mut findings);
     let self_check = watching::self_check(&file.self_check, &mut findings);
+    let fleet = ledger::fleet(&file.ledger, &mut findings);
     let threads = match (key_mode, proxy.workers) {
         (KeyMode::CheckOnly, _) => 1,
         (KeyMode::Create, 0) => std::thread::available_parallelism().map_or(1, usize::from),
@@ -217,6 +221,7 @@ fn compile(
         proxy,
         sites,
         ledger_file,
+        fleet,
         retention,
         lists,
         admin,

@@ -28,7 +28,7 @@ async fn ready(State(office): State<Arc<Office>>) -> Response {
     let status = office.ledger.status();
     let draining = office.draining.load(Ordering::Relaxed);
     let seen = office.self_check.status();
-    let body = serde_json::json!({
+    let mut body = serde_json::json!({
         "ready": !draining,
         "draining": draining,
         "ledger": {
@@ -47,6 +47,13 @@ async fn ready(State(office): State<Arc<Office>>) -> Response {
             "sites": seen.sites,
         },
     });
+    if let (Some(fleet), Some(ledger)) = (status.fleet, body.get_mut("ledger")) {
+        ledger["fleet"] = serde_json::json!({
+            "connected": fleet.connected,
+            "behind_entries": fleet.behind_entries,
+            "last_error": fleet.last_error,
+        });
+    }
     let code = if draining { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     let mut response = text(code, format!("{body}\n"));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -54,7 +61,7 @@ async fn ready(State(office): State<Arc<Office>>) -> Response {
 }
 
 async fn metrics(State(office): State<Arc<Office>>) -> Response {
-    let Status { queued_bytes, written_entries, lost_entries, database_bytes, .. } =
+    let Status { queued_bytes, written_entries, lost_entries, database_bytes, fleet, .. } =
         office.ledger.status();
     let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     let metrics = office.observe.metrics();
@@ -62,6 +69,10 @@ async fn metrics(State(office): State<Arc<Office>>) -> Response {
     metrics.entries_written.set(gauge(written_entries));
     metrics.entries_lost.set(gauge(lost_entries));
     metrics.ledger_bytes.set(gauge(database_bytes));
+    if let Some(fleet) = fleet {
+        metrics.fleet_behind_entries.set(gauge(fleet.behind_entries));
+        metrics.fleet_connected.set(i64::from(fleet.connected));
+    }
     let mut response = text(StatusCode::OK, office.observe.exposition());
     response.headers_mut().insert(
         CONTENT_TYPE,

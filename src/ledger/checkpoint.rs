@@ -43,7 +43,7 @@ impl PublicKey {
     }
 
     /// The name of the ledger that it signs.
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         let id: String = sha256(&self.0).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
         format!("consentry-ledger-{id}")
     }

@@ -7,6 +7,7 @@
 //! `max`, `instr`, and `CASE` are fine).
 
 use crate::ledger::Error;
+use crate::ledger::fleet::{Asked, Place};
 use crate::ledger::schema;
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -66,6 +67,10 @@ impl Value {
 pub struct Row(Vec<Value>);
 
 impl Row {
+    pub(super) const fn of(values: Vec<Value>) -> Self {
+        Self(values)
+    }
+
     /// The number in a column.
     ///
     /// # Errors
@@ -149,12 +154,15 @@ pub enum Engine {
         /// Where it is.
         path: PathBuf,
     },
+    /// The database that many proxies share.
+    Postgres(Box<Asked>),
 }
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Sqlite { path, .. } => f.debug_tuple("Sqlite").field(path).finish(),
+            Self::Postgres(asked) => f.debug_tuple("Postgres").field(asked.place()).finish(),
         }
     }
 }
@@ -168,6 +176,17 @@ impl Engine {
         Ok(Self::Sqlite { conn: schema::open_for_reading(path)?, path: path.to_owned() })
     }
 
+    /// Opens the ledger that many proxies share, to read it. Questions to it
+    /// wait for the network: ask none from a task that others share a thread
+    /// with (`spawn_blocking` is for that).
+    ///
+    /// # Errors
+    /// When it cannot be reached, or is not one this version can read.
+    pub fn connect(place: &Place) -> Result<Self, Error> {
+        let asked = Asked::open(place).map_err(Error::Fleet)?;
+        Ok(Self::Postgres(Box::new(asked)))
+    }
+
     /// The rows that answer `sql`, in which `?1` stands for the first of
     /// `values`.
     ///
@@ -178,6 +197,7 @@ impl Engine {
             Self::Sqlite { conn, path } => {
                 sqlite_rows(conn, sql, values).map_err(|source| schema::explain(path, source))
             }
+            Self::Postgres(asked) => asked.rows(sql, values).map_err(Error::Fleet),
         }
     }
 
@@ -193,6 +213,7 @@ impl Engine {
                     conn.unchecked_transaction().map_err(|source| schema::explain(path, source))?;
                 ask(self)
             }
+            Self::Postgres(asked) => asked.one_moment(|| ask(self)),
         }
     }
 }
@@ -203,20 +224,25 @@ fn sqlite_rows(conn: &Connection, sql: &str, values: &[Value]) -> rusqlite::Resu
     let mut rows = query.query(rusqlite::params_from_iter(values))?;
     let mut all = Vec::new();
     while let Some(row) = rows.next()? {
-        let values = (0..columns).map(|column| match row.get_ref(column)? {
-            ValueRef::Null => Ok(Value::Null),
-            ValueRef::Integer(number) => Ok(Value::Int(number)),
-            ValueRef::Blob(bytes) => Ok(Value::Bytes(bytes.to_vec())),
-            text @ ValueRef::Text(_) => Ok(Value::Text(text.as_str()?.to_owned())),
-            ValueRef::Real(_) => Err(rusqlite::Error::InvalidColumnType(
-                column,
-                row.as_ref().column_name(column).unwrap_or_default().to_owned(),
-                rusqlite::types::Type::Real,
-            )),
-        });
-        all.push(Row(values.collect::<rusqlite::Result<_>>()?));
+        let values = (0..columns).map(|column| read(row, column));
+        all.push(Row::of(values.collect::<rusqlite::Result<_>>()?));
     }
     Ok(all)
+}
+
+/// A value as SQLite gives it.
+pub(super) fn read(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Value> {
+    match row.get_ref(column)? {
+        ValueRef::Null => Ok(Value::Null),
+        ValueRef::Integer(number) => Ok(Value::Int(number)),
+        ValueRef::Blob(bytes) => Ok(Value::Bytes(bytes.to_vec())),
+        text @ ValueRef::Text(_) => Ok(Value::Text(text.as_str()?.to_owned())),
+        ValueRef::Real(_) => Err(rusqlite::Error::InvalidColumnType(
+            column,
+            row.as_ref().column_name(column).unwrap_or_default().to_owned(),
+            rusqlite::types::Type::Real,
+        )),
+    }
 }
 
 impl ToSql for Value {

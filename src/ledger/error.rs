@@ -1,5 +1,7 @@
 //! What can be wrong with a ledger, in words that say what to do about it.
 
+use crate::ledger::fleet::Trouble;
+
 use std::io;
 use std::path::PathBuf;
 
@@ -86,6 +88,9 @@ pub enum Error {
         /// What SQLite says.
         source: rusqlite::Error,
     },
+    /// Something is wrong with the ledger that many proxies share.
+    #[error(transparent)]
+    Fleet(Trouble),
     /// An answer is not what was asked for.
     #[error(
         "the ledger's database answers with {found} in column {column}, where {expected} should be"

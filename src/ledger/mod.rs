@@ -16,6 +16,7 @@ mod erase;
 pub mod export;
 mod error;
 pub mod figures;
+pub mod fleet;
 mod intake;
 mod line;
 pub mod plain;
@@ -52,7 +53,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs::{self, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -60,6 +61,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const FLUSH_WAIT: Duration = Duration::from_secs(10);
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
+
+/// How long the last entries may take to the ledger that many proxies share;
+/// what has not got there waits for the next start.
+const SEND_WAIT: Duration = Duration::from_secs(2);
 
 /// What an operator can set about the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +78,8 @@ pub struct Settings {
     pub flush_ms: u64,
     /// How long what is kept.
     pub retention: Retention,
+    /// The ledger that many proxies share, to which everything is sent.
+    pub fleet: Option<fleet::Place>,
 }
 
 impl Settings {
@@ -84,6 +91,7 @@ impl Settings {
             spool_bytes: 8 * 1024 * 1024,
             flush_ms: 200,
             retention: Retention::default(),
+            fleet: None,
         }
     }
 }
@@ -93,6 +101,7 @@ type Tap = Arc<dyn Fn(&Entry) + Send + Sync>;
 
 /// What spools and the writer thread tell the rest of the program. Numbers
 /// only, but for the writer thread's last error, which no spool ever touches.
+#[derive(Default)]
 struct Shared {
     queued: AtomicU64,
     written: AtomicU64,
@@ -100,24 +109,16 @@ struct Shared {
     writer: AtomicBool,
     bytes: AtomicU64,
     full: AtomicBool,
-    /// What is under a later seal than this must not be pruned yet: somebody
-    /// still has to send it on.
-    sent_seals: AtomicI64,
     error: Mutex<Option<String>>,
+    /// How far everything was sent to the ledger that many proxies share.
+    fleet: Option<Arc<fleet::Progress>>,
 }
 
-impl Default for Shared {
-    fn default() -> Self {
-        Self {
-            queued: AtomicU64::default(),
-            written: AtomicU64::default(),
-            lost: AtomicU64::default(),
-            writer: AtomicBool::default(),
-            bytes: AtomicU64::default(),
-            full: AtomicBool::default(),
-            sent_seals: AtomicI64::new(i64::MAX),
-            error: Mutex::default(),
-        }
+impl Shared {
+    /// The last seal of which everything is in the ledger that many proxies
+    /// share, too: what is under a later one must not be pruned yet.
+    fn sent_seals(&self) -> i64 {
+        self.fleet.as_ref().map_or(i64::MAX, |progress| progress.safe().seals)
     }
 }
 
@@ -139,6 +140,9 @@ pub struct Status {
     pub is_full: bool,
     /// What is wrong at the moment.
     pub last_error: Option<String>,
+    /// How sending to the ledger that many proxies share is doing, where there
+    /// is one.
+    pub fleet: Option<fleet::Status>,
 }
 
 /// The record of decisions, open for writing.
@@ -151,6 +155,7 @@ pub struct Ledger {
     audits: Mutex<Option<Spool>>,
     orders: Sender<Order>,
     thread: Option<JoinHandle<()>>,
+    fleet: Option<fleet::Fleet>,
 }
 
 impl std::fmt::Debug for Ledger {
@@ -195,9 +200,12 @@ impl Ledger {
             Err(error) => return Err(error),
         };
         intake::sweep(&dir).map_err(|source| unwritable(&dir, source))?;
-        let shared = Arc::new(Shared::default());
+        let fleet = settings.fleet.as_ref().map(|_| Arc::new(fleet::Progress::of(path)));
+        let shared = Arc::new(Shared { fleet: fleet.clone(), ..Shared::default() });
         shared.writer.store(has_role, Ordering::Relaxed);
         let (orders, inbox) = mpsc::channel();
+        let signer = Signer::open(&beside(path, ".signing-key"))?;
+        let key = signer.public();
         let writer = Writer {
             path: path.clone(),
             dir: dir.clone(),
@@ -215,13 +223,20 @@ impl Ledger {
             erased: HashSet::new(),
             has_looked_back: false,
             pruner: Pruner::new(settings.retention),
-            signer: Signer::open(&beside(path, ".signing-key"))?,
+            signer,
             signed: None,
         };
         let thread = std::thread::Builder::new()
             .name("ledger".to_owned())
             .spawn(move || writer.run(&inbox))
             .map_err(|source| unwritable(path, source))?;
+        let fleet = match settings.fleet.clone().zip(fleet) {
+            Some((place, progress)) => Some(
+                fleet::Fleet::start(place, path.clone(), key, progress)
+                    .map_err(|source| unwritable(path, source))?,
+            ),
+            None => None,
+        };
         Ok(Self {
             settings,
             dir,
@@ -230,6 +245,7 @@ impl Ledger {
             audits: Mutex::default(),
             orders,
             thread: Some(thread),
+            fleet,
         })
     }
 
@@ -267,6 +283,7 @@ impl Ledger {
             database_bytes: self.shared.bytes.load(Ordering::Relaxed),
             is_full: self.shared.full.load(Ordering::Relaxed),
             last_error: self.shared.error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            fleet: self.shared.fleet.as_ref().map(|progress| progress.status()),
         }
     }
 
@@ -284,9 +301,20 @@ impl Ledger {
     /// # Errors
     /// When not all could be stored within five seconds. Nothing is lost by
     /// that: the next one to open the ledger stores the rest.
-    pub fn close(self) -> Result<(), Error> {
+    pub fn close(mut self) -> Result<(), Error> {
         drop(self.audits.lock().unwrap_or_else(PoisonError::into_inner).take());
-        self.flush_within(CLOSE_WAIT, false)
+        let flushed = self.flush_within(CLOSE_WAIT, false);
+        if let Some(fleet) = self.fleet.take() {
+            fleet.finish(SEND_WAIT);
+        }
+        flushed
+    }
+
+    /// What is in the ledger that many proxies share, too; nothing where there
+    /// is none. What is behind it must not be removed here.
+    #[must_use]
+    pub fn shipped(&self) -> Option<fleet::Shipped> {
+        self.shared.fleet.as_ref().map(|progress| progress.safe())
     }
 
     fn flush_within(&self, wait: Duration, sums: bool) -> Result<(), Error> {

@@ -228,7 +228,7 @@ impl Writer {
         let path = self.path.clone();
         self.opened()?;
         let Some(store) = self.store.as_mut() else { return Ok(false) };
-        self.pruner.sent_seals = self.shared.sent_seals.load(Ordering::Relaxed);
+        self.pruner.sent_seals = self.shared.sent_seals();
         let more = store
             .prune(&mut self.pruner, now_ms())
             .map_err(|source| schema::explain(&path, source))?;

@@ -117,6 +117,10 @@ pub struct Metrics {
     pub entries_written: Gauge,
     /// How large the ledger's database is.
     pub ledger_bytes: Gauge,
+    /// Entries that the ledger that many proxies share does not have yet.
+    pub fleet_behind_entries: Gauge,
+    /// Whether entries are sent to that ledger: 1, or 0.
+    pub fleet_connected: Gauge,
 }
 
 /// From half a millisecond up: our own share is well below a millisecond.
@@ -148,6 +152,8 @@ impl Metrics {
             connections: Gauge::default(),
             entries_lost: Gauge::default(),
             spooled_bytes: Gauge::default(),
+            fleet_behind_entries: Gauge::default(),
+            fleet_connected: Gauge::default(),
             entries_written: Gauge::default(),
             ledger_bytes: Gauge::default(),
         };
@@ -261,6 +267,16 @@ impl Metrics {
             "consentry_ledger_bytes",
             "Bytes that the ledger's database takes",
             self.ledger_bytes.clone(),
+        );
+        registry.register(
+            "consentry_ledger_fleet_behind_entries",
+            "Ledger entries that the ledger that many proxies share does not have yet",
+            self.fleet_behind_entries.clone(),
+        );
+        registry.register(
+            "consentry_ledger_fleet_connected",
+            "Whether entries are sent to the ledger that many proxies share",
+            self.fleet_connected.clone(),
         );
     }
 

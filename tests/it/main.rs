@@ -47,6 +47,7 @@ mod click_to_load;
 mod vendors;
 mod verify;
 mod self_check;
+mod fleet;
 mod sharing;
 mod readme;
 mod dashboard;

@@ -19,7 +19,7 @@ const SETS_REMEMBERED: usize = 20_000;
 
 /// How many names of a sort are kept for a site: browsers' reports can make
 /// any number up.
-const MAX_NAMES: i64 = 20_000;
+pub(in crate::ledger) const MAX_NAMES: i64 = 20_000;
 
 /// What adding up remembers.
 #[derive(Default)]

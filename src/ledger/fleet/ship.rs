@@ -1,0 +1,268 @@
+//! The one thread that sends what a proxy has on record to the shared ledger.
+//!
+//! Nobody waits for it. Whatever is wrong with the shared database, entries
+//! stay in the proxy's own ledger until it is right again.
+
+use crate::ledger::fleet::batch::{self, Batch, Cursors};
+use crate::ledger::fleet::place::Place;
+use crate::ledger::fleet::progress::Progress;
+use crate::ledger::fleet::session::{Session, Stop, Waiting};
+use crate::ledger::fleet::store::{Node, Store, Stored};
+use crate::ledger::fleet::trouble::Trouble;
+use crate::ledger::{Error, PublicKey, schema};
+
+use rusqlite::{Connection, OptionalExtension};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// How long entries are collected before they are sent.
+const COLLECT: Duration = Duration::from_secs(2);
+
+/// The first and the longest pause between two attempts.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
+
+/// How often a connection on which nothing is sent is tried.
+const TRY: Duration = Duration::from_secs(15);
+
+/// The thread, from outside.
+pub(in crate::ledger) struct Fleet {
+    brake: watch::Sender<Option<tokio::time::Instant>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Fleet {
+    /// Starts to send what is in `ledger`, whose checkpoints are signed with
+    /// `key`.
+    ///
+    /// # Errors
+    /// When there can be no thread.
+    pub(in crate::ledger) fn start(
+        place: Place,
+        ledger: PathBuf,
+        key: PublicKey,
+        progress: Arc<Progress>,
+    ) -> std::io::Result<Self> {
+        let (brake, stop) = Stop::new();
+        let waiting = Arc::new(Waiting::new()?);
+        let shipper = Shipper {
+            place,
+            ledger,
+            key,
+            progress,
+            waiting,
+            stop,
+            opened: None,
+            trouble: None,
+            tried: Instant::now(),
+        };
+        let thread = std::thread::Builder::new()
+            .name("ledger-fleet".to_owned())
+            .spawn(move || shipper.run())?;
+        Ok(Self { brake, thread: Some(thread) })
+    }
+
+    /// Sends what is left, and ends; what could not be sent in that time is
+    /// sent after the next start.
+    pub(in crate::ledger) fn finish(mut self, within: Duration) {
+        self.brake.send(Some(tokio::time::Instant::now() + within)).ok();
+        self.join();
+    }
+
+    fn join(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            thread.join().ok();
+        }
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        if self.thread.is_some() {
+            self.brake.send(Some(tokio::time::Instant::now())).ok();
+            self.join();
+        }
+    }
+}
+
+/// The thread, from inside.
+struct Shipper {
+    place: Place,
+    ledger: PathBuf,
+    key: PublicKey,
+    progress: Arc<Progress>,
+    waiting: Arc<Waiting>,
+    stop: Stop,
+    opened: Option<Opened>,
+    trouble: Option<Duration>,
+    tried: Instant,
+}
+
+/// Both ends.
+struct Opened {
+    reader: Connection,
+    store: Store,
+    cursors: Cursors,
+    /// How many receipts were erased when that was last sent, and the last
+    /// time that one was.
+    erased: Option<(i64, i64)>,
+}
+
+impl Shipper {
+    fn run(mut self) {
+        let mut pause = Duration::ZERO;
+        loop {
+            if !pause.is_zero() {
+                self.waiting.pause(pause, &mut self.stop);
+            }
+            let ends = self.stop.by();
+            if ends.is_some_and(|by| self.trouble.is_some() || by <= tokio::time::Instant::now()) {
+                break;
+            }
+            pause = match self.round() {
+                Ok(true) => Duration::ZERO,
+                Ok(false) if ends.is_some() => break,
+                Ok(false) => COLLECT,
+                Err(Trouble::Stopped) => break,
+                Err(trouble) => self.complain(&trouble),
+            };
+        }
+        self.progress.note(&self.ledger);
+    }
+
+    /// Sends the next batch; says whether there is more.
+    fn round(&mut self) -> Result<bool, Trouble> {
+        let mut opened = match self.opened.take() {
+            Some(opened) => opened,
+            None => self.open()?,
+        };
+        let more = self.send(&mut opened)?;
+        self.opened = Some(opened);
+        self.recover();
+        Ok(more)
+    }
+
+    fn open(&self) -> Result<Opened, Trouble> {
+        let reader = schema::open_for_reading(&self.ledger).map_err(|error| local(&error))?;
+        self.look_behind(&reader, self.progress.cursors())?;
+        let created_ms = reader
+            .query_row("SELECT created_ms FROM meta LIMIT 1", [], |row| row.get(0))
+            .map_err(|source| self.unreadable(source))?;
+        let node = Node { name: self.key.name(), key: self.key.text(), created_ms };
+        let session = Session::open(&self.place, Arc::clone(&self.waiting), self.stop.clone())?;
+        let store = Store::begin(session, &node)?;
+        let cursors = store.cursors()?;
+        self.check_same(&reader, &store)?;
+        self.progress.shipped(cursors);
+        Ok(Opened { reader, store, cursors, erased: None })
+    }
+
+    /// Whether the ledger is the one of which rows were sent before.
+    fn check_same(&self, reader: &Connection, store: &Store) -> Result<(), Trouble> {
+        let Some((seal, root)) = store.last_seal()? else { return Ok(()) };
+        let look = || {
+            let own: Option<Vec<u8>> = reader
+                .query_row("SELECT root FROM seal WHERE id = ?1", [seal], |row| row.get(0))
+                .optional()?;
+            let last: i64 =
+                reader.query_row("SELECT ifnull(max(id), -1) FROM seal", [], |row| row.get(0))?;
+            // One that is gone, with later ones there, was old enough to go.
+            Ok(own.map_or(last > seal, |own| own == root))
+        };
+        match look().map_err(|source| self.unreadable(source))? {
+            true => Ok(()),
+            false => Err(Trouble::Forked { place: self.place.to_string(), seal }),
+        }
+    }
+
+    fn send(&mut self, opened: &mut Opened) -> Result<bool, Trouble> {
+        let unreadable = |source| self.unreadable(source);
+        let erased: (i64, i64) = opened
+            .reader
+            .prepare_cached("SELECT count(*), ifnull(max(time_ms), 0) FROM erased_receipt")
+            .and_then(|mut query| query.query_row([], |row| Ok((row.get(0)?, row.get(1)?))))
+            .map_err(unreadable)?;
+        let is_news = opened.erased.map_or(erased.0 > 0, |before| before != erased);
+        let batch = Batch::read(&opened.reader, opened.cursors, is_news).map_err(unreadable)?;
+        self.look_behind(&opened.reader, Some(opened.cursors))?;
+        if batch.is_empty() {
+            opened.erased = Some(erased);
+            return self.idle(&opened.store).map(|()| false);
+        }
+        self.tried = Instant::now();
+        match opened.store.store(&batch)? {
+            Stored::All => {
+                opened.cursors = batch.until;
+                opened.erased = Some(erased);
+            }
+            Stored::Elsewhere(cursors) => {
+                opened.cursors = cursors;
+                self.check_same(&opened.reader, &opened.store)?;
+            }
+        }
+        self.progress.shipped(opened.cursors);
+        self.look_behind(&opened.reader, Some(opened.cursors))?;
+        self.progress.note_soon(&self.ledger);
+        Ok(batch.more)
+    }
+
+    /// Says how much is waiting.
+    fn look_behind(&self, reader: &Connection, cursors: Option<Cursors>) -> Result<(), Trouble> {
+        let ends = batch::ends(reader).map_err(|source| self.unreadable(source))?;
+        let sent = cursors.map_or(0, |cursors| cursors.entries);
+        self.progress.behind(ends.entries.saturating_sub(sent).max(0).cast_unsigned());
+        Ok(())
+    }
+
+    /// With nothing to send, nothing tells that nobody is there any more.
+    fn idle(&mut self, store: &Store) -> Result<(), Trouble> {
+        if store.session().is_closed() {
+            let why = "the connection was closed".to_owned();
+            return Err(Trouble::Unreachable { place: self.place.to_string(), why });
+        }
+        if self.tried.elapsed() >= TRY {
+            self.tried = Instant::now();
+            store.session().run("SELECT 1")?;
+        }
+        Ok(())
+    }
+
+    /// Says once what is wrong, and how long to wait before the next attempt.
+    fn complain(&mut self, trouble: &Trouble) -> Duration {
+        if self.trouble.is_none() {
+            tracing::warn!(%trouble, "nothing is sent to the shared ledger; entries wait in the proxy's own");
+        }
+        self.opened = None;
+        self.progress.failed(trouble.to_string());
+        if let Ok(reader) = schema::open_for_reading(&self.ledger) {
+            self.look_behind(&reader, self.progress.cursors()).ok();
+        }
+        let (first, longest) = PAUSES;
+        let pause = self.trouble.map_or(first, |pause| (pause * 2).min(longest));
+        self.trouble = Some(pause);
+        pause
+    }
+
+    fn recover(&mut self) {
+        let is_first = self.progress.connected();
+        if self.trouble.take().is_some() || is_first {
+            tracing::info!(place = %self.place, "entries are sent to the shared ledger");
+        }
+    }
+
+    fn unreadable(&self, source: rusqlite::Error) -> Trouble {
+        local(&schema::explain(&self.ledger, source))
+    }
+}
+
+fn local(error: &Error) -> Trouble {
+    Trouble::Local { why: error.to_string() }
+}
+
+/// Where it is noted how far a ledger was shipped, for as long as the shared
+/// one cannot be asked.
+pub(super) fn note_of(ledger: &Path) -> PathBuf {
+    crate::ledger::writer::beside(ledger, ".shipped")
+}

@@ -1,0 +1,291 @@
+//! Adds up what a batch brings, in the transaction that stores it.
+
+use crate::ledger::engine::{Row, Value};
+use crate::ledger::fleet::intern::misread;
+use crate::ledger::fleet::many::{Column, Holds, insert, with};
+use crate::ledger::fleet::session::Session;
+use crate::ledger::fleet::store::Narrow;
+use crate::ledger::fleet::trouble::Trouble;
+use crate::ledger::rollup::MAX_NAMES;
+use crate::ledger::rollup::sums::{Member, Members, Sums, Viewed};
+
+use std::collections::{BTreeSet, HashMap};
+
+const INT: Holds = Holds::Int;
+const TEXT: Holds = Holds::Text;
+
+/// Adds entries up. `observe` is the mode in which verdicts are only recorded.
+pub(super) fn add_entries(
+    session: &Session,
+    entries: &[Narrow],
+    observe: Option<i64>,
+    known: &mut HashMap<i64, Members>,
+) -> Result<(), Trouble> {
+    let mut sums = Sums::default();
+    for entry in entries {
+        let mode = i64::from(entry.mode);
+        sums.add(&Viewed {
+            time_ms: entry.time_ms,
+            site: entry.site.into(),
+            page: entry.page.into(),
+            class: entry.class.into(),
+            undecided: entry.undecided.into(),
+            signal: entry.signal.into(),
+            mode,
+            enforced: Some(mode) != observe,
+            set: entry.set.into(),
+        });
+    }
+    let sets = entries.iter().map(|entry| i64::from(entry.set)).collect();
+    learn(session, sets, known)?;
+    sums.spread(|set| Ok::<_, Trouble>(known.get(&set).map(Members::clone).unwrap_or_default()))?;
+    store(session, &sums)
+}
+
+/// Adds up the choices of these rows of a node.
+pub(super) fn add_choices(
+    session: &Session,
+    node: i64,
+    after: i64,
+    until: i64,
+) -> Result<(), Trouble> {
+    session.rows(
+        "INSERT INTO daily_choice
+         SELECT time_ms / 86400000, site, notice_revision, act, method, gpc, count(*)
+         FROM receipt WHERE node = ?1 AND local_id > ?2 AND local_id <= ?3 GROUP BY 1, 2, 3, 4, 5, 6
+         ON CONFLICT (day, site, notice_revision, act, method, gpc)
+         DO UPDATE SET times = daily_choice.times + excluded.times",
+        &[node.into(), after.into(), until.into()],
+    )?;
+    session
+        .rows("UPDATE rolled SET receipts = (SELECT coalesce(max(id), 0) FROM receipt)", &[])
+        .map(|_| ())
+}
+
+/// Reads what is in sets that are not known yet.
+fn learn(
+    session: &Session,
+    sets: BTreeSet<i64>,
+    known: &mut HashMap<i64, Members>,
+) -> Result<(), Trouble> {
+    let missing: Vec<Vec<Value>> = sets
+        .into_iter()
+        .filter(|set| !known.contains_key(set))
+        .map(|set| vec![set.into()])
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let rows = with(
+        session,
+        "SELECT m.set_id, d.verdict, d.reason, d.kind, d.what, d.vendor_id, d.vendor, d.purpose,
+             d.via
+         FROM set_member m JOIN decision d ON d.id = m.decision_id JOIN",
+        &[("id", INT)],
+        &missing,
+        "ON n.id = m.set_id ORDER BY m.set_id, m.decision_id",
+    )?;
+    let mut members: HashMap<i64, Vec<Member>> = HashMap::new();
+    for row in &rows {
+        let (set, member) = member(row).map_err(misread)?;
+        members.entry(set).or_default().push(member);
+    }
+    known.extend(members.into_iter().map(|(set, members)| (set, members.into())));
+    Ok(())
+}
+
+fn member(row: &Row) -> Result<(i64, Member), crate::ledger::Error> {
+    let text = |column| row.text(column).map(str::to_owned);
+    let member = Member {
+        blocked: row.text(1)? == "block",
+        reason: text(2)?,
+        kind: text(3)?,
+        what: text(4)?,
+        vendor_id: text(5)?,
+        vendor: text(6)?,
+        purpose: text(7)?,
+        via: text(8)?,
+    };
+    Ok((row.int(0)?, member))
+}
+
+fn store(session: &Session, sums: &Sums) -> Result<(), Trouble> {
+    let hours = sums.hours.iter().map(|(key, views)| {
+        [key.hour, key.site, key.class, key.undecided, key.signal, key.mode, *views]
+            .map(Value::Int)
+            .to_vec()
+    });
+    insert(
+        session,
+        "hourly",
+        &["hour", "site", "class", "undecided", "signal", "mode", "views"].map(|name| (name, INT)),
+        &hours.collect::<Vec<_>>(),
+        "ON CONFLICT (hour, site, class, undecided, signal, mode)
+         DO UPDATE SET views = hourly.views + excluded.views",
+    )?;
+    let vendors = sums.vendors.iter().map(|(key, (vendor, times))| {
+        vec![
+            key.day.into(),
+            key.site.into(),
+            key.vendor_id.as_str().into(),
+            key.purpose.as_str().into(),
+            key.kind.as_str().into(),
+            key.verdict.into(),
+            vendor.as_str().into(),
+            (*times).into(),
+        ]
+    });
+    insert(
+        session,
+        "daily_vendor",
+        &[
+            ("day", INT),
+            ("site", INT),
+            ("vendor_id", TEXT),
+            ("purpose", TEXT),
+            ("kind", TEXT),
+            ("verdict", TEXT),
+            ("vendor", TEXT),
+            ("times", INT),
+        ],
+        &vendors.collect::<Vec<_>>(),
+        "ON CONFLICT (day, site, vendor_id, purpose, kind, verdict)
+         DO UPDATE SET times = daily_vendor.times + excluded.times, vendor = excluded.vendor",
+    )?;
+    let pages = sums.pages.iter().map(|(key, views)| {
+        vec![
+            key.vendor_id.as_str().into(),
+            key.day.into(),
+            key.site.into(),
+            key.page.into(),
+            key.purpose.as_str().into(),
+            key.verdict.into(),
+            (*views).into(),
+        ]
+    });
+    insert(
+        session,
+        "daily_page",
+        &[
+            ("vendor_id", TEXT),
+            ("day", INT),
+            ("site", INT),
+            ("page", INT),
+            ("purpose", TEXT),
+            ("verdict", TEXT),
+            ("views", INT),
+        ],
+        &pages.collect::<Vec<_>>(),
+        "ON CONFLICT (vendor_id, day, site, page, purpose, verdict)
+         DO UPDATE SET views = daily_page.views + excluded.views",
+    )?;
+    let combinations = sums.combinations.iter().map(|(key, (views, last_ms))| {
+        [key.set, key.site, key.page, *views, *last_ms].map(Value::Int).to_vec()
+    });
+    insert(
+        session,
+        "combination",
+        &["set_id", "site", "page", "views", "last_ms"].map(|name| (name, INT)),
+        &combinations.collect::<Vec<_>>(),
+        "ON CONFLICT (set_id, site, page) DO UPDATE SET
+             views = combination.views + excluded.views,
+             last_ms = greatest(combination.last_ms, excluded.last_ms)",
+    )?;
+    store_seen(session, sums)
+}
+
+const SEEN: [Column; 14] = [
+    ("sort", TEXT),
+    ("site", INT),
+    ("name", TEXT),
+    ("first_ms", INT),
+    ("last_ms", INT),
+    ("views", INT),
+    ("page", INT),
+    ("kind", TEXT),
+    ("what", TEXT),
+    ("via", TEXT),
+    ("vendor_id", TEXT),
+    ("vendor", TEXT),
+    ("purpose", TEXT),
+    ("verdict", TEXT),
+];
+
+/// Names in the order in which they were met. A proxy that was cut off for a
+/// while may have met one before all others did.
+fn store_seen(session: &Session, sums: &Sums) -> Result<(), Trouble> {
+    let mut seen: Vec<_> = sums.seen.iter().collect();
+    seen.sort_unstable_by(|(one, met), (other, also)| {
+        met.first_ms.cmp(&also.first_ms).then_with(|| one.cmp(other))
+    });
+    let rows: Vec<Vec<Value>> = seen
+        .into_iter()
+        .map(|(key, met)| {
+            vec![
+                key.sort.into(),
+                key.site.into(),
+                key.name.as_str().into(),
+                met.first_ms.into(),
+                met.last_ms.into(),
+                met.views.into(),
+                met.page.into(),
+                met.member.kind.as_str().into(),
+                met.member.what.as_str().into(),
+                met.member.via.as_str().into(),
+                met.member.vendor_id.as_str().into(),
+                met.member.vendor.as_str().into(),
+                met.member.purpose.as_str().into(),
+                met.verdict.into(),
+            ]
+        })
+        .collect();
+    let earlier = |column: &str| {
+        format!("{column} = CASE WHEN n.first_ms < s.first_ms THEN n.{column} ELSE s.{column} END")
+    };
+    let later = |column: &str| {
+        format!("{column} = CASE WHEN n.last_ms >= s.last_ms THEN n.{column} ELSE s.{column} END")
+    };
+    let changes: Vec<String> = ["page", "kind", "what", "via"]
+        .map(earlier)
+        .into_iter()
+        .chain(["vendor_id", "vendor", "purpose", "verdict"].map(later))
+        .collect();
+    let update = format!(
+        "UPDATE seen s SET views = s.views + n.views, first_ms = least(s.first_ms, n.first_ms),
+             last_ms = greatest(s.last_ms, n.last_ms), {} FROM",
+        changes.join(", ")
+    );
+    let known = with(
+        session,
+        &update,
+        &SEEN,
+        &rows,
+        "WHERE s.sort = n.sort AND s.site = n.site AND s.name = n.name
+         RETURNING s.sort, s.site, s.name",
+    )?;
+    let known: BTreeSet<(&str, i64, &str)> = known
+        .iter()
+        .filter_map(|row| Some((row.text(0).ok()?, row.int(1).ok()?, row.text(2).ok()?)))
+        .collect();
+    let fresh: Vec<Vec<Value>> = rows
+        .iter()
+        .filter(|row| match row.as_slice() {
+            [Value::Text(sort), Value::Int(site), Value::Text(name), ..] => {
+                !known.contains(&(sort, *site, name))
+            }
+            _ => false,
+        })
+        .cloned()
+        .collect();
+    insert(
+        session,
+        "seen",
+        &SEEN,
+        &fresh,
+        &format!(
+            "WHERE (SELECT count(*) FROM seen s WHERE s.sort = n.sort AND s.site = n.site)
+                 < {MAX_NAMES}"
+        ),
+    )?;
+    Ok(())
+}

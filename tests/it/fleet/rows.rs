@@ -1,0 +1,191 @@
+//! What gets into the shared ledger, and that nothing else does.
+
+use super::postgres::{self, Postgres};
+use super::{all_sent, content, engine, entry, now_ms, open, own, place, status, together, until};
+
+use consentry::ledger::engine::Engine;
+use tempfile::TempDir;
+
+#[test]
+fn an_entry_is_in_the_shared_ledger_as_it_is_in_the_proxys_own() {
+    if !postgres::is_here() {
+        return;
+    }
+    let postgres = Postgres::start();
+    let directories = [TempDir::new().unwrap(), TempDir::new().unwrap()];
+    let ledgers = directories.each_ref().map(|directory| open(directory.path(), &postgres.url()));
+    for (number, ledger) in ledgers.iter().enumerate() {
+        let mut spool = ledger.spool(0).unwrap();
+        for time in 0..50 {
+            // What both met is stored once, and each has something of its own.
+            let what = if time % 2 == 0 { "both".to_owned() } else { format!("own{number}") };
+            spool.append(&entry(now_ms(), "/shoes", &what));
+        }
+        all_sent(ledger);
+    }
+    let shared = content(&engine(&postgres));
+    assert_eq!(shared.values().sum::<usize>(), 100);
+    assert_eq!(shared, together(directories.each_ref().map(|directory| own(directory.path()))));
+    assert_eq!(postgres.number("SELECT count(*) FROM decision"), 3);
+    assert_eq!(postgres.number("SELECT sum(views) FROM hourly"), 100);
+    assert_eq!(postgres.number("SELECT count(*) FROM entry_other"), 0);
+}
+
+#[test]
+fn no_text_of_a_stranger_keeps_the_others_back() {
+    if !postgres::is_here() {
+        return;
+    }
+    let postgres = Postgres::start();
+    let directory = TempDir::new().unwrap();
+    let ledger = open(directory.path(), &postgres.url());
+    let mut spool = ledger.spool(0).unwrap();
+    let long: String =
+        (0..20_000_u32).map(|number| char::from(b'!' + (number % 90) as u8)).collect();
+    for page in ["/a\0b", "/\u{f0000}0", "/'; DROP TABLE entry; --", "/\u{202e}\u{1b}[2J", &long] {
+        spool.append(&entry(now_ms(), page, "x"));
+        spool.append(&entry(now_ms(), "/", page));
+    }
+    // Clocks that are wrong.
+    for time in [0, 1, u64::MAX / 2, 253_402_300_800_000, now_ms() + 400 * 24 * 60 * 60 * 1000] {
+        spool.append(&entry(time, "/clock", "x"));
+    }
+    all_sent(&ledger);
+    assert_eq!(status(&ledger).last_error, None);
+    assert_eq!(content(&engine(&postgres)), own(directory.path()));
+}
+
+#[test]
+fn two_processes_with_one_ledger_send_everything_once() {
+    if !postgres::is_here() {
+        return;
+    }
+    let postgres = Postgres::start();
+    let directory = TempDir::new().unwrap();
+    let ledgers = [0, 1, 2].map(|_| open(directory.path(), &postgres.url()));
+    for round in 0..20 {
+        for (worker, ledger) in ledgers.iter().enumerate() {
+            let mut spool = ledger.spool(worker).unwrap();
+            for number in 0..25 {
+                spool.append(&entry(now_ms(), &format!("/{round}"), &format!("{number}")));
+            }
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    for ledger in &ledgers {
+        all_sent(ledger);
+    }
+    assert_eq!(postgres.number("SELECT count(*) FROM entry"), 20 * 25 * 3);
+    assert_eq!(postgres.number("SELECT count(*) FROM node"), 1);
+    assert_eq!(content(&engine(&postgres)), own(directory.path()));
+    // Every row can be followed to the node's own.
+    assert_eq!(
+        postgres.number(
+            "SELECT count(*) FROM entry e JOIN shipment s ON e.id BETWEEN s.first_id AND s.last_id
+             WHERE e.id - s.first_id + s.first_local BETWEEN 1 AND 1500"
+        ),
+        20 * 25 * 3
+    );
+}
+
+#[test]
+fn a_newer_format_is_refused_in_words_and_waited_for() {
+    if !postgres::is_here() {
+        return;
+    }
+    let postgres = Postgres::start();
+    let directory = TempDir::new().unwrap();
+    let ledger = open(directory.path(), &postgres.url());
+    all_sent(&ledger);
+    drop(ledger);
+    postgres.sql("UPDATE meta SET schema = 99");
+    let ledger = open(directory.path(), &postgres.url());
+    ledger.spool(0).unwrap().append(&entry(now_ms(), "/", "x"));
+    until("it is not said", || {
+        status(&ledger)
+            .last_error
+            .is_some_and(|why| why.contains("format 99") && why.contains("update it"))
+    });
+    ledger.flush().unwrap();
+    until("nobody knows what waits", || status(&ledger).behind_entries == 1);
+    let refused = Engine::connect(&place(&postgres.url())).unwrap_err().to_string();
+    assert!(refused.contains("format 99"), "{refused}");
+    postgres.sql("UPDATE meta SET schema = 1");
+    all_sent(&ledger);
+    assert_eq!(postgres.number("SELECT count(*) FROM entry"), 1);
+}
+
+#[test]
+fn a_ledger_that_was_put_back_to_an_older_state_is_not_mixed_with_the_old_one() {
+    if !postgres::is_here() {
+        return;
+    }
+    let postgres = Postgres::start();
+    let directory = TempDir::new().unwrap();
+    let fill = |ledger: &consentry::ledger::Ledger, page: &str| {
+        ledger.spool(0).unwrap().append(&entry(now_ms(), page, "x"));
+        all_sent(ledger);
+    };
+    let ledger = open(directory.path(), &postgres.url());
+    fill(&ledger, "/first");
+    ledger.close().unwrap();
+    let file = directory.path().join("ledger.db");
+    let backup = std::fs::read(&file).unwrap();
+    let ledger = open(directory.path(), &postgres.url());
+    fill(&ledger, "/second");
+    ledger.close().unwrap();
+    for rest in ["ledger.db-wal", "ledger.db-shm"] {
+        std::fs::remove_file(directory.path().join(rest)).ok();
+    }
+    std::fs::write(&file, backup).unwrap();
+    let ledger = open(directory.path(), &postgres.url());
+    ledger.spool(0).unwrap().append(&entry(now_ms(), "/third", "x"));
+    ledger.flush().unwrap();
+    until("it is not said", || {
+        status(&ledger).last_error.is_some_and(|why| why.contains("restored from a backup"))
+    });
+    drop(ledger);
+    // With another ledger, of the same key, it goes on.
+    std::fs::remove_file(&file).unwrap();
+    let ledger = open(directory.path(), &postgres.url());
+    fill(&ledger, "/fourth");
+    let pages =
+        postgres.sql("SELECT page.text FROM entry e JOIN page ON page.id = e.page ORDER BY e.id");
+    assert_eq!(pages, ["/first", "/second", "/fourth"]);
+    assert_eq!(postgres.number("SELECT count(DISTINCT name) FROM node"), 1);
+}
+
+#[test]
+fn whoever_reads_cannot_change_anything() {
+    if !postgres::is_here() {
+        return;
+    }
+    let postgres = Postgres::start();
+    let directory = TempDir::new().unwrap();
+    let ledger = open(directory.path(), &postgres.url());
+    all_sent(&ledger);
+    let engine = engine(&postgres);
+    assert!(engine.rows("DELETE FROM node", &[]).is_err());
+    let values =
+        [(-7).into(), "ü\0?1".into(), vec![0, 255].into(), consentry::ledger::engine::Value::Null];
+    let rows = engine
+        .rows(
+            "SELECT ?1, ?2, ?3, ?4, '?9', 1 = 1, CAST(sum(n) AS BIGINT), sum(n)
+             FROM (SELECT 3 AS n UNION ALL SELECT 4) x",
+            &values,
+        )
+        .unwrap();
+    assert_eq!((rows[0].int(0).unwrap(), rows[0].text(1).unwrap()), (-7, "ü\0?1"));
+    assert_eq!((rows[0].bytes(2).unwrap(), rows[0].maybe_text(3).unwrap()), (&[0, 255][..], None));
+    assert_eq!((rows[0].text(4).unwrap(), rows[0].int(5).unwrap()), ("?9", 1));
+    assert_eq!((rows[0].int(6).unwrap(), rows[0].int(7).unwrap()), (7, 7));
+    // The server is started anew: nobody who reads has to be.
+    postgres.down("fast");
+    let said = engine.rows("SELECT 1", &[]).unwrap_err().to_string();
+    assert!(said.contains("cannot be reached") && !said.contains("s3cret"), "{said}");
+    postgres.up();
+    assert_eq!(engine.rows("SELECT 1", &[]).unwrap().len(), 1);
+    postgres.down("immediate");
+    postgres.up();
+    assert_eq!(engine.rows("SELECT 1", &[]).unwrap().len(), 1);
+}

@@ -329,7 +329,8 @@ impl Progress {
     fn row(&mut self, entry: Option<i64>) {
         self.rows += 1;
         // The clock is asked now and then only.
-        if self.rows % 1024 != 0 || self.shown.is_none_or(|at| at.elapsed() < SHOWN_EVERY) {
+        if !self.rows.is_multiple_of(1024) || self.shown.is_none_or(|at| at.elapsed() < SHOWN_EVERY)
+        {
             return;
         }
         self.shown = Some(Instant::now());

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 11] = [
     "serve",
     "demo",
     "log",
@@ -11,6 +11,7 @@ const COMMANDS: [&str; 10] = [
     "verify",
     "checkpoint",
     "explain",
+    "export",
     "lists",
     "check",
     "health",

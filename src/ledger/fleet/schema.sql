@@ -232,16 +232,34 @@ CREATE TABLE hourly (
     views BIGINT NOT NULL,
     PRIMARY KEY (hour, site, class, undecided, signal, mode)
 );
+CREATE TABLE daily_purpose (
+    day BIGINT NOT NULL,
+    site BIGINT NOT NULL,
+    purpose TEXT COLLATE "C" NOT NULL,
+    verdict TEXT COLLATE "C" NOT NULL,
+    times BIGINT NOT NULL,
+    requests BIGINT NOT NULL,
+    PRIMARY KEY (day, site, purpose, verdict)
+);
 CREATE TABLE daily_vendor (
     day BIGINT NOT NULL,
     site BIGINT NOT NULL,
     vendor_id TEXT COLLATE "C" NOT NULL,
     purpose TEXT COLLATE "C" NOT NULL,
-    kind TEXT COLLATE "C" NOT NULL,
     verdict TEXT COLLATE "C" NOT NULL,
     vendor TEXT COLLATE "C" NOT NULL,
     times BIGINT NOT NULL,
-    PRIMARY KEY (day, site, vendor_id, purpose, kind, verdict)
+    requests BIGINT NOT NULL,
+    PRIMARY KEY (day, site, vendor_id, purpose, verdict)
+);
+CREATE TABLE daily_kind (
+    vendor_id TEXT COLLATE "C" NOT NULL,
+    day BIGINT NOT NULL,
+    site BIGINT NOT NULL,
+    kind TEXT COLLATE "C" NOT NULL,
+    verdict TEXT COLLATE "C" NOT NULL,
+    times BIGINT NOT NULL,
+    PRIMARY KEY (vendor_id, day, site, kind, verdict)
 );
 CREATE TABLE daily_page (
     vendor_id TEXT COLLATE "C" NOT NULL,

@@ -123,35 +123,7 @@ fn store(session: &Session, sums: &Sums) -> Result<(), Trouble> {
         "ON CONFLICT (hour, site, class, undecided, signal, mode)
          DO UPDATE SET views = hourly.views + excluded.views",
     )?;
-    let vendors = sums.vendors.iter().map(|(key, (vendor, times))| {
-        vec![
-            key.day.into(),
-            key.site.into(),
-            key.vendor_id.as_str().into(),
-            key.purpose.as_str().into(),
-            key.kind.as_str().into(),
-            key.verdict.into(),
-            vendor.as_str().into(),
-            (*times).into(),
-        ]
-    });
-    insert(
-        session,
-        "daily_vendor",
-        &[
-            ("day", INT),
-            ("site", INT),
-            ("vendor_id", TEXT),
-            ("purpose", TEXT),
-            ("kind", TEXT),
-            ("verdict", TEXT),
-            ("vendor", TEXT),
-            ("times", INT),
-        ],
-        &vendors.collect::<Vec<_>>(),
-        "ON CONFLICT (day, site, vendor_id, purpose, kind, verdict)
-         DO UPDATE SET times = daily_vendor.times + excluded.times, vendor = excluded.vendor",
-    )?;
+    store_vendors(session, sums)?;
     let pages = sums.pages.iter().map(|(key, views)| {
         vec![
             key.vendor_id.as_str().into(),
@@ -192,6 +164,91 @@ fn store(session: &Session, sums: &Sums) -> Result<(), Trouble> {
              last_ms = greatest(combination.last_ms, excluded.last_ms)",
     )?;
     store_seen(session, sums)
+}
+
+fn store_vendors(session: &Session, sums: &Sums) -> Result<(), Trouble> {
+    let vendors = sums.vendors.iter().map(|(key, (vendor, of))| {
+        vec![
+            key.day.into(),
+            key.site.into(),
+            key.vendor_id.as_str().into(),
+            key.purpose.as_str().into(),
+            key.verdict.into(),
+            vendor.as_str().into(),
+            of.times.into(),
+            of.requests.into(),
+        ]
+    });
+    insert(
+        session,
+        "daily_vendor",
+        &[
+            ("day", INT),
+            ("site", INT),
+            ("vendor_id", TEXT),
+            ("purpose", TEXT),
+            ("verdict", TEXT),
+            ("vendor", TEXT),
+            ("times", INT),
+            ("requests", INT),
+        ],
+        &vendors.collect::<Vec<_>>(),
+        "ON CONFLICT (day, site, vendor_id, purpose, verdict)
+         DO UPDATE SET times = daily_vendor.times + excluded.times,
+             requests = daily_vendor.requests + excluded.requests, vendor = excluded.vendor",
+    )?;
+    let purposes = sums.purposes.iter().map(|(key, of)| {
+        vec![
+            key.day.into(),
+            key.site.into(),
+            key.purpose.as_str().into(),
+            key.verdict.into(),
+            of.times.into(),
+            of.requests.into(),
+        ]
+    });
+    insert(
+        session,
+        "daily_purpose",
+        &[
+            ("day", INT),
+            ("site", INT),
+            ("purpose", TEXT),
+            ("verdict", TEXT),
+            ("times", INT),
+            ("requests", INT),
+        ],
+        &purposes.collect::<Vec<_>>(),
+        "ON CONFLICT (day, site, purpose, verdict)
+         DO UPDATE SET times = daily_purpose.times + excluded.times,
+             requests = daily_purpose.requests + excluded.requests",
+    )?;
+    let kinds = sums.kinds.iter().map(|(key, times)| {
+        vec![
+            key.vendor_id.as_str().into(),
+            key.day.into(),
+            key.site.into(),
+            key.kind.as_str().into(),
+            key.verdict.into(),
+            (*times).into(),
+        ]
+    });
+    insert(
+        session,
+        "daily_kind",
+        &[
+            ("vendor_id", TEXT),
+            ("day", INT),
+            ("site", INT),
+            ("kind", TEXT),
+            ("verdict", TEXT),
+            ("times", INT),
+        ],
+        &kinds.collect::<Vec<_>>(),
+        "ON CONFLICT (vendor_id, day, site, kind, verdict)
+         DO UPDATE SET times = daily_kind.times + excluded.times",
+    )?;
+    Ok(())
 }
 
 const SEEN: [Column; 14] = [

@@ -9,7 +9,7 @@ use crate::observe::{ConfigReloaded, ExceptionExpired, Observe};
 use crate::policy::Mode;
 use crate::proxy::{Archive, Archiving, Server, Setup, StartError, look_up_aliases};
 use crate::site::Sites;
-use crate::watch::{SelfCheck, self_check};
+use crate::watch::{Desk, SelfCheck, alerts, self_check};
 
 use arc_swap::ArcSwap;
 use jiff::civil::Date;
@@ -120,6 +120,9 @@ pub struct Running {
     /// What is seen from outside.
     pub self_check: Arc<SelfCheck>,
     looking: Option<self_check::Task>,
+    /// What people are told.
+    pub desk: Arc<Desk>,
+    rounds: Option<alerts::Task>,
     draining: Arc<AtomicBool>,
     /// Changes that people want on the dashboard.
     orders: mpsc::Receiver<Order>,
@@ -175,6 +178,7 @@ impl Running {
         }
         let archive = Arc::new(Archive::default());
         let self_check = SelfCheck::prepare(compiled.self_check).await;
+        let desk = Arc::new(Desk::open(path, compiled.alerts, Arc::clone(&observe)));
         let tls = compiled.proxy.tls.clone();
         let setup = Setup {
             settings: compiled.proxy,
@@ -195,6 +199,7 @@ impl Running {
             settings: compiled.dashboard,
             self_check: Arc::clone(&self_check),
             orders: send,
+            desk: Arc::clone(&desk),
         };
         let admin = AdminServer::start(compiled.admin, admin).await.map_err(|error| {
             Failure::new(UNAVAILABLE, format!("cannot listen on {} for health and metrics: {error}; choose another address with --admin", compiled.admin))
@@ -216,6 +221,14 @@ impl Running {
             Arc::clone(&sites),
             Arc::clone(&observe),
         );
+        let rounds = alerts::Rounds::new(
+            Arc::clone(&desk),
+            Arc::clone(&ledger),
+            Arc::clone(&sites),
+            Arc::clone(&observe),
+            Arc::clone(&self_check),
+        );
+        let rounds = Some(rounds.start());
         let told = Mutex::default();
         let archiving = Some(archive.keep_all(sites.load_full(), Arc::clone(&ledger)));
         let running = Self {
@@ -230,6 +243,8 @@ impl Running {
             lists: Some(lists),
             self_check,
             looking,
+            desk,
+            rounds,
             draining,
             orders,
             told,
@@ -254,6 +269,8 @@ impl Running {
         self.lists = None;
         self.archiving = None;
         self.replace_sites(fresh.sites);
+        self.desk.configure(fresh.alerts);
+        self.observe.metrics().forget_lists();
         self.admin.configure(fresh.dashboard);
         let (sites, ledger) = (self.sites.load_full(), Arc::clone(&self.ledger));
         self.archiving = Some(self.archive.keep_all(sites, ledger));
@@ -343,8 +360,8 @@ impl Running {
     /// When the ledger could not take everything in time; it stays spooled.
     pub async fn stop(self) -> Result<(), ledger::Error> {
         self.draining.store(true, Ordering::Relaxed);
-        let Self { server, admin, ledger, archiving, looking, .. } = self;
-        drop(looking);
+        let Self { server, admin, ledger, archiving, looking, rounds, .. } = self;
+        drop((looking, rounds));
         let stopped = tokio::task::spawn_blocking(move || {
             server.stop();
             drop(archiving);

@@ -180,7 +180,12 @@ fn catalogue_part(text: &str) -> String {
 /// When it cannot be read.
 pub fn classified_text(path: &Path) -> io::Result<String> {
     match std::fs::read_to_string(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        // What is wrong with the ledger's own place is the ledger's to say.
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            Ok(String::new())
+        }
         other => other,
     }
 }

@@ -9,7 +9,7 @@ use crate::config::ledger::Ledger;
 use crate::config::notice::Notice;
 use crate::config::ownership::WrittenOwnership;
 use crate::config::signals::{WrittenIds, WrittenRegions, default_signals};
-use crate::config::watching::WrittenSelfCheck;
+use crate::config::watching::{WrittenAlerts, WrittenSelfCheck};
 use crate::policy::{Mode, Unlisted};
 use crate::proxy;
 
@@ -45,6 +45,8 @@ pub struct File {
     pub timeouts: Timeouts,
     /// How the sites are looked at from outside.
     pub self_check: WrittenSelfCheck,
+    /// Who is told what has to be known.
+    pub alerts: WrittenAlerts,
     /// What is said on the way.
     pub log: Log,
     /// What holds for every origin.

@@ -36,7 +36,7 @@ pub use notice::Notice as WrittenNotice;
 pub use outside::{Overrides, environment};
 pub use ownership::WrittenOwnership;
 pub use signals::{WrittenIds, WrittenRegions};
-pub use watching::WrittenSelfCheck;
+pub use watching::{WrittenAlerts, WrittenSelfCheck};
 
 use crate::catalogue::{Catalogue, SourceFile};
 use crate::dashboard;
@@ -47,7 +47,7 @@ use crate::mistake::Mistake;
 use crate::policy::Aliases;
 use crate::proxy;
 use crate::site::Sites;
-use crate::watch::self_check;
+use crate::watch::{alerts, self_check};
 use classified::Classified;
 use findings::Findings;
 use layers::Sources;
@@ -77,6 +77,8 @@ pub struct Compiled {
     pub dashboard: dashboard::Settings,
     /// How the sites are looked at from outside.
     pub self_check: self_check::Settings,
+    /// Who is told what has to be known.
+    pub alerts: alerts::Settings,
     /// What is said on the way.
     pub log: Log,
     /// Ours and the operator's, which all sites share.
@@ -158,6 +160,7 @@ fn compile(
     let retention = ledger::retention(&file.ledger, &mut findings);
     let self_check = watching::self_check(&file.self_check, &mut findings);
     let fleet = ledger::fleet(&file.ledger, &mut findings);
+    let alerts = watching::alerts(&file.alerts, &mut findings);
     let threads = match (key_mode, proxy.workers) {
         (KeyMode::CheckOnly, _) => 1,
         (KeyMode::Create, 0) => std::thread::available_parallelism().map_or(1, usize::from),
@@ -227,6 +230,7 @@ fn compile(
         admin,
         dashboard,
         self_check,
+        alerts,
         log: file.log,
         catalogue,
         warnings,

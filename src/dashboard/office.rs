@@ -8,7 +8,7 @@ use crate::dashboard::throttle::Throttle;
 use crate::ledger::Ledger;
 use crate::observe::Observe;
 use crate::site::Sites;
-use crate::watch::SelfCheck;
+use crate::watch::{Desk, SelfCheck};
 
 use arc_swap::ArcSwap;
 use axum::extract::FromRequestParts;
@@ -33,6 +33,8 @@ pub struct Admin {
     pub draining: Arc<AtomicBool>,
     /// What a synthetic visitor sees from outside.
     pub self_check: Arc<SelfCheck>,
+    /// What people are told.
+    pub desk: Arc<Desk>,
     /// Who may enter.
     pub settings: Settings,
     /// Where changes go.
@@ -50,6 +52,7 @@ pub(super) struct Office {
     pub(super) sites: Arc<ArcSwap<Sites>>,
     pub(super) draining: Arc<AtomicBool>,
     pub(super) self_check: Arc<SelfCheck>,
+    pub(super) desk: Arc<Desk>,
     pub(super) settings: ArcSwap<Settings>,
     pub(super) orders: Orders,
     /// Where we listen.
@@ -62,7 +65,7 @@ pub(super) struct Office {
 
 impl Office {
     pub(super) fn new(admin: Admin, address: SocketAddr) -> Self {
-        let Admin { observe, ledger, sites, draining, self_check, settings, orders } = admin;
+        let Admin { observe, ledger, sites, draining, self_check, desk, settings, orders } = admin;
         let entrance = Entrance::new(link_file(ledger.path()), address);
         let office = Self {
             observe,
@@ -70,6 +73,7 @@ impl Office {
             sites,
             draining,
             self_check,
+            desk,
             settings: ArcSwap::default(),
             orders,
             address,
@@ -130,6 +134,12 @@ impl Context {
     #[must_use]
     pub fn self_check(&self) -> &SelfCheck {
         &self.office.self_check
+    }
+
+    /// What people were told.
+    #[must_use]
+    pub fn desk(&self) -> &Desk {
+        &self.office.desk
     }
 
     /// The ledger, to ask how it is and to write down what is changed.

@@ -2,8 +2,8 @@
 
 use crate::observe::Fault;
 use crate::observe::metrics::{
-    ChoiceLabels, ExchangeLabels, FailureLabels, ListLabels, ListResultLabels, Metrics,
-    ResultLabels, StateLabels,
+    AlertLabels, ChoiceLabels, ExchangeLabels, FailureLabels, ListLabels, ListResultLabels,
+    ListState, Metrics, ResultLabels, StateLabels, StatusLabels,
 };
 use crate::purpose::PurposeSet;
 
@@ -152,6 +152,31 @@ impl Event for ChoiceMade<'_> {
             .choices
             .get_or_create(&ChoiceLabels { site: self.site.to_owned(), choice, gpc })
             .inc();
+        metrics.count_choice(self.site, true);
+    }
+}
+
+/// A visitor sent a choice that was not taken.
+#[derive(Debug)]
+pub struct ChoiceNotTaken<'a> {
+    /// Where.
+    pub site: &'a str,
+    /// What they were answered.
+    pub status: u16,
+}
+
+impl Event for ChoiceNotTaken<'_> {
+    fn log(&self) {
+        tracing::debug!(site = self.site, status = self.status, "choice not taken");
+    }
+
+    fn count(&self, metrics: &Metrics) {
+        let labels = StatusLabels { site: self.site.to_owned(), status: self.status };
+        metrics.choices_not_taken.get_or_create(&labels).inc();
+        // Who answers an older notice is asked once more, as it should be.
+        if self.status != 409 {
+            metrics.count_choice(self.site, false);
+        }
     }
 }
 
@@ -383,6 +408,7 @@ impl Event for ListUsed<'_> {
         metrics.lists_missing.get_or_create(&labels).set(i64::from(!self.has));
         let checked = i64::try_from(self.checked_s).unwrap_or(i64::MAX);
         metrics.lists_checked.get_or_create(&labels).set(checked);
+        metrics.keep_list(self.list, ListState { has: self.has, checked_s: self.checked_s });
     }
 }
 
@@ -436,5 +462,50 @@ impl Event for SelfCheckEnded {
 
     fn count(&self, metrics: &Metrics) {
         metrics.self_check_run.set(i64::try_from(self.time_s).unwrap_or(i64::MAX));
+    }
+}
+
+/// Somebody has to know something.
+#[derive(Debug)]
+pub struct AlertTold<'a> {
+    /// What it is about.
+    pub kind: &'static str,
+    /// On which site; empty where it is about none.
+    pub site: &'a str,
+    /// One sentence.
+    pub summary: &'a str,
+    /// Whether it is good news.
+    pub is_over: bool,
+    /// Whether the operator wants it in the log.
+    pub logged: bool,
+}
+
+impl Event for AlertTold<'_> {
+    fn log(&self) {
+        let Self { kind, site, summary, .. } = self;
+        match (self.logged, self.is_over) {
+            (false, _) => {}
+            (true, false) => tracing::warn!(kind, site, summary, "alert"),
+            (true, true) => tracing::info!(kind, site, summary, "alert over"),
+        }
+    }
+
+    fn count(&self, metrics: &Metrics) {
+        metrics.alerts.get_or_create(&AlertLabels { kind: self.kind }).inc();
+    }
+}
+
+/// How many alerts wait for their receiver.
+#[derive(Debug)]
+pub struct AlertsWaiting {
+    /// So many.
+    pub count: usize,
+}
+
+impl Event for AlertsWaiting {
+    fn log(&self) {}
+
+    fn count(&self, metrics: &Metrics) {
+        metrics.alerts_waiting.set(i64::try_from(self.count).unwrap_or(i64::MAX));
     }
 }

@@ -10,6 +10,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 /// Whose fault a failed exchange is: the first question on call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
@@ -85,6 +87,27 @@ pub(super) struct StateLabels {
     pub(super) state: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct StatusLabels {
+    pub(super) site: String,
+    pub(super) status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct AlertLabels {
+    pub(super) kind: &'static str,
+}
+
+/// What we have of a filter list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListState {
+    /// Whether there is anything of it.
+    pub has: bool,
+    /// When its server last said that it is the newest, in seconds since
+    /// 1970; 0 for a list that comes from a file.
+    pub checked_s: u64,
+}
+
 /// All counters. Each is one atomic addition.
 #[derive(Debug)]
 pub struct Metrics {
@@ -98,6 +121,12 @@ pub struct Metrics {
     pub(super) list_refreshes: Family<ListResultLabels, Counter>,
     pub(super) lists_missing: Family<ListLabels, Gauge>,
     pub(super) lists_checked: Family<ListLabels, Gauge>,
+    pub(super) choices_not_taken: Family<StatusLabels, Counter>,
+    pub(super) alerts: Family<AlertLabels, Counter>,
+    pub(super) alerts_waiting: Gauge,
+    lists: Mutex<BTreeMap<String, ListState>>,
+    /// Choices that were taken and not, by site.
+    choice_answers: Mutex<BTreeMap<String, (u64, u64)>>,
     pub(super) self_check_ok: Family<StateLabels, Gauge>,
     pub(super) self_check_run: Gauge,
     pub(super) pages_cut: Counter,
@@ -140,6 +169,11 @@ impl Metrics {
             list_refreshes: Family::default(),
             lists_missing: Family::default(),
             lists_checked: Family::default(),
+            choices_not_taken: Family::default(),
+            alerts: Family::default(),
+            alerts_waiting: Gauge::default(),
+            lists: Mutex::default(),
+            choice_answers: Mutex::default(),
             self_check_ok: Family::default(),
             self_check_run: Gauge::default(),
             pages_cut: Counter::default(),
@@ -202,6 +236,17 @@ impl Metrics {
             "consentry_pages_cut",
             "Pages that could not be rewritten to their end and were cut",
             self.pages_cut.clone(),
+        );
+        registry.register(
+            "consentry_choices_not_taken",
+            "Choices that were sent and not taken, by what was answered",
+            self.choices_not_taken.clone(),
+        );
+        registry.register("consentry_alerts", "Alerts that were told", self.alerts.clone());
+        registry.register(
+            "consentry_alerts_waiting",
+            "Alerts that wait for their receiver",
+            self.alerts_waiting.clone(),
         );
         registry.register(
             "consentry_self_check_ok",
@@ -278,6 +323,38 @@ impl Metrics {
             "Whether entries are sent to the ledger that many proxies share",
             self.fleet_connected.clone(),
         );
+    }
+
+    pub(super) fn count_choice(&self, site: &str, taken: bool) {
+        let mut all = self.choice_answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = all.entry(site.to_owned()).or_default();
+        if taken {
+            of.0 += 1;
+        } else {
+            of.1 += 1;
+        }
+    }
+
+    /// Choices that were taken and not since the start, by site.
+    #[must_use]
+    pub fn choice_answers(&self) -> BTreeMap<String, (u64, u64)> {
+        self.choice_answers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn keep_list(&self, list: &str, state: ListState) {
+        let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        lists.insert(list.to_owned(), state);
+    }
+
+    /// What we have of each filter list.
+    #[must_use]
+    pub fn lists(&self) -> BTreeMap<String, ListState> {
+        self.lists.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Other lists are used from now on.
+    pub fn forget_lists(&self) {
+        self.lists.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     pub(super) fn count_decision(&self, site: &str, decision: &Decision) {

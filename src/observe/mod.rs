@@ -9,11 +9,12 @@ mod events;
 mod metrics;
 
 pub use events::{
-    ChoiceMade, ConfigReloaded, ConnectionRefused, Event, ExceptionExpired, ExchangeEnded,
-    ExchangeFailed, HostLearned, ListNotRefreshed, ListRefreshed, ListUsed, PageCut,
-    PagePassedUnfiltered, SelfCheckEnded, StateChecked, UnlistedSeen, VisitorLimited,
+    AlertTold, AlertsWaiting, ChoiceMade, ChoiceNotTaken, ConfigReloaded, ConnectionRefused, Event,
+    ExceptionExpired, ExchangeEnded, ExchangeFailed, HostLearned, ListNotRefreshed, ListRefreshed,
+    ListUsed, PageCut, PagePassedUnfiltered, SelfCheckEnded, StateChecked, UnlistedSeen,
+    VisitorLimited,
 };
-pub use metrics::{Fault, Metrics};
+pub use metrics::{Fault, ListState, Metrics};
 
 use crate::policy::{Basis, Decisions, Grounds, Verdict};
 

@@ -37,7 +37,7 @@ pub use listener::{Server, Setup, StartError};
 pub use settings::{Limits, Settings, Timeouts, TlsFiles};
 pub use synthetic::{CANARY_PAGE, SYNTHETIC_FIELD, Synthetic, SyntheticKey};
 pub use tls::TlsError;
-pub use upstream::UpstreamError;
+pub use upstream::{UpstreamError, tls_config as outside_tls};
 
 use crate::catalogue::Kind;
 use crate::consent;

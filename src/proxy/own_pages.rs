@@ -1,7 +1,7 @@
 //! Answers for our own pages, and what comes of them: a choice is put on
 //! record, an embed is, and so is what browsers report.
 
-use crate::observe::ChoiceMade;
+use crate::observe::{ChoiceMade, ChoiceNotTaken};
 use crate::proxy::body::{self, Body};
 use crate::proxy::error::Error;
 use crate::proxy::exchange::{Exchange, now_ms};
@@ -40,6 +40,10 @@ impl Proxy {
         let mut answer = visitor::answer(page, &parts, &body, visit);
         if page == Page::Reports && parts.method == Method::POST {
             self.take_reports(&parts, &body, visit, head, site);
+        }
+        if page == Page::Choices && parts.method == Method::POST && answer.chosen.is_none() {
+            let status = answer.response.status().as_u16();
+            self.observe.emit(&ChoiceNotTaken { site: &visit.site.name, status });
         }
         if let Some(asked) = answer.asked.take() {
             self.record_asked(asked, visit, head, site);

@@ -27,7 +27,7 @@ use tokio::time::{Instant, timeout_at};
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
     /// The operator's certificate authorities cannot be read.
-    #[error("origin.ca_file: {path}: {why}", path = path.display())]
+    #[error("certificate authorities in {path}: {why}", path = path.display())]
     Authorities {
         /// The file.
         path: PathBuf,
@@ -39,8 +39,12 @@ pub enum UpstreamError {
     Tls(#[from] rustls::Error),
 }
 
-/// Everything needed to connect to an origin over TLS, shared by all workers.
-pub(super) fn tls_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, UpstreamError> {
+/// Everything needed to connect to an origin, or to another server of the
+/// operator's choice, over TLS.
+///
+/// # Errors
+/// When the authorities in `ca_file` cannot be read.
+pub fn tls_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, UpstreamError> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     if let Some(path) = ca_file {
         let failed = |why: String| UpstreamError::Authorities { path: path.to_owned(), why };

@@ -4,6 +4,8 @@
 //! from inside. Nothing in here stands between a visitor and a site: whatever
 //! goes wrong in this room, pages are served and filtered as before.
 
+pub mod alerts;
 pub mod self_check;
 
+pub use alerts::Desk;
 pub use self_check::SelfCheck;

@@ -48,6 +48,7 @@ mod vendors;
 mod verify;
 mod self_check;
 mod fleet;
+mod alerts;
 mod sharing;
 mod readme;
 mod dashboard;

@@ -6,6 +6,7 @@ pub mod choices;
 pub mod log;
 pub mod newcomers;
 pub mod overview;
+pub mod pulse;
 pub mod sites;
 pub mod vendors;
 

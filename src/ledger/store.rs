@@ -9,10 +9,13 @@ use crate::ledger::retention::Pruner;
 use crate::ledger::rollup::{self, Rollup};
 use crate::ledger::schema::{self, explain};
 use crate::ledger::seal;
+use crate::ledger::writer::beside;
 use crate::ledger::{Audit, Error};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -61,6 +64,8 @@ struct Known {
 /// The database as the writer thread has it.
 pub(super) struct Store {
     conn: Connection,
+    /// Device and number of the file: another one may come in its place.
+    file: Option<(u64, u64)>,
     known: Known,
     rollup: Rollup,
 }
@@ -78,7 +83,23 @@ impl Store {
         schema::prepare(&conn, path, now_ms)?;
         conn.busy_timeout(BUSY).map_err(failed)?;
         conn.set_prepared_statement_cache_capacity(64);
-        Ok(Self { conn, known: Known::default(), rollup: Rollup::default() })
+        Ok(Self { conn, file: file_at(path), known: Known::default(), rollup: Rollup::default() })
+    }
+
+    /// Whether the file it writes is the one that stands at `path`. SQLite
+    /// itself goes on writing a file that was moved or deleted.
+    pub(super) fn is_in_place(&self, path: &Path) -> bool {
+        self.file == file_at(path)
+    }
+
+    /// Lets go of a file that is not in its place any more, with everything in
+    /// it that was stored; its log must not be taken for that of the next one.
+    pub(super) fn leave(self, path: &Path) {
+        self.clear_log().ok();
+        drop(self);
+        for suffix in ["-wal", "-shm"] {
+            fs::remove_file(beside(path, suffix)).ok();
+        }
     }
 
     /// How far each spool file is stored.
@@ -435,6 +456,10 @@ fn add_audit_line(tx: &Transaction<'_>, line: &AuditLine<'_>) -> rusqlite::Resul
         line.detail
     ])?;
     Ok(())
+}
+
+fn file_at(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
 }
 
 fn is_erased(conn: &Connection, number: &str) -> rusqlite::Result<bool> {

@@ -122,6 +122,7 @@ impl Writer {
     /// Stores what is there; says whether there is more.
     fn round(&mut self) -> Result<bool, Error> {
         self.take_role();
+        self.look_whether_it_is_there();
         if !self.has_role {
             return self.report().map(|()| false);
         }
@@ -274,6 +275,15 @@ impl Writer {
             None => Store::open(&self.path, now_ms())?,
         };
         Ok(self.store.insert(store))
+    }
+
+    /// Lets go of a database that is not in its place any more: it was moved
+    /// away, or another one was put there.
+    fn look_whether_it_is_there(&mut self) {
+        if let Some(store) = self.store.take_if(|store| !store.is_in_place(&self.path)) {
+            tracing::warn!(ledger = %self.path.display(), "the ledger was moved away, or another file was put in its place");
+            store.leave(&self.path);
+        }
     }
 
     /// Signs the tree as it is. That it fails costs a checkpoint; the next

@@ -19,6 +19,7 @@ mod operation;
 mod operation_ledger;
 mod reading;
 mod journey;
+mod ledger_faults;
 mod lists;
 mod exceptions;
 mod routes;

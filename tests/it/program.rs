@@ -150,6 +150,11 @@ impl Program {
         assert!(sent.success());
     }
 
+    /// Its number among the processes.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits until it has ended.
     pub(crate) fn ends(&mut self) -> ExitStatus {
         let since = Instant::now();

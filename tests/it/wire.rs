@@ -120,6 +120,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.end.unwrap()
     }
 
+    /// Asks for a path and reads the whole answer, unless the other side is
+    /// gone before its end.
+    pub(crate) async fn asks_while_it_lives(&mut self, path: &str) -> Option<Answer> {
+        self.says(format!("GET {path} HTTP/1.1\r\nhost: shop.example\r\n\r\n")).await;
+        while !self.buffer.windows(4).any(|window| window == b"\r\n\r\n") {
+            if !self.read().await {
+                return None;
+            }
+        }
+        Some(self.answer("GET").await).filter(|answer| answer.complete)
+    }
+
     /// Reads one answer, without those that only announce it.
     pub(crate) async fn answer(&mut self, method: &str) -> Answer {
         loop {

@@ -1,6 +1,7 @@
 //! `consentry check`: would this configuration start?
 
 use crate::config::{self, KeyMode, Overrides};
+use crate::ledger::engine::Engine;
 
 use clap::Args;
 use std::io::{self, Write};
@@ -10,6 +11,8 @@ use std::path::PathBuf;
 const FINE: i32 = 0;
 /// `EX_CONFIG` of sysexits.h.
 const CONFIGURATION: i32 = 78;
+/// `EX_UNAVAILABLE` of sysexits.h.
+const UNAVAILABLE: i32 = 69;
 
 /// What `consentry check` is told.
 #[derive(Args, Clone, Debug)]
@@ -17,6 +20,9 @@ pub struct CheckArgs {
     /// The configuration file
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Also try to reach the ledger that many proxies share
+    #[arg(long)]
+    pub connect: bool,
 }
 
 /// Checks file and environment without starting or writing anything, and says
@@ -53,6 +59,17 @@ fn check(args: &CheckArgs, out: &mut dyn Write) -> io::Result<i32> {
     for site in compiled.sites.iter() {
         writeln!(out, "{}: its notice has revision {}", site.name, site.consent.notice_revision)?;
     }
+    match compiled.fleet.filter(|_| args.connect) {
+        Some(place) => match Engine::connect(&place) {
+            Ok(_) => writeln!(out, "the shared ledger {place} can be reached")?,
+            Err(error) => {
+                writeln!(out, "{error}")?;
+                return Ok(UNAVAILABLE);
+            }
+        },
+        None if args.connect => writeln!(out, "there is no shared ledger to reach")?,
+        None => {}
+    }
     Ok(FINE)
 }
 
@@ -79,7 +96,7 @@ mod tests {
         let file = directory.path().join("consentry.toml");
         std::fs::write(&file, text).unwrap();
         let mut out = Vec::new();
-        let code = run(&CheckArgs { config: Some(file) }, &mut out);
+        let code = run(&CheckArgs { config: Some(file), connect: false }, &mut out);
         (code, String::from_utf8(out).unwrap())
     }
 

@@ -4,13 +4,15 @@ mod show;
 pub(super) mod when;
 
 use crate::ledger;
+use crate::ledger::engine::Engine;
+use crate::ledger::fleet::{self, Place};
 use crate::ledger::read::{Filter, Gap, Line, Reader, VerdictWord};
 use crate::purpose::Purpose;
 use show::{Shape, Shown};
 use when::{since, until};
 
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const EXIT_FINE: i32 = 0;
@@ -24,10 +26,12 @@ const FOLLOW_LINES: usize = 10_000;
 /// Shows what was withheld, when, where and why.
 #[derive(Clone, Debug, clap::Args)]
 pub struct LogArgs {
-    /// The ledger to read; a proxy may be writing it meanwhile
+    /// The ledger to read; a proxy may be writing it meanwhile. The one that many
+    /// proxies share has an address: postgres://officer@db.internal/consentry (the
+    /// password may stand in PGPASSWORD)
     #[arg(
         long,
-        value_name = "PATH",
+        value_name = "PATH|URL",
         env = "CONSENTRY_LEDGER__FILE",
         default_value = "consentry-data/ledger.db"
     )]
@@ -72,6 +76,8 @@ pub struct LogArgs {
 enum Failure {
     #[error(transparent)]
     Ledger(#[from] ledger::Error),
+    #[error("the address of the shared ledger is wrong: {0}")]
+    Address(String),
     #[error("cannot write the log: {0}")]
     Output(#[from] io::Error),
 }
@@ -126,16 +132,59 @@ fn follow(log: &mut Log, shown: &mut Shown, out: &mut dyn Write) -> Result<(), F
     }
 }
 
+/// What is looked into.
+enum Source {
+    /// A proxy's own ledger.
+    Own(Reader),
+    /// The one that many proxies share.
+    Shared(Engine),
+}
+
+impl Source {
+    fn open(ledger: &Path) -> Result<Self, Failure> {
+        let Some(address) = ledger.to_str().filter(|text| fleet::place::is_address(text)) else {
+            return Ok(Self::Own(Reader::open(ledger)?));
+        };
+        let place = shared_place(address).map_err(Failure::Address)?;
+        Ok(Self::Shared(Engine::connect(&place)?))
+    }
+
+    fn block_log(&self, filter: &Filter, limit: usize) -> Result<(Vec<Line>, i64), ledger::Error> {
+        match self {
+            Self::Own(reader) => reader.block_log_and_newest(filter, limit),
+            Self::Shared(engine) => fleet::log::block_log(engine, filter, limit),
+        }
+    }
+
+    fn gaps(&self, filter: &Filter) -> Result<Vec<Gap>, ledger::Error> {
+        match self {
+            Self::Own(reader) => reader.gaps(filter),
+            Self::Shared(engine) => fleet::log::gaps(engine, filter),
+        }
+    }
+}
+
+/// The place of an address that stands on the command line, where a password
+/// would be seen by everybody on the machine.
+fn shared_place(address: &str) -> Result<Place, String> {
+    let ca_file = std::env::var_os("CONSENTRY_LEDGER__POSTGRES_CA_FILE").map(PathBuf::from);
+    let place = Place::parse(address, ca_file.as_deref())?;
+    Ok(match std::env::var("PGPASSWORD") {
+        Ok(password) => place.with_password(&password),
+        Err(_) => place,
+    })
+}
+
 /// Where a look into the log left off.
 struct Log {
-    reader: Reader,
+    source: Source,
     filter: Filter,
     gaps_seen: usize,
     cut: bool,
 }
 
 impl Log {
-    fn open(args: &LogArgs) -> Result<Self, ledger::Error> {
+    fn open(args: &LogArgs) -> Result<Self, Failure> {
         let filter = Filter {
             since_ms: args.since,
             until_ms: args.until,
@@ -147,7 +196,7 @@ impl Log {
             after_id: None,
             entry: None,
         };
-        Ok(Self { reader: Reader::open(&args.ledger)?, filter, gaps_seen: 0, cut: false })
+        Ok(Self { source: Source::open(&args.ledger)?, filter, gaps_seen: 0, cut: false })
     }
 
     fn next(&mut self) -> Result<(Vec<Line>, Vec<Gap>), ledger::Error> {
@@ -156,14 +205,13 @@ impl Log {
 
     fn first(&mut self, limit: usize) -> Result<(Vec<Line>, Vec<Gap>), ledger::Error> {
         // One more than is wanted tells whether there is more.
-        let (mut lines, newest) =
-            self.reader.block_log_and_newest(&self.filter, limit.saturating_add(1))?;
+        let (mut lines, newest) = self.source.block_log(&self.filter, limit.saturating_add(1))?;
         self.filter.after_id = Some(newest);
         self.cut = lines.len() > limit;
         if self.cut {
             lines.remove(0);
         }
-        let mut gaps = self.reader.gaps(&self.filter)?;
+        let mut gaps = self.source.gaps(&self.filter)?;
         gaps.drain(..self.gaps_seen.min(gaps.len()));
         self.gaps_seen += gaps.len();
         Ok((lines, gaps))

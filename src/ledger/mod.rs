@@ -230,9 +230,10 @@ impl Ledger {
             .name("ledger".to_owned())
             .spawn(move || writer.run(&inbox))
             .map_err(|source| unwritable(path, source))?;
+        let erase = erases(dir.clone(), settings.spool_bytes, Arc::clone(&shared));
         let fleet = match settings.fleet.clone().zip(fleet) {
             Some((place, progress)) => Some(
-                fleet::Fleet::start(place, path.clone(), key, progress)
+                fleet::Fleet::start(place, path.clone(), key, progress, erase)
                     .map_err(|source| unwritable(path, source))?,
             ),
             None => None,
@@ -340,6 +341,21 @@ impl Drop for Ledger {
             thread.join().ok();
         }
     }
+}
+
+/// Stands where the names of other spool files have a worker's number.
+const ERASURES: usize = 9998;
+
+/// What was erased at another proxy is erased here like anything else.
+fn erases(dir: PathBuf, spool_bytes: u64, shared: Arc<Shared>) -> fleet::Erase {
+    Box::new(move |numbers| {
+        let spool = Spool::create(dir.clone(), ERASURES, spool_bytes, Arc::clone(&shared), None);
+        match spool {
+            Ok(mut spool) => numbers.iter().for_each(|number| spool.erase(*number, now_ms())),
+            // It is asked for again soon.
+            Err(error) => tracing::warn!(%error, "a receipt could not be erased yet"),
+        }
+    })
 }
 
 /// The mistakes about the path itself, told apart from what is in the file.

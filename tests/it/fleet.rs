@@ -2,6 +2,7 @@
 
 pub(crate) mod postgres;
 mod outage;
+mod reading;
 mod rows;
 
 use crate::program::{Program, Setup};

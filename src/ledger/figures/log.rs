@@ -313,7 +313,7 @@ impl Figures {
     }
 }
 
-fn line(row: &Row) -> Result<Line, Error> {
+pub(in crate::ledger) fn line(row: &Row) -> Result<Line, Error> {
     let text = |column| row.text(column).map(ToOwned::to_owned);
     let known = |column| Ok(Some(text(column)?).filter(|text| !text.is_empty()));
     let class = u8::try_from(row.int(4)?).ok().and_then(PurposeSet::from_bits);

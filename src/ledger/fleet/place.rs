@@ -81,11 +81,24 @@ impl Place {
         if config.get_application_name().is_none() {
             config.application_name("consentry");
         }
+        Ok(Self::of(config, &host, ca_file))
+    }
+
+    /// The same place, entered with that password unless it has one.
+    #[must_use]
+    pub fn with_password(mut self, password: &str) -> Self {
+        if self.config.get_password().is_none() {
+            self.config.password(password);
+        }
+        self
+    }
+
+    fn of(config: tokio_postgres::Config, host: &str, ca_file: Option<&Path>) -> Self {
         let port = config.get_ports().first().copied().unwrap_or(5432);
         let user = config.get_user().map_or(String::new(), |user| format!("{user}@"));
         let database = config.get_dbname().or(config.get_user()).unwrap_or_default();
         let shown = format!("{user}{host}:{port}/{database}");
-        Ok(Self { config, ca_file: ca_file.map(Path::to_owned), shown })
+        Self { config, ca_file: ca_file.map(Path::to_owned), shown }
     }
 }
 

@@ -167,6 +167,7 @@ CREATE TABLE erased_receipt (
     time_ms BIGINT NOT NULL,
     PRIMARY KEY (number_hash, node)
 );
+CREATE INDEX erased_receipt_node ON erased_receipt (node);
 
 CREATE TABLE notice (
     id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -3,6 +3,7 @@
 //! Nobody waits for it. Whatever is wrong with the shared database, entries
 //! stay in the proxy's own ledger until it is right again.
 
+use crate::consent::ReceiptId;
 use crate::ledger::fleet::batch::{self, Batch, Cursors};
 use crate::ledger::fleet::place::Place;
 use crate::ledger::fleet::progress::Progress;
@@ -24,8 +25,12 @@ const COLLECT: Duration = Duration::from_secs(2);
 /// The first and the longest pause between two attempts.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
 
-/// How often a connection on which nothing is sent is tried.
-const TRY: Duration = Duration::from_secs(15);
+/// How often it is asked what was erased elsewhere, which also tells whether
+/// anybody is still there.
+const ASK: Duration = Duration::from_secs(10);
+
+/// Erases a receipt in the proxy's own ledger.
+pub(in crate::ledger) type Erase = Box<dyn Fn(&[ReceiptId]) + Send>;
 
 /// The thread, from outside.
 pub(in crate::ledger) struct Fleet {
@@ -44,6 +49,7 @@ impl Fleet {
         ledger: PathBuf,
         key: PublicKey,
         progress: Arc<Progress>,
+        erase: Erase,
     ) -> std::io::Result<Self> {
         let (brake, stop) = Stop::new();
         let waiting = Arc::new(Waiting::new()?);
@@ -56,7 +62,8 @@ impl Fleet {
             stop,
             opened: None,
             trouble: None,
-            tried: Instant::now(),
+            erase,
+            asked: None,
         };
         let thread = std::thread::Builder::new()
             .name("ledger-fleet".to_owned())
@@ -97,7 +104,9 @@ struct Shipper {
     stop: Stop,
     opened: Option<Opened>,
     trouble: Option<Duration>,
-    tried: Instant,
+    erase: Erase,
+    /// When it was asked last what was erased elsewhere.
+    asked: Option<Instant>,
 }
 
 /// Both ends.
@@ -189,9 +198,8 @@ impl Shipper {
         self.look_behind(&opened.reader, Some(opened.cursors))?;
         if batch.is_empty() {
             opened.erased = Some(erased);
-            return self.idle(&opened.store).map(|()| false);
+            return self.idle(opened).map(|()| false);
         }
-        self.tried = Instant::now();
         match opened.store.store(&batch)? {
             Stored::All => {
                 opened.cursors = batch.until;
@@ -216,15 +224,20 @@ impl Shipper {
         Ok(())
     }
 
-    /// With nothing to send, nothing tells that nobody is there any more.
-    fn idle(&mut self, store: &Store) -> Result<(), Trouble> {
-        if store.session().is_closed() {
+    /// With nothing to send, nothing else tells that nobody is there any more.
+    fn idle(&mut self, opened: &Opened) -> Result<(), Trouble> {
+        if opened.store.session().is_closed() {
             let why = "the connection was closed".to_owned();
             return Err(Trouble::Unreachable { place: self.place.to_string(), why });
         }
-        if self.tried.elapsed() >= TRY {
-            self.tried = Instant::now();
-            store.session().run("SELECT 1")?;
+        if self.asked.is_some_and(|last| last.elapsed() < ASK) {
+            return Ok(());
+        }
+        self.asked = Some(Instant::now());
+        let erased = opened.store.erased()?;
+        let numbers = still_here(&opened.reader, &erased).map_err(|it| self.unreadable(it))?;
+        if !numbers.is_empty() {
+            (self.erase)(&numbers);
         }
         Ok(())
     }
@@ -255,6 +268,17 @@ impl Shipper {
     fn unreadable(&self, source: rusqlite::Error) -> Trouble {
         local(&schema::explain(&self.ledger, source))
     }
+}
+
+/// The numbers of those receipts that this ledger still has.
+fn still_here(reader: &Connection, rows: &[i64]) -> rusqlite::Result<Vec<ReceiptId>> {
+    let mut query = reader.prepare_cached("SELECT number FROM receipt WHERE id = ?1")?;
+    let mut numbers = Vec::new();
+    for row in rows {
+        let number: Option<[u8; 16]> = query.query_row([row], |row| row.get(0)).optional()?;
+        numbers.extend(number.map(ReceiptId::new));
+    }
+    Ok(numbers)
 }
 
 fn local(error: &Error) -> Trouble {

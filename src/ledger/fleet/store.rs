@@ -116,6 +116,15 @@ impl Store {
         rows.first().map(seal).transpose().map_err(misread)
     }
 
+    /// The rows of this node's receipts that were erased, wherever that was.
+    pub(super) fn erased(&self) -> Result<Vec<i64>, Trouble> {
+        let rows = self.session.rows(
+            "SELECT receipt FROM erased_receipt WHERE node = ?1 AND receipt IS NOT NULL",
+            &[self.node.into()],
+        )?;
+        rows.iter().map(|row| row.int(0).map_err(misread)).collect()
+    }
+
     /// Makes sure that there are partitions for these times, and for the months
     /// to come.
     pub(super) fn prepare_months(&mut self, batch: &Batch) -> Result<(), Trouble> {

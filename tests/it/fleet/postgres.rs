@@ -152,6 +152,30 @@ impl Postgres {
         format!("postgres://{user}:{password}@127.0.0.1:{}/postgres", self.port)
     }
 
+    /// Has it speak TLS with this certificate.
+    pub(crate) fn secure(&self, certificate: &Path, key: &Path) {
+        for (from, to) in [(certificate, "server.crt"), (key, "server.key")] {
+            let to = self.cluster().join(to);
+            std::fs::copy(from, &to).unwrap();
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+            std::fs::set_permissions(&to, mode).unwrap();
+            if is_root() {
+                let owned = Command::new("chown").arg("postgres").arg(&to).status();
+                assert!(owned.unwrap().success());
+            }
+        }
+        self.sql("ALTER SYSTEM SET ssl = on");
+        self.down("fast");
+        self.up();
+    }
+
+    /// Whether somebody may do that.
+    pub(crate) fn may(&self, user: &str, password: &str, sql: &str) -> bool {
+        let mut psql = Command::new(self.programs.join("psql"));
+        psql.args(["-X", "-v", "ON_ERROR_STOP=1", "-c", sql, &self.url_of(user, password)]);
+        psql.output().unwrap().status.success()
+    }
+
     /// Runs statements; gives what they answer, a line a row.
     pub(crate) fn sql(&self, sql: &str) -> Vec<String> {
         let mut psql = Command::new(self.programs.join("psql"));

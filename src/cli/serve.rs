@@ -291,7 +291,17 @@ impl Running {
         let unreadable = |error| format!("{}: {error}", path.display());
         let before = config::classified_text(&path).map_err(unreadable)?;
         let text = config::changed(&before, changes)?;
-        let fresh = load(Some(&text)).map_err(|mistakes| in_words(&mistakes))?;
+        let name = path.display().to_string();
+        let fresh = load(Some(&text)).map_err(|mistakes| {
+            // What was just written there has no place that anybody could look at.
+            let (here, elsewhere): (Vec<_>, Vec<_>) =
+                mistakes.into_iter().partition(|mistake| mistake.file == name);
+            let here = here.iter().map(|mistake| match &mistake.advice {
+                Some(advice) => format!("{}: {advice}.", mistake.message),
+                None => format!("{}.", mistake.message),
+            });
+            here.chain(elsewhere.iter().map(ToString::to_string)).collect::<Vec<_>>().join("\n")
+        })?;
         self.ledger.audit(audit).map_err(|error| error.to_string())?;
         config::keep_classified(&path, &text).map_err(|error| {
             let failed = Audit {

@@ -8,6 +8,7 @@
 
 mod change;
 mod chart;
+mod desk;
 mod entrance;
 mod gate;
 mod health;

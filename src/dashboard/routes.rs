@@ -6,7 +6,7 @@
 use crate::dashboard::gate::{Gate, gate};
 use crate::dashboard::office::Office;
 use crate::dashboard::users::Role;
-use crate::dashboard::{layout, pages, sign_in};
+use crate::dashboard::{desk, layout, pages, sign_in};
 
 use axum::Router;
 use axum::handler::Handler;
@@ -24,8 +24,11 @@ pub enum Access {
     Only(Role),
 }
 
-/// What officers and operators may do.
+/// Officers and operators.
 pub(super) const OFFICER: Access = Access::Only(Role::Officer);
+
+/// Operators alone.
+pub(super) const OPERATOR: Access = Access::Only(Role::Operator);
 
 /// One address and who may ask for it.
 pub(super) struct Route {
@@ -76,6 +79,7 @@ fn routes() -> Vec<Route> {
         Route::get(layout::style_path(), Access::Anyone, layout::style),
     ];
     routes.extend(pages::routes());
+    routes.extend(desk::routes());
     routes
 }
 

@@ -1,9 +1,12 @@
 //! In and out.
 
+use crate::dashboard::change::now_ms;
 use crate::dashboard::gate::{client, cookie_name, is_https, see_other, session_id};
 use crate::dashboard::layout;
 use crate::dashboard::office::{Context, Office, Peer};
-use crate::dashboard::session::Holder;
+use crate::dashboard::session::{Holder, LOCAL, Session};
+use crate::dashboard::users::Role;
+use crate::ledger::Audit;
 
 use axum::Form;
 use axum::extract::{Extension, Query, State};
@@ -12,8 +15,12 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use maud::{Markup, html};
 use serde::Deserialize;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Instant;
+
+/// As much of a name that nobody has is put on record.
+const MAX_NAME: usize = 100;
 
 /// Where to go afterwards.
 #[derive(Debug, Default, Deserialize)]
@@ -92,11 +99,14 @@ pub(super) async fn sign_in(
     match user {
         Some(user) if matches!(fits, Ok(true)) => {
             tracing::info!(name = user.name, "signed in to the dashboard");
+            record(&office, &user.name, user.role.name(), "sign in", Value::Null).await;
             let holder = Holder::User { password: user.password.fingerprint(), name: user.name };
             begin(&office, holder, &headers, peer, &given.next)
         }
         Some(_) | None => {
             tracing::warn!("a sign-in to the dashboard failed");
+            let name: String = given.name.chars().take(MAX_NAME).collect();
+            record(&office, "?", "", "fail to sign in", json!({ "name": name })).await;
             let message = "This name and this password do not go together.";
             let form = form(&given.name, &given.next, Some(message));
             layout::bare(StatusCode::UNAUTHORIZED, "Sign in", &form)
@@ -133,6 +143,7 @@ pub(super) async fn enter(
 ) -> Response {
     if office.settings.load().users.is_empty() && office.entrance.admits(&key.token) {
         tracing::info!("the dashboard was opened with its link");
+        record(&office, LOCAL, Role::Operator.name(), "sign in", json!("with the link")).await;
         return begin(&office, Holder::Local, &headers, peer, "/");
     }
     let body = html! {
@@ -171,10 +182,30 @@ pub(super) async fn sign_out(
     if let Some(id) = session_id(&headers) {
         office.sessions.end(id);
     }
+    let Session { name, role, .. } = &context.session;
+    record(office, name, role.name(), "sign out", Value::Null).await;
     let https = is_https(&headers, peer, &office.settings.load());
     let mut response = see_other("/sign-in");
     set_cookie(&mut response, https, "", "; Max-Age=0");
     response
+}
+
+/// Puts on record who came and went. A ledger in trouble keeps nobody out: that
+/// is when an operator has to look.
+async fn record(office: &Arc<Office>, who: &str, role: &str, act: &str, detail: Value) {
+    let audit = Audit {
+        time_ms: now_ms(),
+        who: who.to_owned(),
+        role: role.to_owned(),
+        act: act.to_owned(),
+        about: String::new(),
+        detail,
+    };
+    let ledger = Arc::clone(&office.ledger);
+    let recorded = tokio::task::spawn_blocking(move || ledger.audit(&audit)).await;
+    if let Ok(Err(error)) = recorded {
+        tracing::warn!(%error, "a sign-in is not on record");
+    }
 }
 
 /// The browser drops it when it closes, and sends it to nobody but us and from

@@ -54,6 +54,7 @@ mod sharing;
 mod readme;
 mod dashboard;
 mod dashboard_pages;
+mod dashboard_changes;
 mod demo;
 mod driver;
 mod browser;

@@ -80,6 +80,7 @@ fn routes() -> Vec<Route> {
     ];
     routes.extend(pages::routes());
     routes.extend(desk::routes());
+    routes.push(pages::last());
     routes
 }
 

@@ -3,7 +3,7 @@
 use crate::dashboard::office::Context;
 use crate::dashboard::pages::show::name;
 use crate::policy::{Effect, Exception};
-use crate::site::day_of;
+use crate::site::{Ownership, day_of};
 
 use jiff::civil::Date;
 use maud::{Markup, html};
@@ -12,6 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Everything somebody answers for.
 pub(super) struct Stewards {
+    ownerships: Vec<Ownership>,
     exceptions: Vec<(Vec<String>, Arc<Exception>)>,
     today: Date,
 }
@@ -28,8 +29,12 @@ pub(super) fn of(context: &Context) -> Stewards {
             }
         }
     }
+    let mut ownerships: Vec<_> =
+        context.sites().iter().flat_map(|site| site.ownerships.iter().cloned()).collect();
+    ownerships.sort_by(|a, b| (&a.vendor, &a.site).cmp(&(&b.vendor, &b.site)));
+    ownerships.dedup();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Stewards { exceptions, today: day_of(now.as_secs()) }
+    Stewards { ownerships, exceptions, today: day_of(now.as_secs()) }
 }
 
 impl Stewards {
@@ -41,24 +46,54 @@ impl Stewards {
         self.exceptions.iter().filter(move |(_, each)| each.scope.vendor.as_deref() == Some(id))
     }
 
+    fn owned(&self, id: &str) -> impl Iterator<Item = &Ownership> {
+        self.ownerships.iter().filter(move |said| said.vendor == id)
+    }
+
     /// A cell of a table.
     pub(super) fn in_short(&self, id: &str) -> Markup {
-        let mut owners: Vec<&str> =
-            self.of_vendor(id).map(|(_, each)| each.owner.as_str()).collect();
+        let said: Vec<_> = self.owned(id).collect();
+        let mut owners: Vec<&str> = said.iter().map(|said| said.owner.as_str()).collect();
         owners.dedup();
+        let overdue = said.iter().any(|said| said.is_overdue_on(self.today));
         html! {
-            @if id.is_empty() { "\u{2013}" } @else if owners.is_empty() { span.tag.open { "nobody" } } @else { (name(&owners.join(", "))) }
+            @if id.is_empty() { "\u{2013}" }
+            @else if owners.is_empty() { a href=(own(id, "")) { span.tag.open { "nobody" } } }
+            @else { (name(&owners.join(", "))) @if overdue { " " span.tag.overdue { "review overdue" } } }
         }
     }
 
     /// Everything about a vendor.
-    pub(super) fn in_full(&self, _context: &Context, id: &str) -> Markup {
+    pub(super) fn in_full(&self, id: &str) -> Markup {
         let exceptions: Vec<_> = self.of_vendor(id).collect();
+        let mut said = self.owned(id).peekable();
         html! {
+            @if said.peek().is_none() { p { "Nobody answers for it. " a href=(own(id, "")) { "Say who does" } "." } }
+            @else {
+                dl {
+                    @for said in said {
+                        dt { "Answers for it" @if !said.site.is_empty() { " on " (name(&said.site)) } }
+                        dd {
+                            (name(&said.owner)) ": " (name(&said.reason)) br;
+                            span.quiet { "To be looked at again on " (said.review) "." }
+                            @if said.is_overdue_on(self.today) { " " span.tag.overdue { "overdue" } }
+                            " " a href=(own(id, &said.site)) { "Change" }
+                        }
+                    }
+                }
+            }
             @if exceptions.is_empty() { p { "No exception is about it: the visitor's choice decides everywhere." } }
             @else { (table(&exceptions, self.today)) }
         }
     }
+}
+
+/// Where somebody says who answers for a vendor.
+fn own(vendor: &str, site: &str) -> String {
+    url::form_urlencoded::Serializer::new(String::from("/ownership?"))
+        .append_pair("vendor", vendor)
+        .append_pair("site", site)
+        .finish()
 }
 
 fn table(exceptions: &[&(Vec<String>, Arc<Exception>)], today: Date) -> Markup {

@@ -49,7 +49,7 @@ pub(in crate::dashboard) async fn page(context: Context, RawQuery(query): RawQue
                 @if id != "?" {
                     (described(&id, &sites))
                     h2 { "Who answers for it here, and why it is used" }
-                    (stewards::of(&context).in_full(&context, &id))
+                    (stewards::of(&context).in_full(&id))
                 }
                 h2 { "Pages that tried to load it" }
                 (asked.form("/vendor", &found.sites, &keep))

@@ -6,6 +6,7 @@
 //! strangers made up: it is escaped where it is written (`maud`), and the
 //! pages' policy lets no script run in case it is not.
 
+mod api;
 mod change;
 mod chart;
 mod desk;

@@ -6,7 +6,7 @@
 use crate::dashboard::gate::{Gate, gate};
 use crate::dashboard::office::Office;
 use crate::dashboard::users::Role;
-use crate::dashboard::{desk, layout, pages, sign_in};
+use crate::dashboard::{api, desk, layout, pages, sign_in};
 
 use axum::Router;
 use axum::handler::Handler;
@@ -81,6 +81,7 @@ fn routes() -> Vec<Route> {
     routes.extend(pages::routes());
     routes.extend(desk::routes());
     routes.push(pages::last());
+    routes.extend(api::routes());
     routes
 }
 

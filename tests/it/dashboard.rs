@@ -214,6 +214,27 @@ async fn g10_every_route_asks_for_its_role() {
         POST /exceptions/take-back          operator
         POST /unlisted                      operator
         GET  /audit                         officer
+        GET  /api/v1/openapi.json            officer
+        GET  /api/v1/session                 officer
+        GET  /api/v1/overview                officer
+        GET  /api/v1/decisions               officer
+        GET  /api/v1/vendors                 officer
+        GET  /api/v1/vendors/pages           officer
+        GET  /api/v1/pages                   officer
+        GET  /api/v1/newcomers               officer
+        GET  /api/v1/unlisted                officer
+        GET  /api/v1/choices                 officer
+        GET  /api/v1/sites                   officer
+        GET  /api/v1/audits                  officer
+        GET  /api/v1/ownerships              officer
+        GET  /api/v1/exceptions              officer
+        POST /api/v1/classifications         officer
+        POST /api/v1/classifications/take-back officer
+        POST /api/v1/ownerships              officer
+        POST /api/v1/ownerships/take-back    officer
+        POST /api/v1/exceptions              operator
+        POST /api/v1/exceptions/take-back    operator
+        POST /api/v1/unlisted                operator
     ";
     let rules: Vec<Vec<&str>> = RULES
         .lines()

@@ -55,6 +55,7 @@ mod readme;
 mod dashboard;
 mod dashboard_pages;
 mod dashboard_changes;
+mod dashboard_api;
 mod demo;
 mod driver;
 mod browser;

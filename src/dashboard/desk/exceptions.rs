@@ -17,7 +17,7 @@ use axum::response::Response;
 use jiff::civil::Date;
 use maud::{Markup, html};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// An exception, as a form or a program wants it; the keys are those of
@@ -173,6 +173,24 @@ fn exceptions(context: &Context) -> Vec<(String, Arc<Exception>)> {
         if names.len() == count { "all".to_owned() } else { names.join(", ") }
     };
     all.into_iter().map(|(names, exception)| (named(names), exception)).collect()
+}
+
+/// The same for programs.
+pub(in crate::dashboard) fn as_documents(context: &Context) -> Vec<Value> {
+    let document = |(site, exception): (String, Arc<Exception>)| {
+        json!({
+            "scope": in_words(&exception),
+            "site": site,
+            "verdict": verdict(&exception),
+            "owner": exception.owner,
+            "reason": exception.reason,
+            "expires": exception.expires.to_string(),
+            "expired": !exception.holds_on(today()),
+            "line": exception.place.line,
+            "written_in": exception.place.to_string(),
+        })
+    };
+    exceptions(context).into_iter().map(document).collect()
 }
 
 fn verdict(exception: &Exception) -> &'static str {

@@ -13,6 +13,13 @@ mod form;
 mod ownership;
 mod unlisted;
 
+pub(super) use audit::AuditQuery;
+pub(super) use classify::{Classification, ForgottenHost};
+pub(super) use exceptions::{TakenBack, WantedException, as_documents as exceptions_as_documents};
+pub(super) use form::{Refused, ask};
+pub(super) use ownership::{Disowned, WantedOwnership, as_documents as ownerships};
+pub(super) use unlisted::WantedUnlisted;
+
 use crate::dashboard::routes::{OFFICER, OPERATOR, Route};
 
 /// Pages and forms.

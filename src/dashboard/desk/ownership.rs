@@ -16,7 +16,7 @@ use axum::extract::Query;
 use axum::response::Response;
 use maud::{Markup, html};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Who answers for a vendor, as a form or a program says it.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -143,12 +143,28 @@ pub(super) async fn take_back(context: Context, Form(fields): Form<Fields>) -> R
 }
 
 /// Everything that is said on any site, each once.
-pub(super) fn ownerships(context: &Context) -> Vec<Ownership> {
+fn ownerships(context: &Context) -> Vec<Ownership> {
     let sites = context.sites();
     let mut all: Vec<_> = sites.iter().flat_map(|site| site.ownerships.iter().cloned()).collect();
     all.sort_by(|a, b| (&a.vendor, &a.site).cmp(&(&b.vendor, &b.site)));
     all.dedup();
     all
+}
+
+/// The same for programs.
+pub(in crate::dashboard) fn as_documents(context: &Context) -> Vec<Value> {
+    let document = |said: Ownership| {
+        json!({
+            "vendor": said.vendor,
+            "site": said.site,
+            "owner": said.owner,
+            "reason": said.reason,
+            "review": said.review.to_string(),
+            "overdue": said.is_overdue_on(today()),
+            "written_in": said.place.to_string(),
+        })
+    };
+    ownerships(context).into_iter().map(document).collect()
 }
 
 fn is_here(context: &Context, said: &Ownership) -> bool {

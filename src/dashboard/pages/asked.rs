@@ -24,20 +24,20 @@ const MAX_VALUE: usize = 300;
 
 /// What stands in a page's address.
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
-    pub(super) period: Period,
+pub(in crate::dashboard) struct Asked {
+    pub(in crate::dashboard) period: Period,
     /// The days that end with today, if that is what was asked for.
     days: Option<u32>,
-    pub(super) site: Option<String>,
+    pub(in crate::dashboard) site: Option<String>,
     /// Everything else: names and values, the last of a name counting.
     others: Vec<(String, String)>,
     /// What could not be understood, to be said on the page.
-    pub(super) mistakes: Vec<String>,
+    pub(in crate::dashboard) mistakes: Vec<String>,
 }
 
 impl Asked {
     /// Reads a query as it is now.
-    pub(super) fn read(query: Option<&str>) -> Self {
+    pub(in crate::dashboard) fn read(query: Option<&str>) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self::read_at(query, u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
     }
@@ -93,17 +93,22 @@ impl Asked {
     }
 
     /// The same about one site.
-    pub(super) fn about_site(&self, site: &str) -> Self {
+    pub(in crate::dashboard) fn about_site(&self, site: &str) -> Self {
         Self { site: Some(site.to_owned()), ..self.clone() }
     }
 
+    /// The site, if one was asked for.
+    pub(in crate::dashboard) fn site(&self) -> Option<&str> {
+        self.site.as_deref()
+    }
+
     /// What was asked under that name.
-    pub(super) fn value(&self, name: &str) -> Option<&str> {
+    pub(in crate::dashboard) fn value(&self, name: &str) -> Option<&str> {
         self.others.iter().rev().find(|(each, _)| each == name).map(|(_, value)| value.as_str())
     }
 
     /// The address of a page about the same period and site, with more.
-    pub(super) fn link(&self, path: &str, more: &[(&str, &str)]) -> String {
+    pub(in crate::dashboard) fn link(&self, path: &str, more: &[(&str, &str)]) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         match self.days {
             Some(USUAL_DAYS) => {}
@@ -126,7 +131,7 @@ impl Asked {
     }
 
     /// The same, with everything else that was asked but what is in `more`.
-    pub(super) fn link_with_all(&self, path: &str, more: &[(&str, &str)]) -> String {
+    pub(in crate::dashboard) fn link_with_all(&self, path: &str, more: &[(&str, &str)]) -> String {
         let mut all: Vec<(&str, &str)> = self
             .others
             .iter()
@@ -138,7 +143,7 @@ impl Asked {
     }
 
     /// The period in words: `from 16 November 2026 to 22 November 2026`.
-    pub(super) fn in_words(&self) -> String {
+    pub(in crate::dashboard) fn in_words(&self) -> String {
         let day = |date: Date| date.strftime("%-d %B %Y").to_string();
         let (first, last) = (self.period.first(), self.period.last_day());
         if first == last {
@@ -149,7 +154,7 @@ impl Asked {
     }
 
     /// The fields for period and site, as part of a form; `more` follows.
-    pub(super) fn form(&self, path: &str, sites: &[String], more: &Markup) -> Markup {
+    pub(in crate::dashboard) fn form(&self, path: &str, sites: &[String], more: &Markup) -> Markup {
         html! {
             @for mistake in &self.mistakes { p.warning role="alert" { (mistake) "." } }
             form.filters method="get" action=(path) {
@@ -190,7 +195,7 @@ impl Asked {
 
 /// Asks the ledger, away from the threads that serve; a page that says what is
 /// wrong where it cannot be read.
-pub(super) async fn figures<T: Send + 'static>(
+pub(in crate::dashboard) async fn figures<T: Send + 'static>(
     context: &Context,
     ask: impl FnOnce(&Figures) -> Result<T, ledger::Error> + Send + 'static,
 ) -> Result<T, Response> {
@@ -213,7 +218,10 @@ pub(super) async fn figures<T: Send + 'static>(
 }
 
 /// The names of the sites in the ledger.
-pub(super) fn site_names(figures: &Figures, period: Period) -> Result<Vec<String>, ledger::Error> {
+pub(in crate::dashboard) fn site_names(
+    figures: &Figures,
+    period: Period,
+) -> Result<Vec<String>, ledger::Error> {
     Ok(figures.sites(period)?.into_iter().map(|of| of.site).collect())
 }
 

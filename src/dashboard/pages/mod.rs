@@ -19,6 +19,9 @@ mod stewards;
 mod vendor;
 mod vendors;
 
+pub(super) use asked::Asked;
+pub(super) use log::wanted;
+
 use crate::dashboard::routes::{OFFICER, Route};
 
 /// Every page, in the order of the navigation.

@@ -1,7 +1,7 @@
 //! The `consentry` command.
 
 use consentry::cli::{
-    self, check, dashboard, demo, explain, export, health, lists, log, proof, serve, verify,
+    self, check, dashboard, demo, explain, export, health, lists, log, proof, report, serve, verify,
 };
 
 use clap::{Parser, Subcommand};
@@ -32,6 +32,8 @@ enum Command {
     Log(log::LogArgs),
     /// Take the ledger out as CSV, JSON lines or Parquet
     Export(export::ExportArgs),
+    /// Report on a period: what visitors chose, what was withheld, what changed, who owns what
+    Report(report::ReportArgs),
     /// Prove a visitor's choice: what they chose, and on which words
     Proof(proof::ProofArgs),
     /// Check that nothing in the ledger was changed, deleted or added
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args, &mut out),
         Command::Log(args) => written(log::run(args, &mut out), &mut err),
         Command::Export(args) => export::run(args, &mut out, &mut err),
+        Command::Report(args) => report::run(args, &mut out, &mut err),
         Command::Proof(args) => proof::run(args, &mut out, &mut err),
         Command::Verify(args) => verify::run(args, &mut out, &mut err),
         Command::Checkpoint(args) => verify::run_checkpoint(args, &mut out, &mut err),

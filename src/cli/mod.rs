@@ -10,6 +10,7 @@ pub mod lists;
 pub mod log;
 mod logging;
 pub mod proof;
+pub mod report;
 pub mod serve;
 pub mod verify;
 

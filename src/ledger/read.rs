@@ -290,6 +290,24 @@ impl Reader {
         read().map_err(|source| schema::explain(&self.path, source))
     }
 
+    /// The first checkpoint that was signed at that time or later, as text:
+    /// what was stored until then is under it.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn checkpoint_after(&self, time_ms: u64) -> Result<Option<String>, Error> {
+        let read = || {
+            self.conn
+                .query_row(
+                    "SELECT note FROM checkpoint WHERE time_ms >= ?1 ORDER BY size LIMIT 1",
+                    [stored(time_ms)],
+                    |row| row.get(0),
+                )
+                .optional()
+        };
+        read().map_err(|source| schema::explain(&self.path, source))
+    }
+
     fn lines(&self, filter: &Filter, limit: usize) -> rusqlite::Result<Vec<Line>> {
         let (conditions, values) = conditions(filter);
         // Entries are read newest first along the index, until there are

@@ -50,6 +50,7 @@ mod verify;
 mod self_check;
 mod fleet;
 mod alerts;
+mod report;
 mod sharing;
 mod readme;
 mod dashboard;

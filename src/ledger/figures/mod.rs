@@ -7,6 +7,7 @@ pub mod log;
 pub mod newcomers;
 pub mod overview;
 pub mod pulse;
+pub mod revisions;
 pub mod sites;
 pub mod vendors;
 

@@ -58,6 +58,10 @@ impl Wanted {
             || self.what.is_some()
     }
 
+    const fn is_everything(&self) -> bool {
+        self.site.is_none() && self.page.is_none() && !self.is_about_decisions()
+    }
+
     /// What decisions have to be like, as conditions on `d`.
     fn on_decision(&self, question: &mut Question) {
         if let Some(vendor) = &self.vendor {
@@ -90,15 +94,15 @@ impl Wanted {
         }
     }
 
-    /// What entries, or combinations, have to be like: of the table `alias`.
-    fn on_entry(&self, question: &mut Question, alias: &str) {
-        self.on_place(question, alias);
+    /// What combinations of site, page and set of decisions have to be like.
+    fn on_combination(&self, question: &mut Question) {
+        self.on_place(question, "c");
         if self.is_about_decisions() {
-            let sql = format!(
-                " AND {alias}.set_id IN (SELECT m.set_id FROM set_member m
-                  WHERE m.decision_id IN (SELECT d.id FROM decision d WHERE 1 = 1"
+            question.add(
+                " AND c.set_id IN (SELECT m.set_id FROM set_member m
+                  WHERE m.decision_id IN (SELECT d.id FROM decision d WHERE 1 = 1",
+                [],
             );
-            question.add(&sql, []);
             self.on_decision(question);
             question.add("))", []);
         }
@@ -150,7 +154,7 @@ pub struct LogPage {
 const NEWEST: i64 = if cfg!(test) { 20 } else { 2000 };
 
 /// Up to so many matches, entries are looked up by their sets.
-const RARE: i64 = 20_000;
+const RARE: i64 = 100_000;
 
 /// With so many lines no further entry is begun on a page of the log.
 const ENOUGH_LINES: usize = 150;
@@ -221,7 +225,7 @@ impl Figures {
             "SELECT CAST(coalesce(sum(c.views), 0) AS BIGINT), coalesce(max(c.last_ms), 0)
              FROM combination c WHERE 1 = 1",
         );
-        wanted.on_entry(&mut question, "c");
+        wanted.on_combination(&mut question);
         Ok(self.one(&question, |row| Ok((row.int(0)?, row.int(1)?)))?.unwrap_or_default())
     }
 
@@ -279,27 +283,33 @@ impl Figures {
         limit: u32,
     ) -> Result<Vec<Cursor>, Error> {
         let (from, mut until) = (wanted.period.from_ms(), wanted.period.until_ms());
-        // Adding nothing keeps a database from walking along the time.
-        let mut column = "e.time_ms";
-        if wanted.is_about_decisions() || wanted.page.is_some() {
+        // Adding nothing keeps a database from walking along an index.
+        let (mut time, mut set) = ("e.time_ms", "e.set_id + 0");
+        if !wanted.is_everything() {
             let (views, last_ms) = self.estimate(wanted)?;
             if views == 0 {
                 return Ok(Vec::new());
             }
             if views <= RARE {
-                column = "e.time_ms + 0";
+                (time, set) = ("e.time_ms + 0", "e.set_id");
             }
             until = until.min(last_ms + 1);
         }
         let mut question = Question::new("SELECT e.time_ms, e.id FROM entry e WHERE 1 = 1");
-        let range = format!(" AND {column} >= ? AND {column} < ?");
+        let range = format!(" AND {time} >= ? AND {time} < ?");
         question.add(&range, [from.into(), until.into()]);
         if let Some(Cursor { time_ms, entry }) = after {
-            let range = format!(" AND {column} <= ? AND (e.time_ms < ? OR e.id < ?)");
+            let range = format!(" AND {time} <= ? AND (e.time_ms < ? OR e.id < ?)");
             question.add(&range, [time_ms.into(), time_ms.into(), entry.into()]);
         }
-        wanted.on_entry(&mut question, "e");
-        let order = format!(" ORDER BY {column} DESC, e.id DESC LIMIT ?");
+        wanted.on_place(&mut question, "e");
+        if !wanted.is_everything() {
+            let sets = format!(" AND {set} IN (SELECT c.set_id FROM combination c WHERE 1 = 1");
+            question.add(&sets, []);
+            wanted.on_combination(&mut question);
+            question.add(")", []);
+        }
+        let order = format!(" ORDER BY {time} DESC, e.id DESC LIMIT ?");
         question.add(&order, [i64::from(limit).into()]);
         self.all(&question, |row| Ok(Cursor { time_ms: row.int(0)?, entry: row.int(1)? }))
     }

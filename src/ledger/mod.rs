@@ -156,6 +156,7 @@ pub struct Ledger {
     orders: Sender<Order>,
     thread: Option<JoinHandle<()>>,
     fleet: Option<fleet::Fleet>,
+    shared_readers: fleet::Pool,
 }
 
 impl std::fmt::Debug for Ledger {
@@ -247,6 +248,7 @@ impl Ledger {
             orders,
             thread: Some(thread),
             fleet,
+            shared_readers: fleet::Pool::default(),
         })
     }
 
@@ -309,6 +311,21 @@ impl Ledger {
             fleet.finish(SEND_WAIT);
         }
         flushed
+    }
+
+    /// Asks for figures: of the ledger that many proxies share where there is
+    /// one, otherwise of this one. It waits for disk or network.
+    ///
+    /// # Errors
+    /// When that ledger cannot be read, and what `ask` fails with.
+    pub fn ask<T>(
+        &self,
+        ask: impl FnOnce(&figures::Figures) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        match &self.settings.fleet {
+            Some(place) => self.shared_readers.ask(place, ask),
+            None => figures::Figures::open(self.path()).and_then(|figures| ask(&figures)),
+        }
     }
 
     /// What is in the ledger that many proxies share, too; nothing where there

@@ -199,8 +199,8 @@ pub(in crate::dashboard) async fn figures<T: Send + 'static>(
     context: &Context,
     ask: impl FnOnce(&Figures) -> Result<T, ledger::Error> + Send + 'static,
 ) -> Result<T, Response> {
-    let path = context.ledger_file().to_owned();
-    let asked = tokio::task::spawn_blocking(move || Figures::open(&path).and_then(|of| ask(&of)));
+    let context = context.clone();
+    let asked = tokio::task::spawn_blocking(move || context.ledger().ask(ask));
     let why = match asked.await {
         Ok(Ok(answer)) => return Ok(answer),
         Ok(Err(error)) => error.to_string(),

@@ -12,6 +12,7 @@ mod intern;
 pub mod log;
 mod many;
 pub mod place;
+mod pool;
 mod progress;
 mod schema;
 mod session;
@@ -24,6 +25,7 @@ mod trouble;
 
 pub use asked::Asked;
 pub use place::Place;
+pub(super) use pool::Pool;
 pub use progress::{Progress, Shipped, Status};
 pub(super) use ship::{Erase, Fleet};
 pub use trouble::Trouble;

@@ -2,8 +2,9 @@
 
 use super::postgres::{self, Postgres};
 use super::{all_sent, content, engine, entry, fleet_of, now_ms, open, own, proxy, status, until};
+use crate::dashboard::{people, signed_in};
 use crate::harness::{origin, visitor_at};
-use crate::program::{consentry_command, runs};
+use crate::program::{Setup, consentry_command, runs};
 use crate::tls::Authority;
 
 use consentry::consent::ReceiptId;
@@ -21,7 +22,7 @@ const HTML: &str = "<p>Hello</p><script src=\"https://ads.acme.example/p.js\"></
     <img src=https://stats.acme.example/i.gif><img src=https://nobody.example/x.gif>";
 
 /// A proxy that was visited, and what it sent is there.
-async fn visited(postgres: &Postgres) -> (crate::program::Setup, crate::program::Program) {
+async fn visited(postgres: &Postgres) -> (Setup, crate::program::Program) {
     let origin = origin().page("/", HTML).page("/shoes", HTML).start().await;
     let setup = proxy(origin.address, &postgres.url());
     let program = setup.start();
@@ -301,4 +302,29 @@ async fn check_says_whether_it_could_connect_only_when_asked() {
     let (code, said) = check(&["--connect"]);
     assert!(code == 69 && said.contains("cannot be reached"), "{said}");
     assert_eq!(check(&[]).0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_dashboard_shows_what_all_proxies_did() {
+    if !postgres::is_here() {
+        return;
+    }
+    let postgres = Postgres::start();
+    let (_setup, _program) = visited(&postgres).await;
+    let origin = origin().start().await;
+    let sections = format!("{}\n[ledger]\npostgres_url = {:?}", people(), postgres.url());
+    let setup = Setup::new(origin.address, &sections);
+    let program = setup.start();
+    let mut ana = signed_in(program.admin, "ana").await;
+    let page = ana.opens("/").await;
+    assert_eq!(page.status, 200);
+    assert!(page.body.contains("Acme Ads"), "{}", page.body);
+    // Its own ledger would be no answer to the same question.
+    postgres.down("fast");
+    let page = ana.opens("/").await;
+    assert!(page.status == 503 && page.body.contains("cannot be reached"), "{}", page.body);
+    assert!(!page.body.contains("s3cret"), "{}", page.body);
+    postgres.up();
+    let page = ana.opens("/").await;
+    assert!(page.body.contains("Acme Ads"), "{}", page.body);
 }

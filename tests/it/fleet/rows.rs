@@ -189,3 +189,42 @@ fn whoever_reads_cannot_change_anything() {
     postgres.up();
     assert_eq!(engine.rows("SELECT 1", &[]).unwrap().len(), 1);
 }
+
+/// `cargo test --test it how_fast -- --ignored --nocapture` prints it.
+#[test]
+#[ignore = "it measures"]
+fn how_fast_entries_are_sent_and_how_large_they_are() {
+    const ENTRIES: u64 = 300_000;
+    let postgres = Postgres::start();
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("ledger.db");
+    let ledger = consentry::ledger::Ledger::open(consentry::ledger::Settings::new(&path)).unwrap();
+    let mut spool = ledger.spool(0).unwrap();
+    let start = now_ms() - ENTRIES * 50;
+    for number in 0..ENTRIES {
+        let page = format!("/shop/{}", number * 7919 % 400);
+        let what = format!("cdn{}.example/lib.js", number * 104_729 % 60);
+        spool.append(&entry(start + number * 50, &page, &what));
+        if number % 50_000 == 0 {
+            ledger.flush().unwrap();
+        }
+    }
+    drop(spool);
+    ledger.flush().unwrap();
+    drop(ledger);
+    let since = std::time::Instant::now();
+    let ledger = open(directory.path(), &postgres.url());
+    until("not everything is sent", || {
+        ledger.shipped().unwrap().entries >= ENTRIES as i64 && status(&ledger).connected
+    });
+    let took = since.elapsed();
+    let parts = "(SELECT inhrelid FROM pg_inherits WHERE inhparent = 'entry'::regclass)";
+    let sizes = postgres.sql(&format!(
+        "SELECT sum(pg_relation_size(inhrelid)), sum(pg_indexes_size(inhrelid)) FROM {parts} p"
+    ));
+    let all = postgres.number("SELECT pg_database_size(current_database())");
+    println!(
+        "{ENTRIES} entries in {took:.1?}, {:.0} a second; heap and indexes of entries: {sizes:?} bytes; database {all}",
+        ENTRIES as f64 / took.as_secs_f64()
+    );
+}

@@ -13,7 +13,7 @@ const SHOP: &str = "<!doctype html><html lang=en><title>Shop</title><body><main>
 
 /// axe-core, or a word about what is missing, which is an error where
 /// everything is required.
-fn axe() -> Option<String> {
+pub(crate) fn axe() -> Option<String> {
     if !is_here() {
         return None;
     }
@@ -36,7 +36,7 @@ async fn shop() -> (Origin, Proxy) {
 }
 
 /// A browser of somebody who likes it light or dark, and reads a language.
-async fn prefers(browser: &Browser, scheme: &str, language: &str) {
+pub(crate) async fn prefers(browser: &Browser, scheme: &str, language: &str) {
     let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
     browser.commands("Emulation.setEmulatedMedia", json!({ "features": features })).await;
     browser.commands("Network.enable", json!({})).await;
@@ -45,7 +45,7 @@ async fn prefers(browser: &Browser, scheme: &str, language: &str) {
 }
 
 /// What axe-core finds wrong, in a few words.
-async fn violations(browser: &Browser, axe: &str, context: &str) -> Vec<String> {
+pub(crate) async fn violations(browser: &Browser, axe: &str, context: &str) -> Vec<String> {
     browser.runs(axe).await;
     let found = browser
         .runs(&format!("return axe.run({context}).then(({{violations}}) => violations)"))

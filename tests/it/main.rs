@@ -57,6 +57,7 @@ mod dashboard;
 mod dashboard_pages;
 mod dashboard_changes;
 mod dashboard_api;
+mod dashboard_browser;
 mod demo;
 mod driver;
 mod browser;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 14] = [
     "serve",
     "demo",
     "log",
@@ -15,6 +15,8 @@ const COMMANDS: [&str; 12] = [
     "export",
     "lists",
     "check",
+    "dashboard",
+    "hash-password",
     "health",
 ];
 const README: &str = include_str!("../../README.md");

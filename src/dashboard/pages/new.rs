@@ -53,7 +53,7 @@ fn waiting(unlisted: &[Seen]) -> Markup {
             p { "Nobody in the catalogue knows these hosts. Say whose one is and what it does, and the next page view is decided by that." }
             div.wide {
                 table {
-                    thead { tr { th scope="col" { "Host" } th scope="col" { "Site" } th.number scope="col" { "Page views" } th scope="col" { "Now" } th scope="col" { "First met (UTC)" } th scope="col" { "On page" } th scope="col" { "Asked for by" } th scope="col" { "Last met (UTC)" } th scope="col" { "" } } }
+                    thead { tr { th scope="col" { "Host" } th scope="col" { "Site" } th.number scope="col" { "Page views" } th scope="col" { "Now" } th scope="col" { "First met (UTC)" } th scope="col" { "On page" } th scope="col" { "Asked for by" } th scope="col" { "Last met (UTC)" } th scope="col" { "Whose is it?" } } }
                     tbody {
                         @for each in unlisted {
                             tr {

@@ -111,7 +111,7 @@ impl March {
         let config = format!(
             "[catalogue]\nfiles = [{vendors:?}]\n[[site]]\nname = 'shop'\norigin = 'http://127.0.0.1:1'\n\
              [[ownership]]\nvendor = 'acme-ads'\nowner = 'Ana Lee'\nreason = 'spring campaign'\nreview = 2099-01-01\n\
-             [[exception]]\nhost = 'ads.acme.example'\nverdict = 'allow'\nowner = 'Bo Chu'\nreason = 'the bank'\nexpires = 2099-12-31\n"
+             [[exception]]\nhost = 'ads.acme.example'\non_path = '/sale'\nverdict = 'allow'\nowner = 'Bo Chu'\nreason = 'the bank'\nexpires = 2099-12-31\n"
         );
         std::fs::write(march.file("consentry.toml"), config).unwrap();
         march
@@ -173,7 +173,9 @@ fn g7_a_month_says_what_was_chosen_withheld_changed_and_owned() {
     assert!(names.contains(&"ads.acme.example"), "{names:?}");
     assert!(!names.contains(&"stats.acme.example"), "it was there in February: {names:?}");
     assert_eq!(report["policies"][0]["revision"], "policy-1");
-    assert_eq!(report["exceptions"][0]["owner"], "Bo Chu");
+    let exception = &report["exceptions"][0];
+    assert_eq!(exception["owner"], "Bo Chu");
+    assert_eq!(exception["what"], "lets pass: host ads.acme.example, on pages /sale");
     assert_eq!(report["rests_on"]["holds"], true);
     assert_eq!(report["rests_on"]["covers_all"], true, "it was signed when the ledger closed");
     assert!(report["rests_on"]["checkpoint"].as_str().unwrap().contains("consentry"), "{text}");

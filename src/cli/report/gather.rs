@@ -230,7 +230,9 @@ fn exceptions(sites: &Sites, wanted: Option<&str>) -> Vec<Excepted> {
                     scope.vendor.as_ref().map(|vendor| format!("vendor {vendor}")),
                     scope.host.as_ref().map(|host| format!("host {host}")),
                     scope.cookie.as_ref().map(|cookie| format!("cookie {cookie}")),
-                    scope.kind.map(|kind| format!("every {}", kind.name())),
+                    scope.kind.map(|kind| format!("kind {}", kind.name())),
+                    scope.path.as_ref().map(|path| format!("path {path}")),
+                    scope.on_path.as_ref().map(|path| format!("on pages {path}")),
                 ];
                 let about = about.into_iter().flatten().collect::<Vec<_>>().join(", ");
                 Excepted {

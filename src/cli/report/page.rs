@@ -115,7 +115,7 @@ fn vendors(report: &Report) -> Markup {
                 td { (vendor.purposes.join(", ")) }
                 td.n { (vendor.withheld) @if vendor.would_withhold > 0 { " " small { "+" (vendor.would_withhold) " observed" } } }
                 td.n { (vendor.let_through) }
-                td { ul { @for page in &vendor.pages {
+                td { ul { @for page in vendor.pages.iter().filter(|page| page.withheld > 0) {
                     li { (said(&page.site)) " " (said(&page.page)) " " small { (page.withheld) } }
                 } } }
             } } }

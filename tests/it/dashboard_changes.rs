@@ -168,6 +168,28 @@ async fn g5_a_host_of_a_known_vendor_is_added_to_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn g10_what_the_catalogue_knows_an_officer_cannot_call_something_else() {
+    let office = Office::open("").await;
+    let fields =
+        with(&NEW_VENDOR, &[REVIEW, ("host", "ads.acme.example"), ("purpose", "functional")]);
+    let mut ana = office.signs_in("ana").await;
+    let page = sends(&mut ana, "/classify", &fields).await;
+    assert!(page.status == 403 && page.body.contains("Only an operator"), "{}", page.body);
+    assert_eq!(office.classified(), "");
+    let mut ben = office.signs_in("ben").await;
+    assert_eq!(sends(&mut ben, "/classify", &fields).await.status, 303);
+    assert_eq!(office.audit("classify", "ads.acme.example").detail["before"], "acme-ads");
+    // What was said here, an officer may say better.
+    let page = sends(&mut ana, "/classify", &with(&NEW_VENDOR, &[REVIEW])).await;
+    assert_eq!(page.status, 422, "there is one of that name already");
+    let other = with(&NEW_VENDOR, &[REVIEW, ("name", "Somebody Else")]);
+    assert_eq!(sends(&mut ana, "/classify", &other).await.status, 303);
+    let again =
+        [("host", HOST), ("vendor", "acme-ads"), ("owner", "Cleo"), ("reason", "x"), REVIEW];
+    assert_eq!(sends(&mut ana, "/classify", &again).await.status, 303);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_makes_no_sense_changes_nothing_and_says_why() {
     let office = Office::open("").await;
     let mut ana = office.signs_in("ana").await;

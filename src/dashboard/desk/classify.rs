@@ -70,7 +70,17 @@ impl Classification {
     pub(in crate::dashboard) async fn carry_out(&self, context: &Context) -> Result<(), Refused> {
         let catalogue = catalogue(context).ok_or_else(|| Refused::because("There is no site."))?;
         let host = self.host(context)?;
-        let before = identify(&catalogue, &host).map(|(vendor, _)| vendor.id.clone());
+        let claimed = identify(&catalogue, &host);
+        let elsewhere = claimed.as_ref().filter(|(_, place)| !is_here(context, place));
+        if let Some((vendor, place)) = elsewhere
+            && context.session.role < Role::Operator
+        {
+            return Err(Refused::forbidden(&format!(
+                "It is known as that of {} ({place}). Only an operator may say otherwise.",
+                vendor.name
+            )));
+        }
+        let before = claimed.map(|(vendor, _)| vendor.id.clone());
         let mut changes = Vec::new();
         let (id, name, purposes) = if self.vendor.is_empty() {
             let vendor = self.new_vendor(&catalogue, &host)?;
@@ -277,7 +287,11 @@ async fn show(
             (evidence(&seen))
             @if let Some((vendor, place)) = &claimed { (is_of(context, &host, vendor, place)) }
             @else { p { "Nobody in the catalogue knows this host." } }
-            @if let Some(catalogue) = &catalogue { (the_form(context, catalogue, given, &host, find)) }
+            @if let Some(catalogue) = &catalogue {
+                @if claimed.is_some() && refused.is_none() {
+                    details { summary { "Say something else" } (the_form(context, catalogue, given, &host, find)) }
+                } @else { (the_form(context, catalogue, given, &host, find)) }
+            }
         }
     };
     let title = if host.is_empty() {
@@ -318,10 +332,9 @@ fn evidence(seen: &[Seen]) -> Markup {
 
 /// Whose it is now, and how to take that back.
 fn is_of(context: &Context, host: &str, vendor: &Vendor, place: &Place) -> Markup {
-    let here = classified_file(context.ledger_file()).display().to_string();
     html! {
         p.done { "It is known as that of " strong { (vendor.name) } " (" code { (vendor.id) } ", " (vendor.purpose.name()) "): " code { (place) } "." }
-        @if *place.file == *here {
+        @if is_here(context, place) {
             form method="post" action="/classify/take-back" {
                 (layout::csrf(&context.session))
                 input type="hidden" name="host" value=(host);
@@ -329,6 +342,11 @@ fn is_of(context: &Context, host: &str, vendor: &Vendor, place: &Place) -> Marku
             }
         }
     }
+}
+
+/// Whether that was said on the dashboard.
+fn is_here(context: &Context, place: &Place) -> bool {
+    *place.file == *classified_file(context.ledger_file()).display().to_string()
 }
 
 /// As many vendors as are shown to choose from.

@@ -1,7 +1,7 @@
 //! What the ledger says.
 
 use super::{Endpoint, Parameter, answer, reads, shape};
-use crate::dashboard::desk::{AuditQuery, Refused, ask};
+use crate::dashboard::desk::{AuditQuery, Refused, ask_figures};
 use crate::dashboard::office::Context;
 use crate::dashboard::pages::{Asked, wanted};
 use crate::dashboard::routes::{OFFICER, Route};
@@ -156,7 +156,7 @@ async fn of_period<T: Serialize + Send + 'static>(
         Ok(asked) => asked,
         Err(refused) => return super::problem(&refused),
     };
-    answer(ask(context, move |path| question(&Figures::open(path)?, &asked)).await)
+    answer(ask_figures(context, move |figures| question(figures, &asked)).await)
 }
 
 async fn overview(context: Context, RawQuery(query): RawQuery) -> Response {
@@ -170,8 +170,8 @@ async fn decisions(context: Context, RawQuery(query): RawQuery) -> Response {
     if let Err(refused) = understood(asked) {
         return super::problem(&refused);
     }
-    let found = ask(&context, move |path| {
-        let page = Figures::open(path)?.block_log(&wanted, after, ENTRIES)?;
+    let found = ask_figures(&context, move |figures| {
+        let page = figures.block_log(&wanted, after, ENTRIES)?;
         let next = page.next.map(|next| next.to_string());
         Ok(json!({ "lines": page.lines, "next": next, "left_out": page.left_out }))
     });

@@ -2,8 +2,8 @@
 //! says which vendor it belongs to; from then on the policy treats it so.
 
 use super::form::{
-    Fields, Refused, all, answer_fields, ask, day_to_come, line, one, site, site_field, told,
-    with_status,
+    Fields, Refused, all, answer_fields, ask_figures, day_to_come, line, one, site, site_field,
+    told, with_status,
 };
 use crate::catalogue::{Catalogue, Kind, Place, Subject, Vendor};
 use crate::dashboard::change::{Change, NewVendor, Owned, classified_file};
@@ -11,7 +11,6 @@ use crate::dashboard::gate::see_other;
 use crate::dashboard::layout;
 use crate::dashboard::office::Context;
 use crate::dashboard::users::Role;
-use crate::ledger::figures::Figures;
 use crate::ledger::figures::newcomers::Seen;
 use crate::ledger::plain;
 use crate::policy::registrable;
@@ -272,7 +271,7 @@ async fn show(
     let host = given.host.trim().to_ascii_lowercase();
     let seen = {
         let host = host.clone();
-        ask(context, move |path| Figures::open(path)?.seen("host", &host)).await.unwrap_or_default()
+        ask_figures(context, move |figures| figures.seen("host", &host)).await.unwrap_or_default()
     };
     let catalogue = catalogue(context);
     let claimed = catalogue.as_ref().and_then(|catalogue| identify(catalogue, &host));

@@ -3,6 +3,7 @@
 use crate::dashboard::layout;
 use crate::dashboard::office::Context;
 use crate::ledger;
+use crate::ledger::figures::Figures;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -143,7 +144,22 @@ pub(in crate::dashboard) async fn ask<T: Send + 'static>(
     question: impl FnOnce(&Path) -> Result<T, ledger::Error> + Send + 'static,
 ) -> Result<T, Refused> {
     let path = context.ledger_file().to_owned();
-    let why = match tokio::task::spawn_blocking(move || question(&path)).await {
+    answered(tokio::task::spawn_blocking(move || question(&path)).await)
+}
+
+/// Asks for figures: of all proxies where they share a ledger.
+pub(in crate::dashboard) async fn ask_figures<T: Send + 'static>(
+    context: &Context,
+    question: impl FnOnce(&Figures) -> Result<T, ledger::Error> + Send + 'static,
+) -> Result<T, Refused> {
+    let context = context.clone();
+    answered(tokio::task::spawn_blocking(move || context.ledger().ask(question)).await)
+}
+
+fn answered<T>(
+    answer: Result<Result<T, ledger::Error>, tokio::task::JoinError>,
+) -> Result<T, Refused> {
+    let why = match answer {
         Ok(Ok(answer)) => return Ok(answer),
         Ok(Err(error)) => error.to_string(),
         Err(error) => error.to_string(),

@@ -16,7 +16,7 @@ mod unlisted;
 pub(super) use audit::AuditQuery;
 pub(super) use classify::{Classification, ForgottenHost};
 pub(super) use exceptions::{TakenBack, WantedException, as_documents as exceptions_as_documents};
-pub(super) use form::{Refused, ask};
+pub(super) use form::{Refused, ask_figures};
 pub(super) use ownership::{Disowned, WantedOwnership, as_documents as ownerships};
 pub(super) use unlisted::WantedUnlisted;
 

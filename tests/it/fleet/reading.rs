@@ -319,6 +319,8 @@ async fn every_dashboard_shows_what_all_proxies_did() {
     let page = ana.opens("/").await;
     assert_eq!(page.status, 200);
     assert!(page.body.contains("Acme Ads"), "{}", page.body);
+    let vendors = ana.opens("/api/v1/vendors").await;
+    assert!(vendors.status == 200 && vendors.body.contains("Acme Ads"), "{}", vendors.body);
     // Its own ledger would be no answer to the same question.
     postgres.down("fast");
     let page = ana.opens("/").await;

@@ -188,7 +188,7 @@ mod tests {
         assert_eq!(names(&drift(&only_yes, 800)), [Baseline::Refusals]);
         let no_signal = hours(|hour| Hour { gpc: 0, ..hour });
         assert_eq!(names(&drift(&no_signal, 800)), [Baseline::Gpc]);
-        let found = drift(&no_signal, 800)[0];
+        let found = drift(&no_signal, 724)[0];
         assert_eq!((found.hours, found.whole, found.share), (24, 2400, Some(0.03)));
     }
 }

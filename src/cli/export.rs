@@ -3,7 +3,7 @@
 mod file;
 
 use crate::cli::log::when::{since, until};
-use crate::cli::{FINE, IO, USAGE};
+use crate::cli::{FINE, IO, LedgerFile, USAGE};
 use crate::ledger::audit::AuditFilter;
 use crate::ledger::export::{
     AUDITS, Cell, DECISIONS, Export, Format, GAPS, RECEIPTS, Sum, Table, audit, decision, gap,
@@ -26,14 +26,9 @@ const SHOWN_EVERY: Duration = Duration::from_millis(250);
 /// Writes what the ledger holds as CSV, JSON lines or Parquet.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ExportArgs {
-    /// The ledger to read; a proxy may be writing it meanwhile
-    #[arg(
-        long,
-        value_name = "PATH",
-        env = "CONSENTRY_LEDGER__FILE",
-        default_value = "consentry-data/ledger.db"
-    )]
-    pub ledger: PathBuf,
+    /// The ledger to read.
+    #[command(flatten)]
+    pub ledger: LedgerFile,
     /// What of it: decisions (what was withheld or let through, and why), receipts, audits (what people did with consentry) or gaps (what is missing)
     #[arg(long, value_name = "WHAT", value_enum, default_value = "decisions")]
     pub what: What,
@@ -145,7 +140,7 @@ fn export(
 ) -> Result<(), Failure> {
     let format = format(args);
     check(args, format)?;
-    let reader = Reader::open(&args.ledger)?;
+    let reader = Reader::open(&args.ledger.path)?;
     reader.one_moment(|reader| match &args.output {
         Some(path) => {
             let failed = |source| Failure::Output { what: format!("`{}`", path.display()), source };

@@ -14,6 +14,8 @@ pub mod report;
 pub mod serve;
 pub mod verify;
 
+use std::path::PathBuf;
+
 /// Exit code: everything is fine.
 pub const FINE: i32 = 0;
 /// Exit code: there is something to look at.
@@ -26,3 +28,17 @@ pub const UNAVAILABLE: i32 = 69;
 pub const IO: i32 = 74;
 /// Exit code: the configuration is wrong (sysexits `EX_CONFIG`).
 pub const CONFIGURATION: i32 = 78;
+
+/// The ledger that a command reads.
+#[derive(Clone, Debug, clap::Args)]
+pub struct LedgerFile {
+    /// The ledger; a proxy may be writing it meanwhile
+    #[arg(
+        id = "ledger",
+        long = "ledger",
+        value_name = "PATH",
+        env = "CONSENTRY_LEDGER__FILE",
+        default_value = "consentry-data/ledger.db"
+    )]
+    pub path: PathBuf,
+}

@@ -4,7 +4,7 @@ mod show;
 mod words;
 
 use crate::cli::log::when::{since, until};
-use crate::cli::{FINDINGS, FINE, IO};
+use crate::cli::{FINDINGS, FINE, IO, LedgerFile};
 use crate::consent::ReceiptId;
 use crate::ledger::consent_record::{Recorded, consent_record, time};
 use crate::ledger::proof::Found;
@@ -22,14 +22,9 @@ pub struct ProofArgs {
     /// The receipt's number, 32 hexadecimal digits
     #[arg(value_name = "RECEIPT", value_parser = number, required_unless_present = "all")]
     pub receipt: Option<ReceiptId>,
-    /// The ledger to read; a proxy may be writing it meanwhile
-    #[arg(
-        long,
-        value_name = "PATH",
-        env = "CONSENTRY_LEDGER__FILE",
-        default_value = "consentry-data/ledger.db"
-    )]
-    pub ledger: PathBuf,
+    /// The ledger to read.
+    #[command(flatten)]
+    pub ledger: LedgerFile,
     /// As JSON
     #[arg(long, conflicts_with = "format")]
     pub json: bool,
@@ -118,7 +113,7 @@ pub fn run(args: &ProofArgs, out: &mut dyn Write, err: &mut dyn Write) -> i32 {
 }
 
 fn one(number: ReceiptId, args: &ProofArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let reader = Reader::open(&args.ledger)?;
+    let reader = Reader::open(&args.ledger.path)?;
     let proof = Proof::read(find(&reader, number)?, &reader)?;
     write_html(args.html.as_deref(), proof.notice.as_ref())?;
     write_html(args.choices_html.as_deref(), proof.choices.as_ref())?;
@@ -131,7 +126,7 @@ fn one(number: ReceiptId, args: &ProofArgs, out: &mut dyn Write) -> Result<(), F
 }
 
 fn all(args: &ProofArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let reader = Reader::open(&args.ledger)?;
+    let reader = Reader::open(&args.ledger.path)?;
     let mut failed = None;
     reader.receipts(args.from, args.to, |receipt| {
         let shown = Proof::read(receipt, &reader).and_then(|proof| {
@@ -150,11 +145,11 @@ fn all(args: &ProofArgs, out: &mut dyn Write) -> Result<(), Failure> {
 /// Erases a receipt through the spool, so that it does not matter whether a
 /// proxy is writing the ledger at the moment.
 fn erase(number: ReceiptId, args: &ProofArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    find(&Reader::open(&args.ledger)?, number)?;
+    find(&Reader::open(&args.ledger.path)?, number)?;
     if !args.yes {
         return Err(Failure::NotMeant(number));
     }
-    let ledger = Ledger::open(Settings::new(&args.ledger))?;
+    let ledger = Ledger::open(Settings::new(&args.ledger.path))?;
     let mut spool = ledger.spool(0).map_err(|error| Failure::NotErased(error.to_string()))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     spool.erase(number, u64::try_from(now.as_millis()).unwrap_or(u64::MAX));

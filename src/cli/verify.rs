@@ -1,7 +1,7 @@
 //! `consentry verify` and `consentry checkpoint`: whether the ledger still is
 //! what was stored in it.
 
-use crate::cli::{FINDINGS, FINE, IO};
+use crate::cli::{FINDINGS, FINE, IO, LedgerFile};
 use crate::ledger::plain;
 use crate::ledger::verify::{Verified, latest_checkpoint, verify};
 use crate::ledger::{Checkpoint, PublicKey};
@@ -12,14 +12,9 @@ use std::path::{Path, PathBuf};
 /// Checks that nothing in the ledger was changed, deleted or added.
 #[derive(Clone, Debug, clap::Args)]
 pub struct VerifyArgs {
-    /// The ledger to check; a proxy may be writing it meanwhile
-    #[arg(
-        long,
-        value_name = "PATH",
-        env = "CONSENTRY_LEDGER__FILE",
-        default_value = "consentry-data/ledger.db"
-    )]
-    pub ledger: PathBuf,
+    /// The ledger to read.
+    #[command(flatten)]
+    pub ledger: LedgerFile,
     /// A checkpoint that you kept elsewhere: only against one can it be seen
     /// that the end was cut off, or that another ledger stands in its place; give
     /// several, and it can be told how far all is well
@@ -36,14 +31,9 @@ pub struct VerifyArgs {
 /// Prints the newest checkpoint of the ledger, to keep elsewhere.
 #[derive(Clone, Debug, clap::Args)]
 pub struct CheckpointArgs {
-    /// The ledger; one is signed every ten minutes, and when a proxy stops
-    #[arg(
-        long,
-        value_name = "PATH",
-        env = "CONSENTRY_LEDGER__FILE",
-        default_value = "consentry-data/ledger.db"
-    )]
-    pub ledger: PathBuf,
+    /// The ledger to read.
+    #[command(flatten)]
+    pub ledger: LedgerFile,
 }
 
 fn key(text: &str) -> Result<PublicKey, &'static str> {
@@ -62,7 +52,7 @@ pub fn run(args: &VerifyArgs, out: &mut dyn Write, err: &mut dyn Write) -> i32 {
         }
     };
     let shows_progress = io::stderr().is_terminal() && !args.json;
-    let found = verify(&args.ledger, &kept, args.key.as_ref(), |done, all| {
+    let found = verify(&args.ledger.path, &kept, args.key.as_ref(), |done, all| {
         if shows_progress {
             let _ = write!(io::stderr(), "\r{done} of {all} seals checked ");
         }
@@ -92,7 +82,7 @@ pub fn run(args: &VerifyArgs, out: &mut dyn Write, err: &mut dyn Write) -> i32 {
 
 /// Runs `checkpoint`; gives the exit code.
 pub fn run_checkpoint(args: &CheckpointArgs, out: &mut dyn Write, err: &mut dyn Write) -> i32 {
-    let why = match latest_checkpoint(&args.ledger) {
+    let why = match latest_checkpoint(&args.ledger.path) {
         Ok(Some(note)) => match out.write_all(note.as_bytes()) {
             Ok(()) => return FINE,
             Err(error) => error.to_string(),

@@ -7,8 +7,8 @@
 //! empty line, and the signature.
 
 use crate::ledger::Error;
-use crate::ledger::seal::{Ends, Sort, sha256};
-use crate::ledger::tree::{Hash, Tree};
+use crate::ledger::seal::{Ends, Sort};
+use crate::ledger::tree::{Hash, Tree, sha256};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -136,8 +136,6 @@ pub struct Checkpoint {
     pub key: PublicKey,
     /// The last entry that is under it.
     pub entries: i64,
-    /// The last receipt's row that is under it.
-    pub receipts: i64,
     pub(super) tree: Tree,
 }
 
@@ -168,7 +166,7 @@ impl Checkpoint {
         let key = PublicKey::parse(field("key")?).ok_or(torn)?;
         let tree = Tree::of(size, peaks).ok_or(torn)?;
         // Those of format 4 know nothing of audit entries.
-        let (&[_, entries, receipts, _] | &[_, entries, receipts, _, _]) = rows.as_slice() else {
+        let (&[_, entries, _, _] | &[_, entries, _, _, _]) = rows.as_slice() else {
             return Err(torn);
         };
         if tree.root() != root || key.name() != name {
@@ -183,7 +181,7 @@ impl Checkpoint {
         UnparsedPublicKey::new(&ED25519, &key.0)
             .verify(body.as_bytes(), &signature)
             .map_err(|_| "its signature is wrong: it was changed after it was signed")?;
-        Ok(Self { time_ms, key, entries, receipts, tree })
+        Ok(Self { time_ms, key, entries, tree })
     }
 
     /// How many seals are under it.

@@ -6,10 +6,10 @@
 //! whoever refuses on an older page is believed which notice was on it.
 
 use crate::consent::{ReceiptId, Record};
+use crate::ledger::tree::sha256;
 use crate::purpose::{Purpose, PurposeSet};
 
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 /// SHA-256 of the HTML of a notice.
 pub type TextHash = [u8; 32];
@@ -20,9 +20,7 @@ pub const UNSEEN: TextHash = [0; 32];
 /// The hash of a notice's HTML, as `sha256sum` gives it for the same bytes.
 #[must_use]
 pub fn hash_of(html: &str) -> TextHash {
-    let mut hash = TextHash::default();
-    hash.iter_mut().zip(Sha256::digest(html)).for_each(|(to, from)| *to = from);
-    hash
+    sha256(html.as_bytes())
 }
 
 /// Bytes as hexadecimal digits.

@@ -4,7 +4,6 @@ use crate::ledger::line::ReceiptLine;
 use crate::ledger::tree::{self, Hash, Tree};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use sha2::{Digest, Sha256};
 use std::fmt;
 
 /// How much of each leaf's hash a seal keeps, to find a change with.
@@ -436,9 +435,4 @@ impl Text {
     fn leaf(&self) -> Hash {
         tree::leaf(&self.0)
     }
-}
-
-/// The SHA-256 of a text.
-pub(super) fn sha256(text: &[u8]) -> Hash {
-    Sha256::digest(text).into()
 }

@@ -8,6 +8,11 @@ use sha2::{Digest, Sha256};
 /// SHA-256.
 pub(super) type Hash = [u8; 32];
 
+/// The SHA-256 of a text.
+pub(super) fn sha256(text: &[u8]) -> Hash {
+    hashed(&[text])
+}
+
 /// The hash of a leaf (RFC 6962: a zero byte in front).
 pub(super) fn leaf(text: &[u8]) -> Hash {
     hashed(&[&[0], text])

@@ -2,18 +2,18 @@
 
 use crate::ledger::checkpoint::Checkpoint;
 use crate::ledger::read::Reader;
-use crate::ledger::receipt::TextHash;
+use crate::ledger::receipt::{Layer, TextHash, UNSEEN};
 use crate::ledger::retention::cover::{self, Leaf};
 use crate::ledger::schema::{self, explain};
-use crate::ledger::seal::{Ends, MARK, Place, Seal, Sort, sha256, tree};
-use crate::ledger::tree::Tree;
+use crate::ledger::seal::{Ends, MARK, Place, Seal, Sort, tree};
+use crate::ledger::tree::{Tree, sha256};
 use crate::ledger::{Error, PublicKey};
 
 mod announced;
 
 use announced::Announced;
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, params};
 use std::io::Read;
 use std::path::Path;
 
@@ -172,6 +172,7 @@ impl Check {
         }
         self.pruned()?;
         self.notices()?;
+        self.named_notices()?;
         Ok(self.found)
     }
 
@@ -399,6 +400,30 @@ impl Check {
                 "notice",
                 format!("the words of notice {id} are not those that visitors were shown"),
             );
+        }
+        Ok(())
+    }
+
+    /// The words that receipts name are in the archive.
+    fn named_notices(&mut self) -> rusqlite::Result<()> {
+        for (column, layer) in [("notice", Layer::First), ("choices", Layer::Choices)] {
+            let missing: (i64, Option<i64>) = self.conn.query_row(
+                &format!(
+                    "SELECT count(*), min(id) FROM receipt WHERE {column} <> ?1 AND NOT EXISTS
+                         (SELECT 1 FROM notice WHERE hash = receipt.{column}
+                          AND site = receipt.site AND layer = ?2)"
+                ),
+                params![UNSEEN, layer.name()],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )?;
+            if let (count, Some(first)) = missing {
+                let others =
+                    if count == 1 { String::new() } else { format!(", and {} others", count - 1) };
+                self.fault("notice", format!(
+                    "the {} that the receipt in row {first} names{others} is not in the archive: it was deleted, or lost with a gap",
+                    layer.name(),
+                ));
+            }
         }
         Ok(())
     }

@@ -2,14 +2,19 @@
 
 use crate::harness::{consentry, origin, visitor};
 
+use consentry::cli::LedgerFile;
 use consentry::cli::verify::{CheckpointArgs, VerifyArgs, run, run_checkpoint};
 use std::path::{Path, PathBuf};
 
 const PAGE: &str = "<script src=\"https://ads.acme.example/p.js\"></script>";
 
 fn verified(ledger: &Path, checkpoint: &[PathBuf], json: bool) -> (i32, String) {
-    let args =
-        VerifyArgs { ledger: ledger.to_owned(), checkpoint: checkpoint.to_vec(), key: None, json };
+    let args = VerifyArgs {
+        ledger: LedgerFile { path: ledger.to_owned() },
+        checkpoint: checkpoint.to_vec(),
+        key: None,
+        json,
+    };
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let code = run(&args, &mut out, &mut err);
     (code, String::from_utf8([out, err].concat()).unwrap())
@@ -44,7 +49,7 @@ async fn f3_a_changed_row_is_named_and_a_cut_tail_is_seen_against_a_checkpoint()
     assert!(said.contains("all as they were stored") && said.contains("Not checked"), "{said}");
 
     let (mut note, mut err) = (Vec::new(), Vec::new());
-    let args = CheckpointArgs { ledger: ledger.clone() };
+    let args = CheckpointArgs { ledger: LedgerFile { path: ledger.clone() } };
     assert_eq!(run_checkpoint(&args, &mut note, &mut err), 0);
     let kept = directory.path().join("kept.txt");
     std::fs::write(&kept, &note).unwrap();
@@ -62,7 +67,12 @@ async fn f3_a_changed_row_is_named_and_a_cut_tail_is_seen_against_a_checkpoint()
     let said: serde_json::Value = serde_json::from_str(&said).unwrap();
     assert_eq!((code, &said["verified"]), (1, &serde_json::json!(false)));
     assert!(said["faults"][0]["words"].as_str().unwrap().starts_with("entry 2 is not what"));
-    let unread = VerifyArgs { ledger: ledger.clone(), checkpoint: vec![], key: None, json: false };
+    let unread = VerifyArgs {
+        ledger: LedgerFile { path: ledger.clone() },
+        checkpoint: vec![],
+        key: None,
+        json: false,
+    };
     assert_eq!(run(&unread, &mut NobodyReads, &mut Vec::new()), 1, "`consentry verify | head -0`");
     tampered("UPDATE receipt SET granted = 1");
     let (code, said) = verified(&ledger, &[], false);

@@ -1,5 +1,6 @@
 use super::*;
-use crate::ledger::tests::receipts::receipt;
+use crate::ledger::receipt::Layer;
+use crate::ledger::tests::receipts::{notice, receipt};
 use crate::ledger::tests::{TAKE_OUT_FORMAT_5, block, entry, stranger};
 use crate::ledger::{Audit, Ledger, Settings};
 use std::path::PathBuf;
@@ -27,6 +28,8 @@ impl Kept {
         let ledger = Ledger::open(settings).unwrap();
         ledger.flush().unwrap();
         let mut spool = ledger.spool(0).unwrap();
+        spool.archive(&notice(Layer::First, 0, "<p>Ask</p>"));
+        spool.archive(&notice(Layer::Choices, 0, "<p>Choose</p>"));
         let audit = Audit { who: "ana".to_owned(), act: "own".to_owned(), ..Audit::default() };
         for time in times {
             spool.append(&entry(time, &format!("/{}", time % 7), [block("a"), stranger("b")]));
@@ -119,6 +122,9 @@ fn f3_each_way_to_change_a_row_is_found_and_named() {
             "the first of them audit entry 4",
         ),
         ("UPDATE seal SET audits = 0 WHERE id = 1", "seal", "seal 1 does not fit"),
+        ("DELETE FROM notice WHERE layer = 'choices'", "notice", "receipt in row 1 names, and 2 others"),
+        ("UPDATE notice SET site = 'other'", "notice", "the notice that the receipt in row 1"),
+        ("UPDATE notice SET html = x'00'", "notice", "the words of notice 1 are not"),
         ("DELETE FROM seal WHERE id = 2", "seal", "seal 2 is gone"),
         ("UPDATE seal SET root = zeroblob(32) WHERE id = 2", "seal", "seal 2 does not fit"),
         ("UPDATE seal SET time_ms = 5 WHERE id = 3", "fork", "somewhere under seal 3; entry 21"),

@@ -9,6 +9,7 @@ use crate::ledger::export::{
     AUDITS, Cell, DECISIONS, Export, Format, GAPS, RECEIPTS, Sum, Table, audit, decision, gap,
     receipt,
 };
+use crate::ledger::fleet::place;
 use crate::ledger::read::{Filter, Reader, VerdictWord};
 use crate::ledger::receipt::hex;
 use crate::ledger::{self, Checkpoint};
@@ -140,6 +141,11 @@ fn export(
 ) -> Result<(), Failure> {
     let format = format(args);
     check(args, format)?;
+    if args.ledger.path.to_str().is_some_and(place::is_address) {
+        return Err(Failure::Usage(
+            "export reads the file of one proxy's ledger; run it for each proxy".to_owned(),
+        ));
+    }
     let reader = Reader::open(&args.ledger.path)?;
     reader.one_moment(|reader| match &args.output {
         Some(path) => {

@@ -171,6 +171,7 @@ fn g7_what_cannot_be_exported_is_said_and_leaves_nothing_behind() {
         (vec!["--output", &inside("none/x.csv")], 74, "cannot write `"),
         (vec!["--output", &inside("")], 74, "cannot write `"),
         (vec!["--output", "/dev/null"], 74, "not a regular file"),
+        (vec!["--ledger", "postgres://db.internal/consentry"], 2, "run it for each proxy"),
         (vec!["--ledger", &inside("none.db")], 74, "there is no ledger at"),
     ] {
         let (found, said) = match words.as_slice() {

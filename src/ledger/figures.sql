@@ -82,7 +82,7 @@ CREATE TABLE combination (
 -- Every vendor, host and cookie there ever was, in the order of discovery,
 -- with the page, the kind and the script it was first met with.
 CREATE TABLE seen (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     sort TEXT NOT NULL,
     site INTEGER NOT NULL,
     name TEXT NOT NULL,
@@ -97,8 +97,11 @@ CREATE TABLE seen (
     vendor TEXT NOT NULL,
     purpose TEXT NOT NULL,
     verdict TEXT NOT NULL,
+    -- Whether nothing but reports of browsers say that it was there.
+    reported INTEGER NOT NULL,
     UNIQUE (sort, site, name)
 );
+CREATE INDEX seen_reported ON seen (sort, site, reported, views, last_ms);
 
 -- How far entries and receipts were added up; one row.
 CREATE TABLE rolled (entries INTEGER NOT NULL, receipts INTEGER NOT NULL);

@@ -49,9 +49,9 @@ async fn g5_the_overview_says_in_plain_words_what_was_held_back() {
     let page = text(&ana.opens("/").await.body);
     // Two on each of two views of the first page, one on the help page.
     for words in [
-        "4 page views were put on record",
+        "4 requests to the site, pages above all, were put on record",
         "5 things were held back",
-        "Browsers were spared 5 requests to other companies",
+        "a browser would have fetched 5 from other companies at once",
         "In the same time before that, nothing was.",
         "Waiting for classification 1 third parties",
         "marketing 3 0 1",

@@ -204,8 +204,7 @@ fn newcomers(
     period: Period,
     site: Option<&str>,
 ) -> Result<Vec<Newcomer>, Error> {
-    let mut found = figures.newcomers(period.from_ms(), site, READ)?;
-    found.retain(|seen| seen.first_ms < period.until_ms());
+    let mut found = figures.newcomers(period, site, READ)?;
     found.sort_by_key(|seen| (seen.first_ms, seen.id));
     found.truncate(MOST as usize);
     let newcomer = |seen: crate::ledger::figures::newcomers::Seen| Newcomer {

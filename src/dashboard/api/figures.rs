@@ -198,11 +198,8 @@ async fn pages(context: Context, RawQuery(query): RawQuery) -> Response {
 }
 
 async fn newcomers(context: Context, RawQuery(query): RawQuery) -> Response {
-    let question = |figures: &Figures, asked: &Asked| {
-        let mut found = figures.newcomers(asked.period.from_ms(), asked.site(), MOST)?;
-        found.retain(|seen| seen.first_ms < asked.period.until_ms());
-        Ok(found)
-    };
+    let question =
+        |figures: &Figures, asked: &Asked| figures.newcomers(asked.period, asked.site(), MOST);
     of_period(&context, query.as_deref(), question).await
 }
 

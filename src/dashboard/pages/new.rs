@@ -20,14 +20,13 @@ pub(in crate::dashboard) async fn page(context: Context, RawQuery(query): RawQue
     let found = figures(&context, move |figures| {
         let site = site.as_deref();
         let sites = site_names(figures, period)?;
-        let new = figures.newcomers(period.from_ms(), site, ROWS)?;
+        let new = figures.newcomers(period, site, ROWS)?;
         Ok((sites, new, figures.unlisted(site, ROWS)?))
     });
     match found.await {
         Ok((sites, new, unlisted)) => {
             let of = |sort: &str| -> Vec<&Seen> {
-                let until = period.until_ms();
-                new.iter().filter(|each| each.sort == sort && each.first_ms < until).collect()
+                new.iter().filter(|each| each.sort == sort).collect()
             };
             let body = html! {
                 (asked.form("/new", &sites, &html! {}))
@@ -49,11 +48,12 @@ pub(in crate::dashboard) async fn page(context: Context, RawQuery(query): RawQue
 
 fn waiting(unlisted: &[Seen]) -> Markup {
     html! {
+        @if unlisted.len() >= ROWS as usize { p.quiet { "These are the newest " (ROWS) "; there are more." } }
         @if unlisted.is_empty() { p { "No third party is without a name: everything that was met is in the catalogue." } } @else {
             p { "Nobody in the catalogue knows these hosts. Say whose one is and what it does, and the next page view is decided by that." }
             div.wide {
                 table {
-                    thead { tr { th scope="col" { "Host" } th scope="col" { "Site" } th.number scope="col" { "Page views" } th scope="col" { "Now" } th scope="col" { "First met (UTC)" } th scope="col" { "On page" } th scope="col" { "Asked for by" } th scope="col" { "Last met (UTC)" } th scope="col" { "Whose is it?" } } }
+                    thead { tr { th scope="col" { "Host" } th scope="col" { "Site" } th.number scope="col" { "Requests" } th scope="col" { "Now" } th scope="col" { "First met (UTC)" } th scope="col" { "On page" } th scope="col" { "Asked for by" } th scope="col" { "Last met (UTC)" } th scope="col" { "Whose is it?" } } }
                     tbody {
                         @for each in unlisted {
                             tr {

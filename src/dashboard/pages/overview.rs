@@ -45,7 +45,7 @@ pub(in crate::dashboard) async fn page(context: Context, RawQuery(query): RawQue
             vendors: figures.vendors(period, site)?,
             pages: figures.pages(period, site, top)?,
             choices: figures.choices(period, site)?,
-            new: figures.newcomers(period.from_ms(), site, MANY)?.len(),
+            new: figures.newcomers(period, site, MANY)?.len(),
             unlisted: figures.unlisted(site, MANY)?.len(),
         })
     })
@@ -86,10 +86,10 @@ fn in_words(asked: &Asked, found: &Found) -> Markup {
     }
     html! {
         p {
-            (count(views.all, "page view was", "page views were")) " put on record " (asked.in_words()) ". On them, "
+            (count(views.all, "request", "requests")) " to the site, pages above all, " @if views.all == 1 { "was" } @else { "were" } " put on record " (asked.in_words()) ". "
             strong { (count(parts.withheld, "thing was", "things were")) " held back" }
-            " because the visitor had not agreed, and " (number(parts.let_through)) " were let through because the visitor agreed, the site needs them, or nobody in the catalogue knows them. "
-            "Browsers were spared " (count(parts.requests_spared, "request", "requests")) " to other companies. "
+            ", nearly always because the visitor had not agreed, and " (number(parts.let_through)) " were let through because the visitor agreed, the site needs them, or nobody in the catalogue knows them. "
+            "Of what was held back, a browser would have fetched " (number(parts.requests_spared)) " from other companies at once. "
             (compared(parts.withheld, found.before.withheld))
         }
         @if parts.would_withhold > 0 {
@@ -123,8 +123,8 @@ fn cards(asked: &Asked, found: &Found) -> Markup {
         ul.cards {
             li.card { p { "Held back" } p.figure { a href=(log("block")) { (number(parts.withheld)) } } p.quiet { (share(parts.withheld, parts.withheld + parts.let_through + parts.would_withhold)) " of what was judged" } }
             li.card { p { "Let through" } p.figure { a href=(log("allow")) { (number(parts.let_through)) } } p.quiet { "each with its reason" } }
-            li.card { p { "Page views of undecided visitors" } p.figure { (share(views.undecided, views.all)) } p.quiet { (number(views.undecided)) " of " (number(views.all)) } }
-            li.card { p { "With Global Privacy Control" } p.figure { (share(views.gpc, views.all)) } p.quiet { (number(views.gpc)) " page views on which it decided" } }
+            li.card { p { "Requests of undecided visitors" } p.figure { (share(views.undecided, views.all)) } p.quiet { (number(views.undecided)) " of " (number(views.all)) } }
+            li.card { p { "With Global Privacy Control" } p.figure { (share(views.gpc, views.all)) } p.quiet { (number(views.gpc)) " requests that it decided about" } }
             li.card { p { "New in this time" } p.figure { a href=(asked.link("/new", &[])) { (many(found.new)) } } p.quiet { "vendors, hosts and cookies never met before" } }
             li.card { p { "Waiting for classification" } p.figure { a href=(asked.link("/new", &[])) { (many(found.unlisted)) } } p.quiet { "third parties that nobody in the catalogue knows" } }
         }
@@ -149,7 +149,7 @@ fn over_time(now: &Overview) -> Markup {
             summary { "The same as a table" }
             div.wide {
                 table {
-                    thead { tr { th scope="col" { "Day (UTC)" } th.number scope="col" { "Page views" } th.number scope="col" { "Held back" } th.number scope="col" { "Would have been" } th.number scope="col" { "Let through" } } }
+                    thead { tr { th scope="col" { "Day (UTC)" } th.number scope="col" { "Requests" } th.number scope="col" { "Held back" } th.number scope="col" { "Would have been" } th.number scope="col" { "Let through" } } }
                     tbody {
                         @for of in &now.by_day {
                             tr { th scope="row" { (of.day) } td.number { (number(of.views)) } td.number { (number(of.parts.withheld)) } td.number { (number(of.parts.would_withhold)) } td.number { (number(of.parts.let_through)) } }
@@ -236,7 +236,7 @@ fn by_page(asked: &Asked, pages: &[OfPage]) -> Markup {
     html! {
         div.wide {
             table {
-                thead { tr { th scope="col" { "Page" } th scope="col" { "Site" } th.number scope="col" { "Views with something held back" } th.number scope="col" { "with something let through" } } }
+                thead { tr { th scope="col" { "Page" } th scope="col" { "Site" } th.number scope="col" { "Requests with something held back" } th.number scope="col" { "with something let through" } } }
                 tbody {
                     @for of in pages {
                         tr {
@@ -255,9 +255,9 @@ fn by_page(asked: &Asked, pages: &[OfPage]) -> Markup {
 fn choices(asked: &Asked, choices: &[Choices], now: &Overview) -> Markup {
     html! {
         @if choices.is_empty() {
-            p { "Nobody made a choice in this time." @if now.views.undecided > 0 { " " (count(now.views.undecided, "page view was", "page views were")) " by visitors who had not decided: silence is “no”." } }
+            p { "Nobody made a choice in this time." @if now.views.undecided > 0 { " " (count(now.views.undecided, "request was", "requests were")) " by visitors who had not decided: silence is “no”." } }
         } @else {
-            p.quiet { "Plain figures: they say what visitors chose, not which notice “works better”. Page views before a choice: " (number(now.views.undecided)) "." }
+            p.quiet { "Plain figures: they say what visitors chose, not which notice “works better”. Requests before a choice: " (number(now.views.undecided)) "." }
             div.wide {
                 table {
                     thead { tr {

@@ -53,8 +53,8 @@ fn card(asked: &Asked, site: &Site, of: Option<&OfSite>) -> Markup {
                 dt { "Policy" } dd { code { (site.policy.revision()) } " with " (site.policy.exceptions().len()) " exceptions" }
                 dt { "Visits " (asked.in_words()) } dd {
                     @match of {
-                        Some(of) => { a href=(asked.link("/", &[])) { (number(of.views)) " page views" } ", " (number(of.parts.withheld)) " things held back, " (number(of.parts.let_through)) " let through" },
-                        None => "no page view on record",
+                        Some(of) => { a href=(asked.link("/", &[])) { (number(of.views)) " requests" } ", " (number(of.parts.withheld)) " things held back, " (number(of.parts.let_through)) " let through" },
+                        None => "nothing on record",
                     }
                 }
             }

@@ -105,10 +105,10 @@ fn described(id: &str, sites: &Sites) -> Markup {
 fn pages(asked: &Asked, id: &str, pages: &[OfPage]) -> Markup {
     html! {
         @if pages.is_empty() { p { "No page tried " (asked.in_words()) "." } } @else {
-            p { "Page views " (asked.in_words()) ". What a page tried to load before the visitor agreed stands under “held back”." }
+            p { "Requests for a page " (asked.in_words()) ". What the page tried to load although the visitor had not agreed stands under “held back”; why, in each case, is in the block log." }
             div.wide {
                 table {
-                    thead { tr { th scope="col" { "Page" } th scope="col" { "Site" } th.number scope="col" { "Held back before consent" } th.number scope="col" { "Would have been" } th.number scope="col" { "Let through" } } }
+                    thead { tr { th scope="col" { "Page" } th scope="col" { "Site" } th.number scope="col" { "Held back" } th.number scope="col" { "Would have been" } th.number scope="col" { "Let through" } } }
                     tbody {
                         @for of in pages {
                             @let log = |verdict: &str| asked.link("/log", &[("vendor", id), ("page", &of.page), ("verdict", verdict)]);

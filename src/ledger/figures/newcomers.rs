@@ -1,6 +1,6 @@
 //! What was never met before, and what nobody claims yet.
 
-use super::{Figures, Question};
+use super::{Figures, Period, Question};
 use crate::ledger::Error;
 use crate::ledger::engine::Row;
 
@@ -70,18 +70,19 @@ impl Seen {
 }
 
 impl Figures {
-    /// What was met for the first time at that time or later, the newest first.
+    /// What was met for the first time in a period, the newest first.
     ///
     /// # Errors
     /// When the ledger cannot be read.
     pub fn newcomers(
         &self,
-        since_ms: i64,
+        period: Period,
         site: Option<&str>,
         limit: u32,
     ) -> Result<Vec<Seen>, Error> {
         let mut question = Question::new(SEEN);
-        question.add(" AND first_ms >= ?", [since_ms.into()]).on_site("seen.site", site);
+        let times = [period.from_ms().into(), period.until_ms().into()];
+        question.add(" AND first_ms >= ? AND first_ms < ?", times).on_site("seen.site", site);
         question.add(" ORDER BY first_ms DESC, seen.id DESC LIMIT ?", [i64::from(limit).into()]);
         self.all(&question, Seen::read)
     }
@@ -98,14 +99,14 @@ impl Figures {
     }
 
     /// Hosts of third parties that nobody claimed when they were met last, the
-    /// most frequent first.
+    /// newest first.
     ///
     /// # Errors
     /// When the ledger cannot be read.
     pub fn unlisted(&self, site: Option<&str>, limit: u32) -> Result<Vec<Seen>, Error> {
         let mut question = Question::new(SEEN);
         question.add(" AND sort = 'host' AND vendor_id = ''", []).on_site("seen.site", site);
-        question.add(" ORDER BY views DESC, seen.id LIMIT ?", [i64::from(limit).into()]);
+        question.add(" ORDER BY first_ms DESC, seen.id DESC LIMIT ?", [i64::from(limit).into()]);
         self.all(&question, Seen::read)
     }
 

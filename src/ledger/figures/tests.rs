@@ -116,8 +116,11 @@ fn g5_what_is_new_and_what_nobody_claims_is_told() {
     let names = |seen: Vec<newcomers::Seen>| -> Vec<String> {
         seen.iter().map(|each| format!("{} {} {}", each.sort, each.site, each.name)).collect()
     };
-    let new = kept.figures.newcomers(DAY.cast_signed(), None, 10).unwrap();
+    let new = kept.figures.newcomers(Period { from_day: 1, until_day: 9 }, None, 10).unwrap();
     assert_eq!(names(new), ["vendor other acme-ads", "host other ads.example"]);
+    // A time that is over has the newcomers of that time, whatever came later.
+    assert_eq!(kept.figures.newcomers(day(0), None, 10).unwrap().len(), 3);
+    assert_eq!(kept.figures.newcomers(day(2), None, 10).unwrap().len(), 0);
     assert_eq!(names(kept.figures.unlisted(None, 10).unwrap()), ["host shop cdn.example"]);
     let all = kept.figures.seen_after(0, 100).unwrap();
     assert_eq!(all.len(), 5);

@@ -306,8 +306,10 @@ CREATE TABLE seen (
     vendor TEXT COLLATE "C" NOT NULL,
     purpose TEXT COLLATE "C" NOT NULL,
     verdict TEXT COLLATE "C" NOT NULL,
+    reported BIGINT NOT NULL,
     UNIQUE (sort, site, name)
 );
+CREATE INDEX seen_reported ON seen (sort, site, reported);
 CREATE TABLE rolled (entries BIGINT NOT NULL, receipts BIGINT NOT NULL);
 INSERT INTO rolled VALUES (0, 0);
 

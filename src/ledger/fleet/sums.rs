@@ -6,8 +6,8 @@ use crate::ledger::fleet::many::{Column, Holds, insert, with};
 use crate::ledger::fleet::session::Session;
 use crate::ledger::fleet::store::Narrow;
 use crate::ledger::fleet::trouble::Trouble;
-use crate::ledger::rollup::MAX_NAMES;
 use crate::ledger::rollup::sums::{Member, Members, Sums, Viewed};
+use crate::ledger::rollup::{BROWSER, most_names};
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -79,7 +79,7 @@ fn learn(
     let rows = with(
         session,
         "SELECT m.set_id, d.verdict, d.reason, d.kind, d.what, d.vendor_id, d.vendor, d.purpose,
-             d.via
+             d.via, d.layer
          FROM set_member m JOIN decision d ON d.id = m.decision_id JOIN",
         &[("id", INT)],
         &missing,
@@ -105,6 +105,7 @@ fn member(row: &Row) -> Result<(i64, Member), crate::ledger::Error> {
         vendor: text(6)?,
         purpose: text(7)?,
         via: text(8)?,
+        reported: text(9)? == BROWSER,
     };
     Ok((row.int(0)?, member))
 }
@@ -251,7 +252,7 @@ fn store_vendors(session: &Session, sums: &Sums) -> Result<(), Trouble> {
     Ok(())
 }
 
-const SEEN: [Column; 14] = [
+const SEEN: [Column; 15] = [
     ("sort", TEXT),
     ("site", INT),
     ("name", TEXT),
@@ -266,6 +267,7 @@ const SEEN: [Column; 14] = [
     ("vendor", TEXT),
     ("purpose", TEXT),
     ("verdict", TEXT),
+    ("reported", INT),
 ];
 
 /// Names in the order in which they were met. A proxy that was cut off for a
@@ -293,6 +295,7 @@ fn store_seen(session: &Session, sums: &Sums) -> Result<(), Trouble> {
                 met.member.vendor.as_str().into(),
                 met.member.purpose.as_str().into(),
                 met.verdict.into(),
+                i64::from(met.reported).into(),
             ]
         })
         .collect();
@@ -309,7 +312,8 @@ fn store_seen(session: &Session, sums: &Sums) -> Result<(), Trouble> {
         .collect();
     let update = format!(
         "UPDATE seen s SET views = s.views + n.views, first_ms = least(s.first_ms, n.first_ms),
-             last_ms = greatest(s.last_ms, n.last_ms), {} FROM",
+             last_ms = greatest(s.last_ms, n.last_ms),
+             reported = least(s.reported, n.reported), {} FROM",
         changes.join(", ")
     );
     let known = with(
@@ -340,8 +344,11 @@ fn store_seen(session: &Session, sums: &Sums) -> Result<(), Trouble> {
         &SEEN,
         &fresh,
         &format!(
-            "WHERE (SELECT count(*) FROM seen s WHERE s.sort = n.sort AND s.site = n.site)
-                 < {MAX_NAMES}"
+            "WHERE (SELECT count(*) FROM seen s WHERE s.sort = n.sort AND s.site = n.site
+                 AND s.reported = n.reported)
+                 < CASE WHEN n.reported = 1 THEN {} ELSE {} END",
+            most_names(true),
+            most_names(false)
         ),
     )?;
     Ok(())

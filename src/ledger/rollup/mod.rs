@@ -6,25 +6,39 @@
 
 pub(in crate::ledger) mod sums;
 
+/// The layer of what browsers report.
+pub(in crate::ledger) const BROWSER: &str = "browser";
+
 use sums::{KindDay, Member, Members, PurposeDay, Sums, VendorDay, Viewed};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use std::collections::HashMap;
 
-/// How many entries are added up in one transaction.
+/// How many entries are added up in one transaction, at most.
 const ENTRIES: i64 = 100_000;
 
-/// How many sets of decisions are remembered between transactions.
-const SETS_REMEMBERED: usize = 20_000;
+/// How many of them are read at a time.
+const PART: i64 = 5_000;
 
-/// How many names of a sort are kept for a site: browsers' reports can make
-/// any number up.
-pub(in crate::ledger) const MAX_NAMES: i64 = 20_000;
+/// With sums of so many things, a transaction ends.
+const ENOUGH: usize = 200_000;
+
+/// How many decisions of sets are remembered between transactions: a set can
+/// have one, or a thousand.
+const MEMBERS_REMEMBERED: usize = 100_000;
+
+/// How many names of a sort are kept for a site.
+const MAX_NAMES: i64 = 20_000;
+
+/// How many of those that nothing but reports of browsers speak for: anybody
+/// can make such up.
+const MAX_REPORTED: i64 = 2_000;
 
 /// What adding up remembers.
 #[derive(Default)]
 pub(super) struct Rollup {
     sets: HashMap<i64, Members>,
+    members: usize,
 }
 
 impl Rollup {
@@ -35,13 +49,15 @@ impl Rollup {
             .prepare_cached("SELECT entries, receipts FROM rolled")?
             .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let newest = newest(&tx)?;
-        let until = newest.0.min(entries + ENTRIES);
-        if entries < until {
-            let mut sums = Sums::default();
-            read(&tx, entries, until, &mut sums)?;
+        let mut sums = Sums::default();
+        let mut until = entries;
+        while until < newest.0.min(entries + ENTRIES) && sums.size() < ENOUGH {
+            let part = newest.0.min(until + PART);
+            read(&tx, until, part, &mut sums)?;
             sums.spread(|set| self.members(&tx, set))?;
-            store(&tx, &sums)?;
+            until = part;
         }
+        store(&tx, &sums)?;
         if receipts < newest.1 {
             add_choices(&tx, receipts, newest.1)?;
         }
@@ -59,7 +75,7 @@ impl Rollup {
         }
         let members: Members = tx
             .prepare_cached(
-                "SELECT verdict, reason, kind, what, vendor_id, vendor, purpose, via
+                "SELECT verdict, reason, kind, what, vendor_id, vendor, purpose, via, layer
                  FROM set_member JOIN decision ON decision.id = decision_id
                  WHERE set_id = ?1 ORDER BY decision_id",
             )?
@@ -73,12 +89,15 @@ impl Rollup {
                     vendor: row.get(5)?,
                     purpose: row.get(6)?,
                     via: row.get(7)?,
+                    reported: row.get::<_, String>(8)? == BROWSER,
                 })
             })?
             .collect::<rusqlite::Result<_>>()?;
-        if self.sets.len() >= SETS_REMEMBERED {
+        if self.members >= MEMBERS_REMEMBERED {
             self.sets.clear();
+            self.members = 0;
         }
+        self.members += members.len();
         self.sets.insert(set, Members::clone(&members));
         Ok(members)
     }
@@ -205,14 +224,19 @@ fn store_seen(tx: &Transaction<'_>, sums: &Sums) -> rusqlite::Result<()> {
     });
     let mut again = tx.prepare_cached(
         "UPDATE seen SET views = views + ?4, last_ms = max(last_ms, ?5), vendor_id = ?6,
-             vendor = ?7, purpose = ?8, verdict = ?9
+             vendor = ?7, purpose = ?8, verdict = ?9, reported = min(reported, ?10)
          WHERE sort = ?1 AND site = ?2 AND name = ?3",
     )?;
     let mut add = tx.prepare_cached(
         "INSERT INTO seen (sort, site, name, first_ms, last_ms, views, page, kind, what, via,
-             vendor_id, vendor, purpose, verdict)
-         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14
-         WHERE (SELECT count(*) FROM seen WHERE sort = ?1 AND site = ?2) < ?15",
+             vendor_id, vendor, purpose, verdict, reported)
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15
+         WHERE (SELECT count(*) FROM seen WHERE sort = ?1 AND site = ?2 AND reported = ?15) < ?16",
+    )?;
+    // What was reported once and never again makes room.
+    let mut drop = tx.prepare_cached(
+        "DELETE FROM seen WHERE id = (SELECT id FROM seen WHERE sort = ?1 AND site = ?2
+             AND reported = 1 AND views = 1 ORDER BY last_ms, id LIMIT 1)",
     )?;
     for (key, met) in seen {
         let member = &met.member;
@@ -225,29 +249,41 @@ fn store_seen(tx: &Transaction<'_>, sums: &Sums) -> rusqlite::Result<()> {
             member.vendor_id,
             member.vendor,
             member.purpose,
-            met.verdict
+            met.verdict,
+            met.reported
         ])?;
-        if known == 0 {
-            add.execute(params![
-                key.sort,
-                key.site,
-                key.name,
-                met.first_ms,
-                met.last_ms,
-                met.views,
-                met.page,
-                member.kind,
-                member.what,
-                member.via,
-                member.vendor_id,
-                member.vendor,
-                member.purpose,
-                met.verdict,
-                MAX_NAMES
-            ])?;
+        if known > 0 {
+            continue;
+        }
+        let values = params![
+            key.sort,
+            key.site,
+            key.name,
+            met.first_ms,
+            met.last_ms,
+            met.views,
+            met.page,
+            member.kind,
+            member.what,
+            member.via,
+            member.vendor_id,
+            member.vendor,
+            member.purpose,
+            met.verdict,
+            met.reported,
+            most_names(met.reported)
+        ];
+        let added = add.execute(values)?;
+        if added == 0 && met.reported && drop.execute(params![key.sort, key.site])? > 0 {
+            add.execute(values)?;
         }
     }
     Ok(())
+}
+
+/// How many names of a sort are kept for a site.
+pub(super) const fn most_names(reported: bool) -> i64 {
+    if reported { MAX_REPORTED } else { MAX_NAMES }
 }
 
 fn add_choices(tx: &Transaction<'_>, after: i64, until: i64) -> rusqlite::Result<()> {

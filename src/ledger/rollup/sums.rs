@@ -31,6 +31,8 @@ pub(in crate::ledger) struct Member {
     pub(in crate::ledger) vendor: String,
     pub(in crate::ledger) purpose: String,
     pub(in crate::ledger) via: String,
+    /// Whether a browser reported it, which anybody can make up.
+    pub(in crate::ledger) reported: bool,
 }
 
 /// A set's decisions.
@@ -123,6 +125,8 @@ pub(in crate::ledger) struct Meeting {
     pub(in crate::ledger) views: i64,
     pub(in crate::ledger) page: i64,
     pub(in crate::ledger) verdict: &'static str,
+    /// Whether nothing but reports of browsers say that it was there.
+    pub(in crate::ledger) reported: bool,
     pub(in crate::ledger) member: Member,
 }
 
@@ -158,6 +162,11 @@ struct Span {
 }
 
 impl Sums {
+    /// How much of it there is, to stop before memory is short.
+    pub(in crate::ledger) fn size(&self) -> usize {
+        self.seen.len() + self.pages.len() + self.combinations.len()
+    }
+
     /// Adds an entry.
     pub(in crate::ledger) fn add(&mut self, viewed: &Viewed) {
         let Viewed { time_ms, site, page, class, undecided, signal, mode, enforced, set } = *viewed;
@@ -248,12 +257,15 @@ impl Sums {
             views: 0,
             page,
             verdict,
+            reported: member.reported,
             member: member.clone(),
         };
         let meeting = self.seen.entry(name).or_insert_with(first);
         if span.first_ms < meeting.first_ms {
-            *meeting = Meeting { last_ms: meeting.last_ms, views: meeting.views, ..first() };
+            let Meeting { last_ms, views, reported, .. } = *meeting;
+            *meeting = Meeting { last_ms, views, reported, ..first() };
         }
+        meeting.reported &= member.reported;
         meeting.last_ms = meeting.last_ms.max(span.last_ms);
         meeting.views += span.views;
     }

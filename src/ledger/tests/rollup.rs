@@ -144,3 +144,31 @@ fn entries_from_before_there_were_sums_are_added_up() {
     assert_eq!(asked(&dir, "SELECT sum(views) FROM hourly"), ["50"]);
     assert_eq!(asked(&dir, "SELECT times, vendor FROM daily_vendor"), ["50 Acme Ads"]);
 }
+
+/// Reports of browsers that nobody can check.
+fn reported(n: u64, host: &str) -> Entry {
+    let decision = Decision { layer: Layer::Browser, ..stranger(&format!("{host}/x.js")) };
+    entry(n, "/", [decision])
+}
+
+#[test]
+fn g3_made_up_reports_do_not_keep_what_is_real_from_being_seen() {
+    let dir = TempDir::new().unwrap();
+    let ledger = open(&dir);
+    let mut spool = ledger.spool(0).unwrap();
+    spool.append(&reported(1, "real.example"));
+    spool.append(&reported(2, "real.example"));
+    (0..2500).for_each(|n| spool.append(&reported(10 + n, &format!("made-up-{n}.example"))));
+    spool.append(&reported(9000, "late.example"));
+    spool.append(&entry(9001, "/", [stranger("on-page.example/x.js")]));
+    ledger.flush().unwrap();
+    assert_eq!(asked(&dir, "SELECT count(*) FROM seen WHERE reported = 1"), ["2000"]);
+    for host in ["real", "late", "on-page"] {
+        let found = format!("SELECT count(*) FROM seen WHERE name = '{host}.example'");
+        assert_eq!(asked(&dir, &found), ["1"], "{host}");
+    }
+    // What stands on a page is no longer a rumour.
+    spool.append(&entry(9002, "/", [stranger("late.example/x.js")]));
+    ledger.flush().unwrap();
+    assert_eq!(asked(&dir, "SELECT reported FROM seen WHERE name = 'late.example'"), ["0"]);
+}

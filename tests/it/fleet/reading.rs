@@ -91,7 +91,7 @@ async fn figures_and_log_are_the_same_in_either() {
             format!("{:?}", figures.choices(period, None).unwrap()),
             format!("{:?}", figures.sites(period).unwrap()),
             format!("{:?}", figures.unlisted(None, 10).unwrap().len()),
-            format!("{:?}", figures.newcomers(0, None, 99).unwrap().len()),
+            format!("{:?}", figures.newcomers(period, None, 99).unwrap().len()),
             format!("{:?}", log.lines.len()),
         ]
     });

@@ -202,6 +202,8 @@ async fn g10_every_route_asks_for_its_role() {
         GET  /vendor                        officer
         GET  /new                           officer
         GET  /sites                         officer
+        GET  /alerts                        officer
+        GET  /declaration                   officer
         GET  /account                       officer
         GET  /classify                      officer
         POST /classify                      officer

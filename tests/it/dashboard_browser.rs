@@ -169,6 +169,8 @@ async fn every_page_of_the_dashboard_can_be_used_by_everybody() {
         "/vendor?id=acme-ads",
         "/new",
         "/sites",
+        "/alerts",
+        "/declaration",
         "/account",
         "/classify?host=px.newcomer.example",
         "/classify",

@@ -136,7 +136,17 @@ async fn g5_hostile_names_are_text_on_every_page() {
     proxy.ledger().await;
     let mut ana = signed_in(proxy.admin, "ana").await;
     let query = "site=%3Cscript%3E&vendor=%22%3E%3Cscript%3E&what=%3Cscript%3E&page=%3Cscript%3E&kind=%3Cscript%3E&id=%3Cscript%3E&from=%3Cscript%3E&after=%3Cscript%3E";
-    for path in ["/", "/log", "/vendors", "/vendor?id=acme-ads", "/new", "/sites", "/entry?id=1"] {
+    for path in [
+        "/",
+        "/log",
+        "/vendors",
+        "/vendor?id=acme-ads",
+        "/new",
+        "/sites",
+        "/alerts",
+        "/declaration",
+        "/entry?id=1",
+    ] {
         let joined =
             if path.contains('?') { format!("{path}&{query}") } else { format!("{path}?{query}") };
         for path in [path.to_owned(), joined] {
@@ -150,6 +160,37 @@ async fn g5_hostile_names_are_text_on_every_page() {
             );
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g11_the_declaration_lists_what_was_met_and_nothing_else() {
+    let origin = origin()
+        .answer("/", |_| {
+            http::Response::builder()
+                .header("content-type", "text/html")
+                .header("set-cookie", "_acme=1")
+                .header("set-cookie", "basket=1")
+                .body(TAGS.into())
+                .unwrap()
+        })
+        .start()
+        .await;
+    let proxy = consentry(&origin).config(&people()).start().await;
+    visitor(&proxy).opens("/").await;
+    proxy.ledger().await;
+    let mut ana = signed_in(proxy.admin, "ana").await;
+    let page = text(&ana.opens("/declaration").await.body);
+    for words in [
+        "In the 30 days up to",
+        "Acme Ads Acme marketing Shows ads. only after you agree",
+        "Acme Stats Acme analytics Counts visits. only after you agree",
+        "_acme Acme Ads marketing",
+        "basket",
+        "cdn.stranger.example",
+    ] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    assert!(!page.contains("Acme Maps"), "it was never met: {page}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

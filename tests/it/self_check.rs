@@ -1,6 +1,7 @@
 //! K5: a synthetic visitor looks at the site from outside, and nobody counts
 //! it.
 
+use crate::dashboard::{people, signed_in};
 use crate::harness::{Proxy, consentry, origin, visitor};
 use crate::tls::Authority;
 
@@ -137,7 +138,7 @@ async fn k5_a_catalogue_that_lost_its_rules_is_red_and_green_again_when_it_has_t
 #[tokio::test(flavor = "multi_thread")]
 async fn k5_an_exception_for_everything_is_red_and_one_that_names_a_vendor_is_not() {
     let origin = origin().page("/", "<!doctype html><p>Hello</p>").start().await;
-    let proxy = consentry(&origin).config(EVERY_SECOND).start().await;
+    let proxy = consentry(&origin).config(&format!("{EVERY_SECOND}{}", people())).start().await;
     status_once(&proxy, is_green).await;
     let sites = proxy.running().sites();
     let allowing = |scope: Scope| {
@@ -157,6 +158,11 @@ async fn k5_an_exception_for_everything_is_red_and_one_that_names_a_vendor_is_no
     proxy.running().replace_sites(allowing(Scope::default()));
     let red = status_once(&proxy, is_red).await;
     assert!(!findings(&red, State::Refused).is_empty(), "{red:#?}");
+    let mut ana = signed_in(proxy.admin, "ana").await;
+    let page = ana.opens("/").await.body;
+    assert!(page.contains("The self-check is red"), "{page}");
+    let page = ana.opens("/alerts").await.body;
+    assert!(page.contains(">red<") && page.contains("passed although nobody agreed"), "{page}");
 
     let vendor = Some("meta-pixel".to_owned());
     proxy.running().replace_sites(allowing(Scope { vendor, ..Scope::default() }));

@@ -8,7 +8,9 @@
 //! calls it.
 
 mod account;
+mod alerts;
 mod asked;
+mod declaration;
 mod entry;
 mod log;
 mod new;
@@ -34,6 +36,8 @@ pub(super) fn routes() -> Vec<Route> {
         Route::get("/vendor", OFFICER, vendor::page),
         Route::get("/new", OFFICER, new::page).called("New"),
         Route::get("/sites", OFFICER, sites::page).called("Sites"),
+        Route::get("/declaration", OFFICER, declaration::page),
+        Route::get("/alerts", OFFICER, alerts::page).called("Alerts"),
     ]
 }
 

@@ -3,6 +3,7 @@
 use crate::dashboard::chart::{self, Bar};
 use crate::dashboard::layout;
 use crate::dashboard::office::Context;
+use crate::dashboard::pages::alerts;
 use crate::dashboard::pages::asked::{Asked, figures, site_names};
 use crate::dashboard::pages::show::{count, name, number, share, vendor};
 use crate::ledger::figures::choices::Choices;
@@ -51,7 +52,10 @@ pub(in crate::dashboard) async fn page(context: Context, RawQuery(query): RawQue
     })
     .await;
     match found {
-        Ok(found) => layout::page(&context.session, "Overview", "/", &body(&asked, &found)),
+        Ok(found) => {
+            let body = html! { (alerts::in_short(&context)) (body(&asked, &found)) };
+            layout::page(&context.session, "Overview", "/", &body)
+        }
         Err(response) => response,
     }
 }

@@ -51,6 +51,7 @@ fn card(asked: &Asked, site: &Site, of: Option<&OfSite>) -> Markup {
                 dt { "Verdicts" } dd { @match site.mode { crate::policy::Mode::Enforce => "are carried out", crate::policy::Mode::Observe => strong { "are only recorded: nothing is held back" }, crate::policy::Mode::Safe => "are carried out for what the catalogue knows" } }
                 dt { "Third parties nobody knows" } dd { (unlisted) }
                 dt { "Policy" } dd { code { (site.policy.revision()) } " with " (site.policy.exceptions().len()) " exceptions" }
+                dt { "Declaration" } dd { a href=(asked.link("/declaration", &[])) { "What was met here, for the privacy policy" } }
                 dt { "Visits " (asked.in_words()) } dd {
                     @match of {
                         Some(of) => { a href=(asked.link("/", &[])) { (number(of.views)) " requests" } ", " (number(of.parts.withheld)) " things held back, " (number(of.parts.let_through)) " let through" },

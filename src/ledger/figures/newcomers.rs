@@ -110,6 +110,26 @@ impl Figures {
         self.all(&question, Seen::read)
     }
 
+    /// Everything of a sort (`vendor`, `host`, `cookie`) that was met since the
+    /// period began, by name.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn met(
+        &self,
+        sort: &str,
+        period: Period,
+        site: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Seen>, Error> {
+        let mut question = Question::new(SEEN);
+        let values = [sort.into(), period.from_ms().into(), period.until_ms().into()];
+        question.add(" AND sort = ? AND last_ms >= ? AND first_ms < ?", values);
+        question.on_site("seen.site", site);
+        question.add(" ORDER BY name, seen.id LIMIT ?", [i64::from(limit).into()]);
+        self.all(&question, Seen::read)
+    }
+
     /// Everything known of one name, on each site it was met on.
     ///
     /// # Errors

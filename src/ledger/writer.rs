@@ -127,8 +127,9 @@ impl Writer {
             return self.report().map(|()| false);
         }
         let mut pass = self.store_once()?;
-        pass.more |= self.roll_up(pass.more)?;
-        pass.more |= self.prune()?;
+        // What fails here must not keep the spool from being emptied.
+        let (rolled_up, pruned) = (self.roll_up(pass.more), self.prune());
+        pass.more |= matches!(rolled_up, Ok(true)) || matches!(pruned, Ok(true));
         let mut removed = Ok(());
         if !pass.finished.is_empty()
             || self.unsynced.is_some_and(|since| since.elapsed() >= SYNC_EVERY)
@@ -140,7 +141,7 @@ impl Writer {
             self.sign();
         }
         self.report()?;
-        removed?;
+        removed.and(rolled_up).and(pruned)?;
         pass.unreadable.map_or(Ok(pass.more), Err)
     }
 

@@ -159,6 +159,23 @@ fn a_locked_database_delays_nobody_and_loses_nothing() {
 }
 
 #[test]
+fn a_sum_that_fails_keeps_no_spool_back() {
+    let dir = TempDir::new().unwrap();
+    let ledger = open(&dir);
+    let other = Connection::open(settings(&dir).path).unwrap();
+    other.execute_batch("DROP TABLE hourly").unwrap();
+    let mut spool = ledger.spool(0).unwrap();
+    spool.append(&entry(1, "/", [block("a")]));
+    drop(spool);
+    let begun = std::time::Instant::now();
+    while !spool_files(&dir).is_empty() || ledger.status().last_error.is_none() {
+        assert!(begun.elapsed().as_secs() < 20, "{:?}", ledger.status());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(times(&dir), [1]);
+}
+
+#[test]
 fn a_full_disk_leaves_a_gap_that_says_how_many_and_since_when() {
     let dir = TempDir::new().unwrap();
     let ledger = open(&dir);

@@ -17,6 +17,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The kind of signature that Ed25519 is, in a key's id (C2SP `signed-note`).
 const ED25519_KIND: u8 = 1;
@@ -48,14 +49,22 @@ impl PublicKey {
         format!("consentry-ledger-{id}")
     }
 
+    /// Whether `signature` is one of this key over `text`.
+    pub(super) fn has_signed(&self, text: &str, signature: &str) -> bool {
+        STANDARD.decode(signature).is_ok_and(|signature| {
+            UnparsedPublicKey::new(&ED25519, &self.0).verify(text.as_bytes(), &signature).is_ok()
+        })
+    }
+
     fn id(&self) -> Vec<u8> {
         let text = [self.name().as_bytes(), b"\n", &[ED25519_KIND], &self.0].concat();
         sha256(&text).iter().take(4).copied().collect()
     }
 }
 
-/// The secret that signs a ledger's checkpoints.
-pub(super) struct Signer(Ed25519KeyPair);
+/// The secret that signs a ledger's checkpoints, and what it says of pruning.
+#[derive(Clone, Debug)]
+pub(super) struct Signer(Arc<Ed25519KeyPair>);
 
 impl Signer {
     /// Reads the key in `file`, or makes one on the first start.
@@ -77,11 +86,16 @@ impl Signer {
 
     fn parse(text: &str) -> Option<Self> {
         let seed = STANDARD.decode(text.trim()).ok()?;
-        Ed25519KeyPair::from_seed_unchecked(&seed).ok().map(Self)
+        Ed25519KeyPair::from_seed_unchecked(&seed).ok().map(|pair| Self(Arc::new(pair)))
     }
 
     pub(super) fn public(&self) -> PublicKey {
         PublicKey(self.0.public_key().as_ref().to_vec())
+    }
+
+    /// Signs a text that cannot be taken for a checkpoint.
+    pub(super) fn sign_text(&self, text: &str) -> String {
+        STANDARD.encode(self.0.sign(text.as_bytes()))
     }
 
     /// Signs the tree as it is at `time_ms`, with the rows that are under it.

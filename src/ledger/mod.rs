@@ -223,7 +223,7 @@ impl Ledger {
             rolling: Duration::ZERO,
             erased: HashSet::new(),
             has_looked_back: false,
-            pruner: Pruner::new(settings.retention),
+            pruner: Pruner::new(settings.retention, signer.clone()),
             signer,
             signed: None,
         };

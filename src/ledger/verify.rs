@@ -99,9 +99,13 @@ pub fn verify(
     let conn = schema::open_for_reading(path)?;
     // One look: a proxy may be writing.
     conn.execute_batch("BEGIN").map_err(|source| explain(path, source))?;
-    let announced = Announced::read(&conn).map_err(|source| explain(path, source))?;
-    let check =
-        Check { conn, found: Verified::default(), tree: Tree::default(), agreed: 0, announced };
+    let check = Check {
+        conn,
+        found: Verified::default(),
+        tree: Tree::default(),
+        agreed: 0,
+        announced: Announced::default(),
+    };
     check.run(kept, key, progress).map_err(|source| explain(path, source))
 }
 
@@ -123,6 +127,11 @@ impl Check {
         mut progress: impl FnMut(u64, u64),
     ) -> rusqlite::Result<Verified> {
         let own = self.checkpoints(key)?;
+        // The most certain that there are: given, kept, or just beside it.
+        let believed = if kept.is_empty() { &own } else { kept };
+        let keys: Vec<_> =
+            key.map_or_else(|| believed.iter().map(|each| &each.key).collect(), |key| vec![key]);
+        self.announced = Announced::read(&self.conn, &keys)?;
         let mut marks: Vec<(&Checkpoint, bool)> = own
             .iter()
             .map(|each| (each, false))
@@ -431,6 +440,12 @@ impl Check {
     /// What was pruned, and that nothing was which is still needed.
     fn pruned(&mut self) -> rusqlite::Result<()> {
         self.found.pruned = self.announced.pruned();
+        if let Some(id) = self.announced.unsigned {
+            self.fault(
+                "added",
+                format!("audit entry {id} says that rows were pruned, and is not signed with the ledger's key: it was not stored by consentry"),
+            );
+        }
         if !self.found.pruned.iter().any(|pruned| pruned.rows == Sort::Set.plural()) {
             return Ok(());
         }

@@ -3,13 +3,15 @@
 //!
 //! Rows go in whole seals, from the front. Each seal stays with its root; what
 //! is gone from under it is replaced by hashes (`cover`). What is pruned is put
-//! on record before it is done, as an audit entry: rows that are missing
+//! on record before it is done, as a signed audit entry: rows that are missing
 //! without one were taken away by somebody else.
 
+pub(in crate::ledger) mod announcement;
 pub(in crate::ledger) mod cover;
 mod sets;
 
 use crate::ledger::audit::{Audit, PRUNE};
+use crate::ledger::checkpoint::Signer;
 use crate::ledger::seal::{self, Ends, Place, Seal, Sort};
 use crate::ledger::store;
 use cover::Thinned;
@@ -66,6 +68,8 @@ struct Run {
 #[derive(Debug)]
 pub(super) struct Pruner {
     retention: Retention,
+    /// Signs what it says before it prunes.
+    signer: Signer,
     aged_ms: Option<u64>,
     sized_ms: Option<u64>,
     run: Option<Run>,
@@ -78,9 +82,10 @@ pub(super) struct Pruner {
 }
 
 impl Pruner {
-    pub(super) const fn new(retention: Retention) -> Self {
+    pub(super) const fn new(retention: Retention, signer: Signer) -> Self {
         Self {
             retention,
+            signer,
             aged_ms: None,
             sized_ms: None,
             run: None,
@@ -142,7 +147,7 @@ impl Pruner {
             let until = look.summed_up(rows, until.min(self.sent_seals))?;
             if until > run.until(rows) && look.holds(rows, run.until(rows), until)? {
                 *run.until_mut(rows) = until;
-                announce(&tx, rows, until, &rule, now_ms)?;
+                announce(&tx, &self.signer, rows, until, &rule, now_ms)?;
             }
         }
         let goes_on = run.entries > look.entries_pruned || run.receipts > look.receipts_pruned;
@@ -282,13 +287,14 @@ impl<'t> Look<'t> {
 /// without a word.
 fn announce(
     tx: &Transaction<'_>,
+    signer: &Signer,
     rows: Rows,
     until: i64,
     rule: &str,
     now_ms: u64,
 ) -> rusqlite::Result<()> {
     let ends = ends_at(tx, until)?;
-    let (last, detail) = match rows {
+    let (last, mut detail) = match rows {
         Rows::Entries => (
             ends.of(Sort::Entry),
             serde_json::json!({
@@ -303,6 +309,7 @@ fn announce(
             }),
         ),
     };
+    announcement::sign(tx, signer, now_ms, &mut detail)?;
     let audit = Audit {
         time_ms: now_ms,
         who: "consentry".to_owned(),

@@ -1,5 +1,7 @@
 use super::*;
+use crate::ledger::checkpoint::Signer;
 use crate::ledger::receipt::Layer;
+use crate::ledger::retention::announcement;
 use crate::ledger::tests::receipts::{notice, receipt};
 use crate::ledger::tests::{TAKE_OUT_FORMAT_5, block, entry, stranger};
 use crate::ledger::{Audit, Ledger, Settings};
@@ -144,6 +146,39 @@ fn f3_an_inserted_row_shifts_nothing_unseen() {
          INSERT INTO entry SELECT 20, 5, site, page, class, undecided, signal, policy, mode, set_id FROM entry WHERE id = 3",
     );
     first(&kept.verified(), "changed", "entry 20 is not what");
+}
+
+#[test]
+fn f3_an_announcement_of_pruning_that_the_ledger_did_not_sign_is_not_believed() {
+    let stranger = TempDir::new().unwrap();
+    let stranger = Signer::open(&stranger.path().join("key")).unwrap();
+    for is_signed in [false, true] {
+        let kept = Kept::new();
+        kept.store(30..33);
+        let conn = Connection::open(kept.path()).unwrap();
+        let mut detail = serde_json::json!({ "rule": "keep_days = 1", "seals": 4, "entries": 33 });
+        if is_signed {
+            announcement::sign(&conn, &stranger, 5, &mut detail).unwrap();
+        }
+        conn.execute(
+            "INSERT INTO audit (time_ms, who, role, act, about, detail)
+             VALUES (5, 'consentry', 'system', 'prune', 'entries 1 to 33', ?1)",
+            [detail.to_string()],
+        )
+        .unwrap();
+        // The writer seals it with what it stores next, and signs that.
+        kept.store(40..43);
+        let checkpoint = kept.checkpoint();
+        kept.tampers(
+            "DELETE FROM entry WHERE id BETWEEN 31 AND 33;
+             UPDATE seal SET cover = x'', marks = x'' WHERE id = 4",
+        );
+        for found in [kept.verified(), kept.against(&checkpoint)] {
+            first(&found, "gone", "entry 31 is gone");
+            let last = found.faults.last().unwrap();
+            assert!(last.words.starts_with("audit entry 4 says that rows were pruned, and is not"));
+        }
+    }
 }
 
 /// Somebody who knows how seals are made, and has not the key.

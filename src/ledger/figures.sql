@@ -107,6 +107,7 @@ CREATE INDEX seen_reported ON seen (sort, site, reported, views, last_ms);
 CREATE TABLE rolled (entries INTEGER NOT NULL, receipts INTEGER NOT NULL);
 INSERT INTO rolled VALUES (0, 0);
 
--- What is rare is found by its sets.
-CREATE INDEX entry_set ON entry (set_id);
+-- What is rare is found by its sets, without reading the entries themselves,
+-- which lie all over a large file.
+CREATE INDEX entry_set ON entry (set_id, time_ms, page, site);
 CREATE INDEX set_member_decision ON set_member (decision_id);

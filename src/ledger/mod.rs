@@ -368,9 +368,15 @@ fn erases(dir: PathBuf, spool_bytes: u64, shared: Arc<Shared>) -> fleet::Erase {
     Box::new(move |numbers| {
         let spool = Spool::create(dir.clone(), ERASURES, spool_bytes, Arc::clone(&shared), None);
         match spool {
-            Ok(mut spool) => numbers.iter().for_each(|number| spool.erase(*number, now_ms())),
+            Ok(mut spool) => {
+                numbers.iter().for_each(|number| spool.erase(*number, now_ms()));
+                true
+            }
             // It is asked for again soon.
-            Err(error) => tracing::warn!(%error, "a receipt could not be erased yet"),
+            Err(error) => {
+                tracing::warn!(%error, "a receipt could not be erased yet");
+                false
+            }
         }
     })
 }

@@ -1,6 +1,7 @@
 //! One ledger for many proxies: nothing lost, nothing twice, and nobody waits.
 
 pub(crate) mod postgres;
+mod erasing;
 mod outage;
 mod reading;
 mod rows;

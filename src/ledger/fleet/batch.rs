@@ -4,7 +4,7 @@
 use crate::ledger::engine::{self, Value};
 use crate::ledger::tree::Hash;
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Params, Row, Statement, params};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeSet, HashMap};
 
@@ -87,6 +87,20 @@ pub(super) type Plain = Vec<Value>;
 /// Texts that are stored once, with their numbers in this ledger.
 pub(super) type Texts = HashMap<i64, String>;
 
+/// How far it was told what was erased here: up to the latest that was told,
+/// and how many there are up to it. One that comes late changes how many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    until: (i64, Vec<u8>),
+    rows: i64,
+}
+
+impl Default for Told {
+    fn default() -> Self {
+        Self { until: (i64::MIN, Vec::new()), rows: 0 }
+    }
+}
+
 /// Rows that belong together.
 #[derive(Default)]
 pub(super) struct Batch {
@@ -103,6 +117,8 @@ pub(super) struct Batch {
     pub(super) words: Texts,
     pub(super) receipts: Vec<Plain>,
     pub(super) erased: Vec<Plain>,
+    /// How far it is told then what was erased.
+    pub(super) told: Told,
     pub(super) gaps: Vec<Plain>,
     pub(super) audits: Vec<Plain>,
     pub(super) notices: Vec<Plain>,
@@ -118,8 +134,8 @@ impl Batch {
         self.from == self.until && self.erased.is_empty()
     }
 
-    /// Reads what is behind `from`; erasures, too, if they are wanted.
-    pub(super) fn read(conn: &Connection, from: Cursors, erased: bool) -> rusqlite::Result<Self> {
+    /// Reads what is behind `from`, and what was erased that was not `told`.
+    pub(super) fn read(conn: &Connection, from: Cursors, told: &Told) -> rusqlite::Result<Self> {
         // One look: a thread is writing.
         let look = conn.unchecked_transaction()?;
         let ends = ends(&look)?;
@@ -133,14 +149,33 @@ impl Batch {
         } else {
             batch.more = true;
         }
-        if erased {
-            batch.erased = plain(
-                &look,
-                "SELECT number_hash, receipt, leaf, time_ms FROM erased_receipt",
-                &[],
-            )?;
-        }
+        batch.read_erased(&look, told)?;
         Ok(batch)
+    }
+
+    fn read_erased(&mut self, conn: &Connection, told: &Told) -> rusqlite::Result<()> {
+        let rows: i64 = conn
+            .prepare_cached(
+                "SELECT count(*) FROM erased_receipt WHERE (time_ms, number_hash) <= (?1, ?2)",
+            )?
+            .query_row(params![told.until.0, told.until.1], |row| row.get(0))?;
+        // Some came late, or are gone: which, nobody knows.
+        self.told = if rows == told.rows { told.clone() } else { Told::default() };
+        let mut query = conn.prepare_cached(
+            "SELECT number_hash, receipt, leaf, time_ms FROM erased_receipt
+             WHERE (time_ms, number_hash) > (?1, ?2) ORDER BY time_ms, number_hash LIMIT ?3",
+        )?;
+        let (time_ms, hash) = self.told.until.clone();
+        self.erased = listed(&mut query, params![time_ms, hash, ROWS])?;
+        if let Some([Value::Bytes(hash), .., Value::Int(time_ms)]) =
+            self.erased.last().map(Vec::as_slice)
+        {
+            self.told.until = (*time_ms, hash.clone());
+        }
+        let read = self.erased.len() as i64;
+        self.told.rows += read;
+        self.more |= read == ROWS;
+        Ok(())
     }
 
     fn read_sets(&mut self, conn: &Connection, end: i64) -> rusqlite::Result<()> {
@@ -336,13 +371,69 @@ fn texts(conn: &Connection, sql: &str, ids: BTreeSet<i64>) -> rusqlite::Result<T
 }
 
 fn plain(conn: &Connection, sql: &str, ids: &[i64]) -> rusqlite::Result<Vec<Plain>> {
-    let mut query = conn.prepare_cached(sql)?;
+    listed(&mut *conn.prepare_cached(sql)?, rusqlite::params_from_iter(ids))
+}
+
+fn listed(query: &mut Statement<'_>, values: impl Params) -> rusqlite::Result<Vec<Plain>> {
     let columns = query.column_count();
-    let mut rows = query.query(rusqlite::params_from_iter(ids))?;
+    let mut rows = query.query(values)?;
     let mut all = Vec::new();
     while let Some(row) = rows.next()? {
         let values = (0..columns).map(|column| engine::read(row, column));
         all.push(values.collect::<rusqlite::Result<_>>()?);
     }
     Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::schema;
+    use tempfile::TempDir;
+
+    fn ledger(directory: &TempDir) -> Connection {
+        let path = directory.path().join("ledger.db");
+        let conn = Connection::open(&path).unwrap();
+        schema::prepare(&conn, &path, 0).unwrap();
+        conn
+    }
+
+    fn erase(conn: &Connection, number: i64, time_ms: i64) {
+        let hash = Sha256::digest(number.to_be_bytes()).to_vec();
+        conn.execute(
+            "INSERT INTO erased_receipt (number_hash, time_ms) VALUES (?1, ?2)",
+            params![hash, time_ms],
+        )
+        .unwrap();
+    }
+
+    /// Everything that is told from there on, a part at a time.
+    fn rest(conn: &Connection, told: &mut Told) -> Vec<usize> {
+        let mut parts = Vec::new();
+        loop {
+            let batch = Batch::read(conn, Cursors::start(), told).unwrap();
+            *told = batch.told;
+            if batch.erased.is_empty() {
+                return parts;
+            }
+            parts.push(batch.erased.len());
+        }
+    }
+
+    #[test]
+    fn f6_erasures_are_told_in_parts_each_once_and_late_ones_too() {
+        let directory = TempDir::new().unwrap();
+        let conn = ledger(&directory);
+        conn.execute_batch("BEGIN").unwrap();
+        (0..ROWS + 700).for_each(|number| erase(&conn, number, 1000 + number / 900));
+        conn.execute_batch("COMMIT").unwrap();
+        let mut told = Told::default();
+        assert_eq!(rest(&conn, &mut told), [2000, 700]);
+        erase(&conn, -1, 5000);
+        assert_eq!(rest(&conn, &mut told), [1]);
+        // One that lay in a spool for long: it is not known which one is new.
+        erase(&conn, -2, 1);
+        assert_eq!(rest(&conn, &mut told), [2000, 702]);
+        assert_eq!(rest(&conn, &mut told), [0; 0]);
+    }
 }

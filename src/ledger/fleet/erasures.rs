@@ -14,10 +14,13 @@ const ERASED: [Column; 5] = [
     ("time_ms", Holds::Int),
 ];
 
-/// What is known already stays; what only one of the two knows is added.
+/// What is known already stays; what only one of the two knows is added, and is
+/// as good as new to the node.
 const BOTH: &str = "ON CONFLICT (number_hash, node) DO UPDATE SET
     receipt = coalesce(erased_receipt.receipt, excluded.receipt),
-    leaf = coalesce(erased_receipt.leaf, excluded.leaf)";
+    leaf = coalesce(erased_receipt.leaf, excluded.leaf), id = DEFAULT
+    WHERE (erased_receipt.receipt IS NULL AND excluded.receipt IS NOT NULL)
+        OR (erased_receipt.leaf IS NULL AND excluded.leaf IS NOT NULL)";
 
 /// Notes what was `erased`, and takes every receipt away that is, among those
 /// with these hashes; their places stay.

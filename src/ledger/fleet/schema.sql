@@ -158,8 +158,10 @@ CREATE INDEX receipt_number ON receipt (number_hash);
 
 -- A visitor may have a receipt erased at another proxy than the one that gave
 -- it to them: the node that erased it, and the node whose row it was, each have
--- a row here. `receipt` is the row's number in its node's ledger.
+-- a row here. `receipt` is the row's number in its node's ledger. Numbers
+-- ascend as rows come: a node asks for those behind the last it was told.
 CREATE TABLE erased_receipt (
+    id BIGINT GENERATED ALWAYS AS IDENTITY,
     node BIGINT NOT NULL REFERENCES node (id),
     number_hash BYTEA NOT NULL,
     receipt BIGINT,
@@ -167,7 +169,7 @@ CREATE TABLE erased_receipt (
     time_ms BIGINT NOT NULL,
     PRIMARY KEY (number_hash, node)
 );
-CREATE INDEX erased_receipt_node ON erased_receipt (node);
+CREATE INDEX erased_receipt_node ON erased_receipt (node, id);
 
 CREATE TABLE notice (
     id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -4,12 +4,13 @@
 //! stay in the proxy's own ledger until it is right again.
 
 use crate::consent::ReceiptId;
-use crate::ledger::fleet::batch::{self, Batch, Cursors};
+use crate::ledger::fleet::batch::{self, Batch, Cursors, Told};
 use crate::ledger::fleet::place::Place;
 use crate::ledger::fleet::progress::Progress;
 use crate::ledger::fleet::session::{Session, Stop, Waiting};
-use crate::ledger::fleet::store::{Node, Store, Stored};
+use crate::ledger::fleet::store::{ERASURES, Gone, Node, Store, Stored};
 use crate::ledger::fleet::trouble::Trouble;
+use crate::ledger::receipt::{hash_of, hex};
 use crate::ledger::{Error, PublicKey, schema};
 
 use rusqlite::{Connection, OptionalExtension};
@@ -29,8 +30,12 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from
 /// anybody is still there.
 const ASK: Duration = Duration::from_secs(10);
 
-/// Erases a receipt in the proxy's own ledger.
-pub(in crate::ledger) type Erase = Box<dyn Fn(&[ReceiptId]) + Send>;
+/// How often it is asked for all of it: an erasure may have met a full disk.
+const ASK_AGAIN: Duration = Duration::from_secs(60 * 60);
+
+/// Erases receipts in the proxy's own ledger; says whether that could be
+/// ordered.
+pub(in crate::ledger) type Erase = Box<dyn Fn(&[ReceiptId]) -> bool + Send>;
 
 /// The thread, from outside.
 pub(in crate::ledger) struct Fleet {
@@ -114,9 +119,10 @@ struct Opened {
     reader: Connection,
     store: Store,
     cursors: Cursors,
-    /// How many receipts were erased when that was last sent, and the last
-    /// time that one was.
-    erased: Option<(i64, i64)>,
+    /// How far it was told what was erased here.
+    told: Told,
+    /// The last that was heard of what was erased elsewhere, and since when.
+    heard: (i64, Instant),
 }
 
 impl Shipper {
@@ -165,7 +171,7 @@ impl Shipper {
         let cursors = store.cursors()?;
         self.check_same(&reader, &store)?;
         self.progress.shipped(cursors);
-        Ok(Opened { reader, store, cursors, erased: None })
+        Ok(Opened { reader, store, cursors, told: Told::default(), heard: (0, Instant::now()) })
     }
 
     /// Whether the ledger is the one of which rows were sent before.
@@ -188,22 +194,18 @@ impl Shipper {
 
     fn send(&mut self, opened: &mut Opened) -> Result<bool, Trouble> {
         let unreadable = |source| self.unreadable(source);
-        let erased: (i64, i64) = opened
-            .reader
-            .prepare_cached("SELECT count(*), ifnull(max(time_ms), 0) FROM erased_receipt")
-            .and_then(|mut query| query.query_row([], |row| Ok((row.get(0)?, row.get(1)?))))
-            .map_err(unreadable)?;
-        let is_news = opened.erased.map_or(erased.0 > 0, |before| before != erased);
-        let batch = Batch::read(&opened.reader, opened.cursors, is_news).map_err(unreadable)?;
+        let batch =
+            Batch::read(&opened.reader, opened.cursors, &opened.told).map_err(unreadable)?;
         self.look_behind(&opened.reader, Some(opened.cursors))?;
         if batch.is_empty() {
-            opened.erased = Some(erased);
-            return self.idle(opened).map(|()| false);
+            opened.told = batch.told;
+            self.check_open(opened)?;
+            return self.hear(opened).map(|()| false);
         }
         match opened.store.store(&batch)? {
             Stored::All => {
                 opened.cursors = batch.until;
-                opened.erased = Some(erased);
+                opened.told = batch.told;
             }
             Stored::Elsewhere(cursors) => {
                 opened.cursors = cursors;
@@ -213,6 +215,7 @@ impl Shipper {
         self.progress.shipped(opened.cursors);
         self.look_behind(&opened.reader, Some(opened.cursors))?;
         self.progress.note_soon(&self.ledger);
+        self.hear(opened)?;
         Ok(batch.more)
     }
 
@@ -225,19 +228,34 @@ impl Shipper {
     }
 
     /// With nothing to send, nothing else tells that nobody is there any more.
-    fn idle(&mut self, opened: &Opened) -> Result<(), Trouble> {
-        if opened.store.session().is_closed() {
-            let why = "the connection was closed".to_owned();
-            return Err(Trouble::Unreachable { place: self.place.to_string(), why });
+    fn check_open(&self, opened: &Opened) -> Result<(), Trouble> {
+        if !opened.store.session().is_closed() {
+            return Ok(());
         }
+        let why = "the connection was closed".to_owned();
+        Err(Trouble::Unreachable { place: self.place.to_string(), why })
+    }
+
+    /// Asks now and then what was erased elsewhere, however much there is to
+    /// send.
+    fn hear(&mut self, opened: &mut Opened) -> Result<(), Trouble> {
         if self.asked.is_some_and(|last| last.elapsed() < ASK) {
             return Ok(());
         }
         self.asked = Some(Instant::now());
-        let erased = opened.store.erased()?;
-        let numbers = still_here(&opened.reader, &erased).map_err(|it| self.unreadable(it))?;
-        if !numbers.is_empty() {
-            (self.erase)(&numbers);
+        if opened.heard.1.elapsed() >= ASK_AGAIN {
+            opened.heard = (0, Instant::now());
+        }
+        let gone = opened.store.erased(opened.heard.0)?;
+        let numbers = still_here(&opened.reader, &gone).map_err(|it| self.unreadable(it))?;
+        if !numbers.is_empty() && !(self.erase)(&numbers) {
+            return Ok(());
+        }
+        if let Some(last) = gone.last() {
+            opened.heard.0 = last.id;
+        }
+        if gone.len() >= ERASURES {
+            self.asked = None;
         }
         Ok(())
     }
@@ -270,12 +288,16 @@ impl Shipper {
     }
 }
 
-/// The numbers of those receipts that this ledger still has.
-fn still_here(reader: &Connection, rows: &[i64]) -> rusqlite::Result<Vec<ReceiptId>> {
+/// The numbers of those receipts that this ledger still has. Whoever has one
+/// erased has its number: a row alone, which anybody can count up to, is not
+/// enough.
+fn still_here(reader: &Connection, gone: &[Gone]) -> rusqlite::Result<Vec<ReceiptId>> {
     let mut query = reader.prepare_cached("SELECT number FROM receipt WHERE id = ?1")?;
     let mut numbers = Vec::new();
-    for row in rows {
-        let number: Option<[u8; 16]> = query.query_row([row], |row| row.get(0)).optional()?;
+    for gone in gone {
+        let number: Option<[u8; 16]> =
+            query.query_row([gone.receipt], |row| row.get(0)).optional()?;
+        let number = number.filter(|number| hash_of(&hex(number)).as_slice() == gone.number_hash);
         numbers.extend(number.map(ReceiptId::new));
     }
     Ok(numbers)

@@ -45,6 +45,19 @@ pub(super) enum Stored {
     Elsewhere(Cursors),
 }
 
+/// A receipt of this node that was erased.
+pub(super) struct Gone {
+    /// Where that stands among all that was erased.
+    pub(super) id: i64,
+    /// The receipt's row in the node's own ledger.
+    pub(super) receipt: i64,
+    /// The hash of its number.
+    pub(super) number_hash: Vec<u8>,
+}
+
+/// How many of them are asked for at once.
+pub(super) const ERASURES: usize = 1_000;
+
 const INT: Holds = Holds::Int;
 const TEXT: Holds = Holds::Text;
 const BYTES: Holds = Holds::Bytes;
@@ -116,13 +129,17 @@ impl Store {
         rows.first().map(seal).transpose().map_err(misread)
     }
 
-    /// The rows of this node's receipts that were erased, wherever that was.
-    pub(super) fn erased(&self) -> Result<Vec<i64>, Trouble> {
+    /// The next of this node's receipts that were erased, wherever that was.
+    pub(super) fn erased(&self, after: i64) -> Result<Vec<Gone>, Trouble> {
         let rows = self.session.rows(
-            "SELECT receipt FROM erased_receipt WHERE node = ?1 AND receipt IS NOT NULL",
-            &[self.node.into()],
+            "SELECT id, receipt, number_hash FROM erased_receipt
+             WHERE node = ?1 AND id > ?2 AND receipt IS NOT NULL ORDER BY id LIMIT ?3",
+            &[self.node.into(), after.into(), (ERASURES as i64).into()],
         )?;
-        rows.iter().map(|row| row.int(0).map_err(misread)).collect()
+        let gone = |row: &Row| {
+            Ok(Gone { id: row.int(0)?, receipt: row.int(1)?, number_hash: row.bytes(2)?.to_vec() })
+        };
+        rows.iter().map(|row| gone(row).map_err(misread)).collect()
     }
 
     /// Makes sure that there are partitions for these times, and for the months

@@ -134,7 +134,7 @@ fn every_table_of_a_proxys_own_ledger_is_in_the_shared_one_with_its_columns() {
     }
 }
 
-fn receipt(number: u8) -> Receipt {
+pub(super) fn receipt(number: u8) -> Receipt {
     Receipt {
         number: ReceiptId::new([number; 16]),
         time_ms: now_ms(),
@@ -154,7 +154,7 @@ fn receipt(number: u8) -> Receipt {
     }
 }
 
-fn receipts(ledger: &Ledger) -> i64 {
+pub(super) fn receipts(ledger: &Ledger) -> i64 {
     let engine = Engine::open(ledger.path()).unwrap();
     engine.rows("SELECT count(*) FROM receipt", &[]).unwrap()[0].int(0).unwrap()
 }

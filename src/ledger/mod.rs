@@ -201,7 +201,7 @@ impl Ledger {
             Err(error) => return Err(error),
         };
         intake::sweep(&dir).map_err(|source| unwritable(&dir, source))?;
-        let fleet = settings.fleet.as_ref().map(|_| Arc::new(fleet::Progress::of(path)));
+        let fleet = settings.fleet.as_ref().map(|_| Arc::new(fleet::Progress::default()));
         let shared = Arc::new(Shared { fleet: fleet.clone(), ..Shared::default() });
         shared.writer.store(has_role, Ordering::Relaxed);
         let (orders, inbox) = mpsc::channel();

@@ -458,7 +458,8 @@ fn add_audit_line(tx: &Transaction<'_>, line: &AuditLine<'_>) -> rusqlite::Resul
     Ok(())
 }
 
-fn file_at(path: &Path) -> Option<(u64, u64)> {
+/// Device and number of the file that stands there.
+pub(super) fn file_at(path: &Path) -> Option<(u64, u64)> {
     fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
 }
 

@@ -4,6 +4,7 @@
 use crate::ledger::fleet::batch::Cursors;
 use crate::ledger::fleet::ship::note_of;
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -45,28 +46,54 @@ pub struct Shipped {
     pub seals: i64,
 }
 
+/// Which ledger is sent where.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Whose {
+    /// The shared ledger, without a password.
+    pub(super) place: String,
+    /// The name that the node's checkpoints have.
+    pub(super) node: String,
+    /// When its ledger was begun.
+    pub(super) created_ms: i64,
+}
+
+/// What is noted beside the ledger.
+#[derive(Serialize, Deserialize)]
+struct Note {
+    whose: Whose,
+    rows: BTreeMap<String, i64>,
+}
+
+/// How far it was sent.
+#[derive(Clone, Copy, Debug)]
+struct Far {
+    cursors: Cursors,
+    /// Whether the shared ledger said so itself, and no note did.
+    is_certain: bool,
+}
+
 /// What the thread that sends tells the rest of the program.
 #[derive(Debug, Default)]
 pub struct Progress {
     connected: AtomicBool,
     behind: AtomicU64,
     error: Mutex<Option<String>>,
-    cursors: Mutex<Option<Cursors>>,
+    whose: Mutex<Option<Whose>>,
+    far: Mutex<Option<Far>>,
     noted: Mutex<Option<Instant>>,
 }
 
 impl Progress {
-    /// As it was noted when this ledger was last sent.
-    pub(in crate::ledger) fn of(ledger: &Path) -> Self {
-        let cursors = fs::read_to_string(note_of(ledger)).ok().and_then(|note| {
-            let noted: BTreeMap<String, i64> = serde_json::from_str(&note).ok()?;
-            let mut all = Cursors::start().all();
-            for (cursor, sort) in all.iter_mut().zip(Cursors::SORTS) {
-                *cursor = *noted.get(sort)?;
-            }
-            Some(Cursors::of(all))
-        });
-        Self { cursors: Mutex::new(cursors), ..Self::default() }
+    /// Says which ledger is sent where from now on; of that, what was noted
+    /// when it was last sent is a hint.
+    pub(super) fn begin(&self, ledger: &Path, whose: Whose) {
+        let mut held_now = held(&self.whose);
+        if held_now.as_ref() == Some(&whose) {
+            return;
+        }
+        let noted = noted(ledger, &whose);
+        *held(&self.far) = noted.map(|cursors| Far { cursors, is_certain: false });
+        *held_now = Some(whose);
     }
 
     /// How it is doing.
@@ -79,21 +106,21 @@ impl Progress {
         }
     }
 
-    /// What may be removed here, since it is there; nothing as long as nobody
-    /// knows.
+    /// What may be removed here, since it is there; nothing until the shared
+    /// ledger has said so itself.
     #[must_use]
     pub fn safe(&self) -> Shipped {
         let Cursors { sets, entries, receipts, gaps, audits, notices, seals, .. } =
-            held(&self.cursors).unwrap_or_default();
+            held(&self.far).filter(|far| far.is_certain).map(|far| far.cursors).unwrap_or_default();
         Shipped { sets, entries, receipts, gaps, audits, notices, seals }
     }
 
     pub(super) fn cursors(&self) -> Option<Cursors> {
-        *held(&self.cursors)
+        held(&self.far).map(|far| far.cursors)
     }
 
     pub(super) fn shipped(&self, cursors: Cursors) {
-        *held(&self.cursors) = Some(cursors);
+        *held(&self.far) = Some(Far { cursors, is_certain: true });
     }
 
     pub(super) fn behind(&self, entries: u64) {
@@ -122,7 +149,9 @@ impl Progress {
     pub(super) fn note(&self, ledger: &Path) {
         *held(&self.noted) = Some(Instant::now());
         let Some(cursors) = self.cursors() else { return };
-        let note: BTreeMap<&str, i64> = Cursors::SORTS.into_iter().zip(cursors.all()).collect();
+        let Some(whose) = held(&self.whose).clone() else { return };
+        let rows = Cursors::SORTS.map(str::to_owned).into_iter().zip(cursors.all()).collect();
+        let note = Note { whose, rows };
         let (file, fresh) = (note_of(ledger), note_of(&ledger.with_extension("new")));
         let written = serde_json::to_string(&note)
             .map_err(std::io::Error::from)
@@ -134,6 +163,48 @@ impl Progress {
     }
 }
 
+/// How far it was noted that this ledger was sent there.
+fn noted(ledger: &Path, whose: &Whose) -> Option<Cursors> {
+    let note = fs::read_to_string(note_of(ledger)).ok()?;
+    let note: Note = serde_json::from_str(&note).ok()?;
+    let mut all = Cursors::start().all();
+    for (cursor, sort) in all.iter_mut().zip(Cursors::SORTS) {
+        *cursor = *note.rows.get(sort)?;
+    }
+    (note.whose == *whose).then(|| Cursors::of(all))
+}
+
 fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_noted_is_a_hint_and_only_about_that_ledger_in_that_place() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let ledger = directory.path().join("ledger.db");
+        let whose = Whose { place: "db.internal".into(), node: "shop".into(), created_ms: 7 };
+        let sent = Cursors::of([1, 2, 3, 4, 5, 6, 7, 8]);
+        let before = Progress::default();
+        before.begin(&ledger, whose.clone());
+        before.shipped(sent);
+        before.note(&ledger);
+        let progress = Progress::default();
+        progress.begin(&ledger, whose.clone());
+        assert_eq!(progress.cursors(), Some(sent));
+        assert_eq!(progress.safe(), Shipped::default(), "nobody has answered yet");
+        progress.shipped(sent);
+        assert_eq!(progress.safe().seals, 7);
+        for other in [
+            Whose { place: "elsewhere".into(), ..whose.clone() },
+            Whose { node: "blog".into(), ..whose.clone() },
+            Whose { created_ms: 8, ..whose },
+        ] {
+            progress.begin(&ledger, other);
+            assert_eq!((progress.cursors(), progress.safe()), (None, Shipped::default()));
+        }
+    }
 }

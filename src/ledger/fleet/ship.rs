@@ -6,11 +6,12 @@
 use crate::consent::ReceiptId;
 use crate::ledger::fleet::batch::{self, Batch, Cursors, Told};
 use crate::ledger::fleet::place::Place;
-use crate::ledger::fleet::progress::Progress;
+use crate::ledger::fleet::progress::{Progress, Whose};
 use crate::ledger::fleet::session::{Session, Stop, Waiting};
 use crate::ledger::fleet::store::{ERASURES, Gone, Node, Store, Stored};
 use crate::ledger::fleet::trouble::Trouble;
 use crate::ledger::receipt::{hash_of, hex};
+use crate::ledger::store::file_at;
 use crate::ledger::{Error, PublicKey, schema};
 
 use rusqlite::{Connection, OptionalExtension};
@@ -117,6 +118,8 @@ struct Shipper {
 /// Both ends.
 struct Opened {
     reader: Connection,
+    /// Device and number of its file: another one may come in its place.
+    file: Option<(u64, u64)>,
     store: Store,
     cursors: Cursors,
     /// How far it was told what was erased here.
@@ -150,7 +153,12 @@ impl Shipper {
     /// Sends the next batch; says whether there is more.
     fn round(&mut self) -> Result<bool, Trouble> {
         let mut opened = match self.opened.take() {
-            Some(opened) => opened,
+            Some(opened) if opened.file == file_at(&self.ledger) => opened,
+            Some(_) => {
+                let unsent = self.progress.status().behind_entries;
+                tracing::warn!(ledger = %self.ledger.display(), unsent, "the ledger was moved away, or another file was put in its place: that one is sent from now on");
+                self.open()?
+            }
             None => self.open()?,
         };
         let more = self.send(&mut opened)?;
@@ -160,18 +168,28 @@ impl Shipper {
     }
 
     fn open(&self) -> Result<Opened, Trouble> {
+        let file = file_at(&self.ledger);
         let reader = schema::open_for_reading(&self.ledger).map_err(|error| local(&error))?;
-        self.look_behind(&reader, self.progress.cursors())?;
         let created_ms = reader
             .query_row("SELECT created_ms FROM meta LIMIT 1", [], |row| row.get(0))
             .map_err(|source| self.unreadable(source))?;
         let node = Node { name: self.key.name(), key: self.key.text(), created_ms };
+        let whose = Whose { place: self.place.to_string(), node: node.name.clone(), created_ms };
+        self.progress.begin(&self.ledger, whose);
+        self.look_behind(&reader, self.progress.cursors())?;
         let session = Session::open(&self.place, Arc::clone(&self.waiting), self.stop.clone())?;
         let store = Store::begin(session, &node)?;
         let cursors = store.cursors()?;
         self.check_same(&reader, &store)?;
         self.progress.shipped(cursors);
-        Ok(Opened { reader, store, cursors, told: Told::default(), heard: (0, Instant::now()) })
+        Ok(Opened {
+            reader,
+            file,
+            store,
+            cursors,
+            told: Told::default(),
+            heard: (0, Instant::now()),
+        })
     }
 
     /// Whether the ledger is the one of which rows were sent before.

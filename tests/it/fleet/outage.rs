@@ -246,6 +246,8 @@ async fn a_wrong_password_is_told_and_never_shown() {
     let postgres = Postgres::start();
     let setup = proxy(origin.address, &postgres.url_of("consentry", "hush-hush"));
     let mut program = setup.start();
+    // Whoever set keep_days may think that it holds there, too.
+    program.says("the shared ledger keeps everything until its owner drops");
     program.says("does not let us in");
     assert_eq!(visitor_at(program.address).opens("/").await.status, 200);
     let config = setup.file("consentry.toml");

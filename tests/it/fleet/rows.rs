@@ -156,6 +156,25 @@ fn a_ledger_that_was_put_back_to_an_older_state_is_not_mixed_with_the_old_one() 
 }
 
 #[test]
+fn a_ledger_that_is_begun_anew_is_sent_from_then_on() {
+    if !postgres::is_here() {
+        return;
+    }
+    let postgres = Postgres::start();
+    let directory = TempDir::new().unwrap();
+    let ledger = open(directory.path(), &postgres.url());
+    let mut spool = ledger.spool(0).unwrap();
+    spool.append(&entry(now_ms(), "/before", "x"));
+    all_sent(&ledger);
+    std::fs::rename(ledger.path(), directory.path().join("aside.db")).unwrap();
+    spool.append(&entry(now_ms(), "/after", "x"));
+    let after = "SELECT count(*) FROM entry e JOIN page ON page.id = e.page WHERE text = '/after'";
+    until("what came after it is not sent", || postgres.number(after) == 1);
+    assert_eq!(postgres.number("SELECT count(*) FROM node"), 2);
+    until("it is not well again", || status(&ledger).connected);
+}
+
+#[test]
 fn whoever_reads_cannot_change_anything() {
     if !postgres::is_here() {
         return;

@@ -5,9 +5,14 @@ use crate::ledger::tree::{self, Hash, Tree};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::fmt;
+use std::sync::Once;
 
 /// How much of each leaf's hash a seal keeps, to find a change with.
 pub(super) const MARK: usize = 4;
+
+/// More rows of a sort are never stored together: a batch has not so many bytes
+/// that they would find room in it.
+const MOST_ROWS: i64 = 1_000_000;
 
 /// What a seal is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,10 +123,38 @@ impl Ends {
         }
     }
 
+    /// How many rows, or places of rows, are behind `before`.
+    pub(super) fn count_since(self, before: Self) -> u64 {
+        let rows = |sort| self.of(sort).saturating_sub(before.of(sort)).max(0).cast_unsigned();
+        Sort::ALL.into_iter().map(rows).fold(0, u64::saturating_add)
+    }
+
+    /// A sort of which there are more rows behind `before` than are ever stored
+    /// together: somebody else gave a row its number, or changed the seal.
+    pub(super) fn leap_from(self, before: Self) -> Option<Sort> {
+        Sort::ALL.into_iter().find(|sort| self.leaps(*sort, before))
+    }
+
+    const fn leaps(self, sort: Sort, before: Self) -> bool {
+        self.of(sort).saturating_sub(before.of(sort)) > MOST_ROWS
+    }
+
+    /// The same, without the sorts that leap.
+    fn without_leaps(self, before: Self) -> Self {
+        let end = |sort| if self.leaps(sort, before) { before.of(sort) } else { self.of(sort) };
+        Self {
+            sets: end(Sort::Set),
+            entries: end(Sort::Entry),
+            receipts: end(Sort::Receipt),
+            gaps: end(Sort::Gap),
+            audits: end(Sort::Audit),
+        }
+    }
+
     /// The rows behind `before`, in the order of their leaves.
     pub(super) fn since(self, before: Self) -> impl Iterator<Item = Place> {
         Sort::ALL.into_iter().flat_map(move |sort| {
-            (before.of(sort) + 1..=self.of(sort)).map(move |id| Place { sort, id })
+            (before.of(sort).saturating_add(1)..=self.of(sort)).map(move |id| Place { sort, id })
         })
     }
 }
@@ -192,7 +225,14 @@ pub(super) fn seal(conn: &Connection, now_ms: u64) -> rusqlite::Result<bool> {
         .query_row([], |row| Ok((row.get::<_, i64>(0)?, Ends::read(row, 1)?)))
         .optional()?
         .unwrap_or((0, Ends::default()));
-    let ends = Ends::now(conn)?;
+    let found = Ends::now(conn)?;
+    if let Some(sort) = found.leap_from(before) {
+        static SAID: Once = Once::new();
+        SAID.call_once(|| {
+            tracing::warn!(what = sort.plural(), "the ledger has rows with numbers that consentry never gave; from there on they are under no seal, see `consentry verify`");
+        });
+    }
+    let ends = found.without_leaps(before);
     if ends == before {
         return Ok(false);
     }

@@ -199,7 +199,7 @@ impl Check {
             .optional()?;
         match first {
             Some(seal) => {
-                self.found.unsealed_before = seal.ends.since(Ends::default()).count() as u64;
+                self.found.unsealed_before = seal.ends.count_since(Ends::default());
                 Ok(seal.ends)
             }
             None => {
@@ -219,6 +219,11 @@ impl Check {
 
     /// Checks what is under one seal.
     fn seal(&mut self, seal: &Seal, before: Ends) -> rusqlite::Result<()> {
+        if let Some(sort) = seal.ends.leap_from(before) {
+            self.found.seals += 1;
+            self.fault("seal", format!("seal {} is over more {} than are ever stored together: the seal itself was changed", seal.id, sort.plural()));
+            return Ok(());
+        }
         let mut inner = Tree::default();
         let mut first: Option<(Place, Wrong)> = None;
         let (mut at, mut rows) = (0, 0);
@@ -309,9 +314,8 @@ impl Check {
     /// Rows that no seal is over: a proxy seals what it stores at once.
     fn behind(&mut self, ends: Ends) -> rusqlite::Result<()> {
         let behind = Ends::now(&self.conn)?;
-        let mut more = behind.since(ends);
-        if let Some(first) = more.next() {
-            let count = more.count() + 1;
+        if let Some(first) = behind.since(ends).next() {
+            let count = behind.count_since(ends);
             self.fault("added", format!("{count} row{} under no seal, the first of them {first}: they were not stored by consentry", if count == 1 { " is" } else { "s are" }));
         }
         let erased: i64 = self.conn.query_row(

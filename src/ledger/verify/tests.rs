@@ -181,6 +181,38 @@ fn f3_an_announcement_of_pruning_that_the_ledger_did_not_sign_is_not_believed() 
     }
 }
 
+#[test]
+fn f3_a_row_with_a_number_from_nowhere_is_reported_and_stops_nothing() {
+    for (sql, words) in [
+        (
+            "INSERT INTO gap VALUES (9000000000000000000, 1, 1, 1, 'x')",
+            "9000000000000000000 rows are under no seal, the first of them gap 1",
+        ),
+        (
+            "INSERT INTO audit SELECT 9223372036854775806, time_ms, who, role, act, about, detail FROM audit
+             WHERE id = 1",
+            "the first of them audit entry 4",
+        ),
+        (
+            "UPDATE sqlite_sequence SET seq = 9000000000000000000 WHERE name = 'receipt'",
+            "the first of them receipt in row 4",
+        ),
+    ] {
+        let kept = Kept::new();
+        kept.tampers(sql);
+        first(&kept.verified(), "added", words);
+        // The writer goes on, and seals what it stores.
+        kept.store(30..40);
+        let found = kept.verified();
+        assert_eq!(found.seals, 4);
+        assert_eq!(found.faults.len(), 1, "{found:?}");
+        assert_eq!(found.faults[0].kind, "added", "{found:?}");
+    }
+    let kept = Kept::new();
+    kept.tampers("UPDATE seal SET gaps = 9000000000000000000 WHERE id = 2");
+    first(&kept.verified(), "seal", "seal 2 is over more gaps than are ever stored together");
+}
+
 /// Somebody who knows how seals are made, and has not the key.
 const CUT: &str = "DELETE FROM entry WHERE id > 20; DELETE FROM receipt WHERE id > 2;
     UPDATE sqlite_sequence SET seq = 2 WHERE name = 'receipt'; DELETE FROM seal WHERE id > 2;

@@ -1,8 +1,9 @@
 //! A file that has its name only when it is whole, and a manifest beside it.
 
 use serde_json::Value;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// A file that is being written. Dropped before its end, nothing is left.
@@ -25,7 +26,7 @@ impl Part {
             ));
         }
         let part = beside(&path, &format!(".{}.part", std::process::id()));
-        let file = File::create(&part)?;
+        let file = create(&part)?;
         Ok(Self { path, part, file, is_whole: false })
     }
 
@@ -43,7 +44,7 @@ impl Part {
         let mut text = serde_json::to_string_pretty(manifest)?;
         text.push('\n');
         let part = beside(&beside_it, &format!(".{}.part", std::process::id()));
-        fs::write(&part, text)?;
+        create(&part)?.write_all(text.as_bytes())?;
         fs::rename(&part, &beside_it)
     }
 }
@@ -66,8 +67,43 @@ impl Drop for Part {
     }
 }
 
+/// Makes a file that nobody else can read: receipts are in it. Whatever has its
+/// name already goes, and no link is followed.
+fn create(path: &Path) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
 fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    #[test]
+    fn a_link_in_the_place_of_the_unfinished_file_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (victim, path) = (dir.path().join("victim"), dir.path().join("out.csv"));
+        fs::write(&victim, "mine").unwrap();
+        for name in ["out.csv", "out.csv.manifest.json"] {
+            let part = format!("{name}.{}.part", std::process::id());
+            symlink(&victim, dir.path().join(part)).unwrap();
+        }
+        let mut part = Part::begin(&path).unwrap();
+        (&mut part).write_all(b"a,b\n").unwrap();
+        part.finish(&serde_json::json!({})).unwrap();
+        assert_eq!(fs::read(&victim).unwrap(), b"mine");
+        assert_eq!(fs::read(&path).unwrap(), b"a,b\n");
+        for path in [&path, &beside(&path, ".manifest.json")] {
+            assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+    }
 }

@@ -15,8 +15,9 @@ use crate::ledger::{Audit, Error};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use std::collections::HashMap;
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How many ids of each sort are remembered between batches.
@@ -66,6 +67,8 @@ pub(super) struct Store {
     conn: Connection,
     /// Device and number of the file: another one may come in its place.
     file: Option<(u64, u64)>,
+    /// The same of what SQLite keeps beside it.
+    beside: Vec<(PathBuf, (u64, u64))>,
     known: Known,
     rollup: Rollup,
 }
@@ -83,22 +86,38 @@ impl Store {
         schema::prepare(&conn, path, now_ms)?;
         conn.busy_timeout(BUSY).map_err(failed)?;
         conn.set_prepared_statement_cache_capacity(64);
-        Ok(Self { conn, file: file_at(path), known: Known::default(), rollup: Rollup::default() })
+        let beside = ["-wal", "-shm"].map(|suffix| beside(path, suffix));
+        let beside = beside.into_iter().filter_map(|path| Some((path.clone(), file_at(&path)?)));
+        Ok(Self {
+            file: file_at(path),
+            beside: beside.collect(),
+            conn,
+            known: Known::default(),
+            rollup: Rollup::default(),
+        })
     }
 
     /// Whether the file it writes is the one that stands at `path`. SQLite
     /// itself goes on writing a file that was moved or deleted.
     pub(super) fn is_in_place(&self, path: &Path) -> bool {
-        self.file == file_at(path)
+        match fs::metadata(path) {
+            Ok(found) => self.file.is_none_or(|own| own == number_of(&found)),
+            // That it cannot be looked at does not mean that it is gone.
+            Err(error) => error.kind() != io::ErrorKind::NotFound,
+        }
     }
 
     /// Lets go of a file that is not in its place any more, with everything in
-    /// it that was stored; its log must not be taken for that of the next one.
-    pub(super) fn leave(self, path: &Path) {
+    /// it that was stored; its log must not be taken for that of the next one,
+    /// which may have one of its own by now.
+    pub(super) fn leave(self) {
         self.clear_log().ok();
-        drop(self);
-        for suffix in ["-wal", "-shm"] {
-            fs::remove_file(beside(path, suffix)).ok();
+        let Self { conn, beside, .. } = self;
+        drop(conn);
+        for (path, own) in beside {
+            if file_at(&path) == Some(own) {
+                fs::remove_file(path).ok();
+            }
         }
     }
 
@@ -294,7 +313,7 @@ impl Batch<'_> {
 
     /// Stores a notice, unless it is there.
     pub(super) fn notice(&self, line: &NoticeLine<'_>) -> rusqlite::Result<()> {
-        let failed = |error: std::io::Error| rusqlite::Error::ToSqlConversionFailure(error.into());
+        let failed = |error: io::Error| rusqlite::Error::ToSqlConversionFailure(error.into());
         let hash = hash_of(&line.html);
         let known: bool = self
             .tx
@@ -460,7 +479,11 @@ fn add_audit_line(tx: &Transaction<'_>, line: &AuditLine<'_>) -> rusqlite::Resul
 
 /// Device and number of the file that stands there.
 pub(super) fn file_at(path: &Path) -> Option<(u64, u64)> {
-    fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
+    fs::metadata(path).ok().map(|file| number_of(&file))
+}
+
+fn number_of(file: &fs::Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
 }
 
 fn is_erased(conn: &Connection, number: &str) -> rusqlite::Result<bool> {

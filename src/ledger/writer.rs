@@ -283,7 +283,7 @@ impl Writer {
     fn look_whether_it_is_there(&mut self) {
         if let Some(store) = self.store.take_if(|store| !store.is_in_place(&self.path)) {
             tracing::warn!(ledger = %self.path.display(), "the ledger was moved away, or another file was put in its place");
-            store.leave(&self.path);
+            store.leave();
         }
     }
 

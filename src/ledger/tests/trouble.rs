@@ -176,6 +176,26 @@ fn a_sum_that_fails_keeps_no_spool_back() {
 }
 
 #[test]
+fn letting_go_of_a_ledger_that_was_replaced_leaves_the_log_of_the_next_one() {
+    let dir = TempDir::new().unwrap();
+    let path = settings(&dir).path;
+    let log = dir.path().join("ledger.db-wal");
+    let old = Store::open(&path, 0).unwrap();
+    fs::rename(&path, dir.path().join("aside.db")).unwrap();
+    assert!(!old.is_in_place(&path));
+    // Another process was faster, and has begun the next one.
+    fs::remove_file(&log).unwrap();
+    fs::remove_file(dir.path().join("ledger.db-shm")).unwrap();
+    let next = Store::open(&path, 0).unwrap();
+    old.leave();
+    assert!(next.is_in_place(&path) && log.exists());
+    // Its own log goes.
+    fs::rename(&path, dir.path().join("aside.db")).unwrap();
+    next.leave();
+    assert!(!log.exists());
+}
+
+#[test]
 fn a_full_disk_leaves_a_gap_that_says_how_many_and_since_when() {
     let dir = TempDir::new().unwrap();
     let ledger = open(&dir);

@@ -8,6 +8,7 @@
 
 pub(in crate::ledger) mod announcement;
 pub(in crate::ledger) mod cover;
+mod pages;
 mod sets;
 
 use crate::ledger::audit::{Audit, PRUNE};
@@ -36,7 +37,8 @@ const AGE_EVERY_MS: u64 = 60 * MINUTE_MS;
 /// How long the ledger keeps what. Zero is without limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
-    /// Entries go after so many days. The sums that they went into stay.
+    /// Entries go after so many days. The sums that they went into stay, but
+    /// for those of single pages.
     pub keep_days: u32,
     /// Receipts go after so many days.
     pub keep_receipts_days: u32,
@@ -138,7 +140,9 @@ impl Pruner {
         }
         self.bytes = size(&tx)?;
         let is_large = max_bytes > 0 && self.bytes > max_bytes;
-        if is_large {
+        // For what is not theirs, entries must not go.
+        let has_no_room = is_large && pages::bytes_that_stay(&tx)? > max_bytes;
+        if is_large && !has_no_room {
             let until = look.making_room(self.bytes, max_bytes)?;
             goals.push((Rows::Entries, until, format!("max_bytes = {max_bytes}")));
         }
@@ -151,7 +155,7 @@ impl Pruner {
             }
         }
         let goes_on = run.entries > look.entries_pruned || run.receipts > look.receipts_pruned;
-        self.is_full = is_large && run.entries <= look.entries_pruned;
+        self.is_full = has_no_room || is_large && run.entries <= look.entries_pruned;
         tx.commit()?;
         self.run = goes_on.then_some(run);
         self.sized_ms = Some(now_ms);
@@ -201,6 +205,9 @@ impl Run {
                 prune(tx, rows, walked, self.until(rows))?;
                 return Ok(Step { more: true, sets_gone: false });
             }
+        }
+        if self.entries > 0 && pages::forget(tx)? {
+            return Ok(Step { more: true, sets_gone: false });
         }
         let last = ends_at(tx, self.entries)?.of(Sort::Set);
         let found = sets::prune(tx, self.sets, last)?;

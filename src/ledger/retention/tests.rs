@@ -86,6 +86,41 @@ fn f3_sums_stay_when_their_entries_go() {
 }
 
 #[test]
+fn f3_sums_of_pages_go_with_the_entries_of_their_day() {
+    let kept = kept();
+    let ledger = Ledger::open(Settings::new(kept.path())).unwrap();
+    let mut spool = ledger.spool(0).unwrap();
+    spool.append(&entry(40 * DAY_MS, "/", [block("a")]));
+    ledger.flush().unwrap();
+    drop(spool);
+    ledger.close().unwrap();
+    let days = || {
+        let conn = Connection::open(kept.path()).unwrap();
+        let asked = "SELECT min(day), max(day), (SELECT min(hour) FROM hourly) FROM daily_page";
+        conn.query_row(asked, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap()
+    };
+    assert_eq!(days(), (0, 40, 0));
+    prune_after(&kept, 31, DAYS_30);
+    assert_eq!(count(&kept, "entry"), 1);
+    assert_eq!(days(), (40, 40, 0), "the others stay");
+    assert_eq!(kept.verified().faults, []);
+}
+
+#[test]
+fn f3_entries_do_not_go_for_what_is_not_theirs() {
+    let kept = kept();
+    kept.tampers(
+        "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 20000)
+         INSERT INTO page (text) SELECT '/made-up/' || n FROM n",
+    );
+    let mut store = Store::open(&kept.path(), now_ms()).unwrap();
+    let mut pruner = pruner(&kept, Retention { max_bytes: 400_000, ..Retention::default() });
+    while store.prune(&mut pruner, now_ms()).unwrap() {}
+    assert!(pruner.is_full && pruner.bytes > 400_000, "{pruner:?}");
+    assert_eq!(count(&kept, "entry"), 33);
+}
+
+#[test]
 fn f3_entries_that_no_sum_has_yet_stay() {
     let kept = kept();
     kept.tampers("UPDATE rolled SET entries = 20");

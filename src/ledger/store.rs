@@ -129,6 +129,23 @@ impl Store {
         rows.collect()
     }
 
+    /// Has a ledger in which nothing was stored yet go on where another one
+    /// ended: what was stored there must not be stored again.
+    pub(super) fn go_on_from(&mut self, offsets: &HashMap<String, u64>) -> rusqlite::Result<()> {
+        let mut batch = self.begin()?;
+        let is_new: bool = batch.tx.query_row(
+            "SELECT NOT EXISTS (SELECT 1 FROM spool) AND NOT EXISTS (SELECT 1 FROM seal WHERE id > 0)",
+            [],
+            |row| row.get(0),
+        )?;
+        if is_new {
+            for (file, offset) in offsets {
+                batch.offset(file, *offset)?;
+            }
+        }
+        batch.commit()
+    }
+
     /// Whether the receipt of that number was erased.
     pub(super) fn is_erased(&self, number: &str) -> rusqlite::Result<bool> {
         is_erased(&self.conn, number)

@@ -197,6 +197,7 @@ impl Writer {
         if !pieces.is_empty() {
             let taken = store_all(store, &pieces).map_err(failed)?;
             self.unsynced.get_or_insert_with(Instant::now);
+            self.offsets.extend(pieces.into_iter().map(|piece| (piece.name, piece.next)));
             self.shared.written.fetch_add(taken.entries, Ordering::Relaxed);
             self.shared.lost.fetch_add(taken.lost, Ordering::Relaxed);
             self.erased.extend(taken.erased);
@@ -273,7 +274,14 @@ impl Writer {
     fn opened(&mut self) -> Result<&mut Store, Error> {
         let store = match self.store.take() {
             Some(store) => store,
-            None => Store::open(&self.path, now_ms())?,
+            None => {
+                let mut store = Store::open(&self.path, now_ms())?;
+                if self.has_role && !self.offsets.is_empty() {
+                    let gone_on = store.go_on_from(&self.offsets);
+                    gone_on.map_err(|source| schema::explain(&self.path, source))?;
+                }
+                store
+            }
         };
         Ok(self.store.insert(store))
     }

@@ -196,6 +196,20 @@ fn letting_go_of_a_ledger_that_was_replaced_leaves_the_log_of_the_next_one() {
 }
 
 #[test]
+fn a_ledger_that_is_begun_anew_stores_nothing_a_second_time() {
+    let dir = TempDir::new().unwrap();
+    let ledger = open(&dir);
+    let mut spool = ledger.spool(0).unwrap();
+    spool.append(&entry(1, "/", [block("a")]));
+    ledger.flush().unwrap();
+    fs::rename(settings(&dir).path, dir.path().join("aside.db")).unwrap();
+    spool.append(&entry(2, "/", [block("a")]));
+    ledger.flush().unwrap();
+    assert_eq!(times(&dir), [2]);
+    assert_eq!(ledger.status().lost_entries, 0);
+}
+
+#[test]
 fn a_full_disk_leaves_a_gap_that_says_how_many_and_since_when() {
     let dir = TempDir::new().unwrap();
     let ledger = open(&dir);

@@ -51,8 +51,9 @@ impl Rollup {
         let newest = newest(&tx)?;
         let mut sums = Sums::default();
         let mut until = entries;
-        while until < newest.0.min(entries + ENTRIES) && sums.size() < ENOUGH {
-            let part = newest.0.min(until + PART);
+        while until < newest.0.min(entries.saturating_add(ENTRIES)) && sums.size() < ENOUGH {
+            // Numbers that are not there are passed over, however many.
+            let part = newest.0.min(next(&tx, until)?.saturating_add(PART - 1));
             read(&tx, until, part, &mut sums)?;
             sums.spread(|set| self.members(&tx, set))?;
             until = part;
@@ -110,6 +111,12 @@ pub(super) fn is_done(conn: &Connection) -> rusqlite::Result<bool> {
         .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let newest = newest(conn)?;
     Ok(rolled.0 >= newest.0 && rolled.1 >= newest.1)
+}
+
+/// The first entry behind that one.
+fn next(tx: &Transaction<'_>, after: i64) -> rusqlite::Result<i64> {
+    tx.prepare_cached("SELECT ifnull(min(id), ?1) FROM entry WHERE id > ?1")?
+        .query_row([after], |row| row.get(0))
 }
 
 /// The last entry and the last receipt.

@@ -172,3 +172,21 @@ fn g3_made_up_reports_do_not_keep_what_is_real_from_being_seen() {
     ledger.flush().unwrap();
     assert_eq!(asked(&dir, "SELECT reported FROM seen WHERE name = 'late.example'"), ["0"]);
 }
+
+#[test]
+fn f3_an_entry_with_a_number_from_nowhere_stops_no_sum() {
+    let dir = TempDir::new().unwrap();
+    let ledger = open(&dir);
+    let mut spool = ledger.spool(0).unwrap();
+    spool.append(&entry(1, "/", [block("ads.example/p.js")]));
+    ledger.flush().unwrap();
+    let conn = Connection::open(settings(&dir).path).unwrap();
+    conn.busy_timeout(Duration::from_secs(5)).unwrap();
+    conn.execute_batch(
+        "INSERT INTO entry SELECT 4000000000000000000, time_ms, site, page, class, undecided,
+             signal, policy, mode, set_id FROM entry",
+    )
+    .unwrap();
+    ledger.flush().unwrap();
+    assert_eq!(asked(&dir, "SELECT sum(views) FROM hourly"), ["2"]);
+}

@@ -4,7 +4,6 @@ use crate::dashboard::change::Orders;
 use crate::dashboard::entrance::{Entrance, link_file};
 use crate::dashboard::session::{Session, Sessions};
 use crate::dashboard::settings::Settings;
-use crate::dashboard::strangers::Strangers;
 use crate::dashboard::throttle::Throttle;
 use crate::ledger::Ledger;
 use crate::observe::Observe;
@@ -61,8 +60,7 @@ pub(super) struct Office {
     pub(super) sessions: Sessions,
     pub(super) throttle: Throttle,
     pub(super) entrance: Entrance,
-    pub(super) passwords: Arc<Semaphore>,
-    pub(super) strangers: Strangers,
+    pub(super) passwords: Semaphore,
 }
 
 impl Office {
@@ -82,8 +80,7 @@ impl Office {
             sessions: Sessions::default(),
             throttle: Throttle::default(),
             entrance,
-            passwords: Arc::new(Semaphore::new(PASSWORDS_AT_ONCE)),
-            strangers: Strangers::default(),
+            passwords: Semaphore::new(PASSWORDS_AT_ONCE),
         };
         office.configure(settings);
         office

@@ -7,7 +7,7 @@ use crate::program::runs;
 use consentry::catalogue::{Catalogue, Kind, SourceFile};
 use consentry::consent::{ReceiptId, Source};
 use consentry::ledger::receipt::{hash_of, hex};
-use consentry::ledger::{Act, Entry, Ledger, Method, Receipt, Settings};
+use consentry::ledger::{Act, Entry, Ledger, Method, Notice, Receipt, Settings};
 use consentry::policy::{Basis, Decision, Decisions, Grounds, Layer, Mode, Verdict};
 use consentry::purpose::{Purpose, PurposeSet};
 use sha2::{Digest, Sha256};
@@ -74,6 +74,21 @@ fn receipt(number: u8, time: &str, act: Act, revision: u32) -> Receipt {
     }
 }
 
+fn notice(revision: u32, layer: consentry::ledger::receipt::Layer, html: &str) -> Notice {
+    Notice {
+        time_ms: ms("2026-01-01T00:00:00Z"),
+        site: "shop".to_owned(),
+        revision,
+        language: "en".to_owned(),
+        layer,
+        gpc: false,
+        operator: "The Shop".to_owned(),
+        policy_url: String::new(),
+        choices_url: "https://shop.example/.consentry/choices".to_owned(),
+        html: html.to_owned(),
+    }
+}
+
 /// A ledger with a March in it, and a bit of February and April.
 struct March {
     directory: TempDir,
@@ -84,6 +99,13 @@ impl March {
         let march = Self { directory: TempDir::new().unwrap() };
         let ledger = Ledger::open(Settings::new(march.file("ledger.db"))).unwrap();
         let mut spool = ledger.spool(0).unwrap();
+        // What the receipts name is in the archive, as it is on every site.
+        for (revision, layer, html) in [
+            (1, consentry::ledger::receipt::Layer::First, "ask"),
+            (1, consentry::ledger::receipt::Layer::Choices, "choose"),
+        ] {
+            spool.archive(&notice(revision, layer, html));
+        }
         let ads = || decision(Some("acme-ads"), "ads.acme.example/p.js");
         let stats = || decision(Some("acme-stats"), "stats.acme.example/s.js");
         spool.append(&entry("2026-02-28T23:59:59Z", "/old", [stats()]));

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The file with the link, beside the ledger at `ledger`.
 #[must_use]
@@ -33,7 +33,14 @@ impl Entrance {
 
     /// Makes a link that opens it, or shuts it.
     pub(super) fn open(&self, wanted: bool) {
-        let mut token = self.token.lock().unwrap_or_else(PoisonError::into_inner);
+        self.change(&mut self.token(), wanted);
+    }
+
+    fn token(&self) -> MutexGuard<'_, Option<String>> {
+        self.token.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, token: &mut Option<String>, wanted: bool) {
         let result = if wanted {
             *token = secret();
             let link = token.as_ref().map(|token| link_to(self.address, token));
@@ -52,21 +59,17 @@ impl Entrance {
 
     /// The link that opens it now, if any does.
     pub(super) fn link(&self) -> Option<String> {
-        let token = self.token.lock().unwrap_or_else(PoisonError::into_inner);
-        token.as_ref().map(|token| link_to(self.address, token))
+        self.token().as_ref().map(|token| link_to(self.address, token))
     }
 
     /// Whether `offered` opens the door. It does so once: the next one to
     /// enter needs the link that is made now.
     pub(super) fn admits(&self, offered: &str) -> bool {
-        let fits = self
-            .token
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .as_deref()
-            .is_some_and(|token| same(token, offered));
+        // Of two that come at once, one has to find the next link's.
+        let mut token = self.token();
+        let fits = token.as_deref().is_some_and(|token| same(token, offered));
         if fits {
-            self.open(true);
+            self.change(&mut token, true);
         }
         fits
     }
@@ -114,6 +117,28 @@ mod tests {
         assert!(entrance.admits(&token()));
         entrance.open(false);
         assert!(!file.exists() && !entrance.admits(&first));
+    }
+
+    #[test]
+    fn of_many_who_come_at_once_one_gets_in() {
+        let directory = tempfile::tempdir().unwrap();
+        let entrance =
+            Entrance::new(directory.path().join("link"), "127.0.0.1:9180".parse().unwrap());
+        for _ in 0..50 {
+            entrance.open(true);
+            let link = entrance.link().unwrap();
+            let (_, token) = link.split_once("token=").unwrap();
+            let barrier = std::sync::Barrier::new(4);
+            let enters = || {
+                barrier.wait();
+                entrance.admits(token)
+            };
+            let admitted = std::thread::scope(|scope| {
+                let all: Vec<_> = (0..4).map(|_| scope.spawn(enters)).collect();
+                all.into_iter().map(|one| one.join().unwrap()).filter(|is_in| *is_in).count()
+            });
+            assert_eq!(admitted, 1);
+        }
     }
 
     #[cfg(unix)]

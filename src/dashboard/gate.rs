@@ -19,11 +19,14 @@ use axum::response::Response;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use url::Url;
 
 /// The longest form or document that is read.
 const BODY_BYTES: usize = 64 * 1024;
+
+/// How long it may take to arrive.
+const BODY_PATIENCE: Duration = Duration::from_secs(10);
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const CSRF: HeaderName = HeaderName::from_static("x-csrf-token");
@@ -67,7 +70,10 @@ pub(super) async fn front(
     };
     let response = match refused {
         Some(refused) => refused,
-        None => layout::in_our_words(api, next.run(request).await).await,
+        None => match whole(request, BODY_PATIENCE).await {
+            Ok(request) => layout::in_our_words(api, next.run(request).await).await,
+            Err(unread) => unread.refusal(api),
+        },
     };
     layout::sealed(response)
 }
@@ -107,16 +113,8 @@ pub(super) async fn gate(State(gate): State<Gate>, request: Request, next: Next)
             return from_elsewhere(api);
         }
         request = match with_token(request, &session).await {
-            Ok(request) => request,
-            Err(Refused::TooLong) => {
-                return layout::refusal(
-                    api,
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "That is too much at once",
-                    "A form may have 64 KB.",
-                );
-            }
-            Err(Refused::NoToken) => return from_elsewhere(api),
+            Some(request) => request,
+            None => return from_elsewhere(api),
         };
     }
     request.extensions_mut().insert(session);
@@ -136,9 +134,8 @@ fn authority(request: &Request) -> Option<Authority> {
 
 /// Who asks: somebody with a session's cookie, or a program with a token.
 fn session(office: &Office, settings: &Settings, headers: &HeaderMap) -> Option<Session> {
-    if let Some(field) = headers.get(AUTHORIZATION) {
-        let token = field.to_str().ok()?.strip_prefix("Bearer ")?;
-        let found = hash(token.trim());
+    if let Some(token) = bearer(headers) {
+        let found = hash(token);
         let token = settings.tokens.iter().find(|token| token.sha256 == found)?;
         return Some(Session {
             name: token.name.clone(),
@@ -148,6 +145,14 @@ fn session(office: &Office, settings: &Settings, headers: &HeaderMap) -> Option<
         });
     }
     office.sessions.find(session_id(headers)?, settings, Instant::now())
+}
+
+/// The token that is shown, if one is. A proxy in front may ask for a password
+/// of its own; browsers then send that along everywhere.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let field = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = field.split_once(' ').unwrap_or((field, ""));
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }
 
 /// The name of the session's cookie. A browser takes a name that begins so
@@ -209,16 +214,47 @@ fn same_authority(origin: &Url, host: &str) -> bool {
         .is_some_and(|ours| ours.origin() == origin.origin() && ours.origin().is_tuple())
 }
 
-enum Refused {
+/// Why a body was not read.
+#[derive(Debug, PartialEq, Eq)]
+enum Unread {
     TooLong,
-    NoToken,
+    TooSlow,
+}
+
+impl Unread {
+    fn refusal(&self, api: bool) -> Response {
+        let (status, title, message) = match self {
+            Self::TooLong => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "That is too much at once",
+                "A form may have 64 KB.",
+            ),
+            Self::TooSlow => (
+                StatusCode::REQUEST_TIMEOUT,
+                "That took too long",
+                "What was announced did not arrive. Nothing was changed.",
+            ),
+        };
+        layout::refusal(api, status, title, message)
+    }
+}
+
+/// The request again, with its body read. Nobody has to be signed in to send
+/// one, so none may keep a connection for long.
+async fn whole(request: Request, patience: Duration) -> Result<Request, Unread> {
+    let (parts, body) = request.into_parts();
+    match tokio::time::timeout(patience, to_bytes(body, BODY_BYTES)).await {
+        Ok(Ok(body)) => Ok(Request::from_parts(parts, Body::from(body))),
+        Ok(Err(_)) => Err(Unread::TooLong),
+        Err(_) => Err(Unread::TooSlow),
+    }
 }
 
 /// The request again, when the session's token is in its form or, for
 /// programs, in its header.
-async fn with_token(request: Request, session: &Session) -> Result<Request, Refused> {
+async fn with_token(request: Request, session: &Session) -> Option<Request> {
     let (parts, body) = request.into_parts();
-    let body = to_bytes(body, BODY_BYTES).await.map_err(|_| Refused::TooLong)?;
+    let body = to_bytes(body, BODY_BYTES).await.ok()?;
     let is_form = parts.headers.get(CONTENT_TYPE).is_some_and(|kind| {
         kind.to_str().is_ok_and(|kind| kind.starts_with("application/x-www-form-urlencoded"))
     });
@@ -229,11 +265,7 @@ async fn with_token(request: Request, session: &Session) -> Result<Request, Refu
         .headers
         .get(CSRF)
         .is_some_and(|token| token.to_str().is_ok_and(|token| same(token, &session.csrf)));
-    if in_form || in_header {
-        Ok(Request::from_parts(parts, Body::from(body)))
-    } else {
-        Err(Refused::NoToken)
-    }
+    (in_form || in_header).then(|| Request::from_parts(parts, Body::from(body)))
 }
 
 fn from_elsewhere(api: bool) -> Response {
@@ -272,4 +304,54 @@ pub(super) fn see_other(place: &str) -> Response {
     let place = HeaderValue::from_str(place).unwrap_or_else(|_| HeaderValue::from_static("/"));
     response.headers_mut().insert(LOCATION, place);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use axum::body::{Bytes, HttpBody};
+    use http_body::Frame;
+    use std::convert::Infallible;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    struct Never;
+
+    impl HttpBody for Never {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Pending
+        }
+    }
+
+    #[test]
+    fn a_password_for_a_proxy_in_front_is_no_token() {
+        for (field, token) in [
+            ("Basic YW5hOnNlY3JldA==", None),
+            ("Bearer", Some("")),
+            ("Bearer abc", Some("abc")),
+            ("bearer  abc ", Some("abc")),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(AUTHORIZATION, HeaderValue::from_static(field));
+            assert_eq!(bearer(&headers), token, "{field}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_never_comes_is_not_waited_for() {
+        let never = Body::new(Never);
+        let found = whole(Request::new(never), Duration::from_millis(1)).await;
+        assert_eq!(found.unwrap_err(), Unread::TooSlow);
+        let long = Body::from(vec![b'a'; BODY_BYTES + 1]);
+        assert_eq!(whole(Request::new(long), BODY_PATIENCE).await.unwrap_err(), Unread::TooLong);
+        let form = whole(Request::new(Body::from("a=b")), BODY_PATIENCE).await.unwrap();
+        assert_eq!(to_bytes(form.into_body(), 10).await.unwrap(), "a=b");
+    }
 }

@@ -13,6 +13,9 @@ use axum::routing::get;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+/// Where it is asked for.
+pub(super) const PATHS: [&str; 4] = ["/livez", "/readyz", "/healthz", "/metrics"];
+
 pub(super) fn router() -> Router<Arc<Office>> {
     Router::new()
         .route("/livez", get(|| async { text(StatusCode::OK, "alive\n".to_owned()) }))

@@ -20,6 +20,7 @@ mod routes;
 mod session;
 mod settings;
 mod sign_in;
+mod strangers;
 mod throttle;
 mod users;
 
@@ -36,7 +37,9 @@ use office::{Office, Peer};
 use axum::Router;
 use axum::body::Body;
 use axum::http::StatusCode;
-use axum::middleware::from_fn_with_state;
+use axum::http::header::RETRY_AFTER;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use http::Request;
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
@@ -49,8 +52,12 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-/// Open connections; whoever opens more waits.
+/// Open connections; whoever opens more is told to come back.
 const CONNECTIONS: usize = 256;
+
+/// More connections, on which nothing is answered but health and metrics, and
+/// only once: who fills the others must not make the proxy look dead.
+const KEPT_FOR_HEALTH: usize = 64;
 
 /// A running admin listener; it stops when dropped.
 #[derive(Debug)]
@@ -69,7 +76,7 @@ impl AdminServer {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let office = Arc::new(Office::new(admin, address));
-        let task = tokio::spawn(listen(listener, router(&office)));
+        let task = tokio::spawn(listen(listener, router(&office), CONNECTIONS));
         Ok(Self { address, office, task })
     }
 
@@ -109,12 +116,12 @@ fn router(office: &Arc<Office>) -> Router {
 
 /// Answers until it is aborted; what is under way then ends with it, for a
 /// browser keeps its connection open as long as it can.
-async fn listen(listener: TcpListener, router: Router) {
+async fn listen(listener: TcpListener, router: Router, places: usize) {
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
-            accepted = listener.accept(), if connections.len() < CONNECTIONS => accepted,
+            accepted = listener.accept(), if connections.len() < places + KEPT_FOR_HEALTH => accepted,
         };
         let Ok((socket, peer)) = accepted else {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -122,11 +129,14 @@ async fn listen(listener: TcpListener, router: Router) {
         };
         let Ok(local) = socket.local_addr() else { continue };
         let peer = Peer { address: peer.ip().to_canonical(), local: local.ip().to_canonical() };
-        connections.spawn(serve(socket, peer, router.clone()));
+        let is_full = connections.len() >= places;
+        connections.spawn(serve(socket, peer, router.clone(), is_full));
     }
 }
 
-async fn serve(socket: TcpStream, peer: Peer, router: Router) {
+async fn serve(socket: TcpStream, peer: Peer, router: Router, is_full: bool) {
+    let patience = Duration::from_secs(if is_full { 1 } else { 10 });
+    let router = if is_full { router.layer(from_fn(only_health)) } else { router };
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
@@ -134,9 +144,54 @@ async fn serve(socket: TcpStream, peer: Peer, router: Router) {
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_secs(10))
+        .header_read_timeout(patience)
+        .keep_alive(!is_full)
         .serve_connection(TokioIo::new(socket), service);
     if let Err(error) = connection.await {
         tracing::debug!(%error, "an admin connection ended early");
+    }
+}
+
+/// Where all places are taken: what health and metrics say, and nothing else.
+async fn only_health(request: axum::extract::Request, next: Next) -> Response {
+    if health::PATHS.contains(&request.uri().path()) {
+        return next.run(request).await;
+    }
+    let busy = "Too many connections are open. Try again in a moment.\n";
+    (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "5")], busy).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[tokio::test]
+    async fn health_is_answered_however_many_hold_connections() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let page = || async { "here" };
+        let router = Router::new().route("/livez", get(page)).route("/", get(page));
+        let task = tokio::spawn(listen(listener, router, 3));
+        let asks = async |path: &str| {
+            let mut socket = TcpStream::connect(address).await.unwrap();
+            let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+            socket.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            socket.read_to_string(&mut answer).await.unwrap();
+            answer
+        };
+        assert!(asks("/").await.starts_with("HTTP/1.1 200"));
+        let mut held = Vec::new();
+        for _ in 0..4 {
+            held.push(TcpStream::connect(address).await.unwrap());
+        }
+        for _ in 0..2 * KEPT_FOR_HEALTH {
+            assert!(asks("/livez").await.starts_with("HTTP/1.1 200"));
+        }
+        let answer = asks("/").await;
+        assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("retry-after"), "{answer}");
+        task.abort();
     }
 }

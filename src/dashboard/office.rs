@@ -4,6 +4,7 @@ use crate::dashboard::change::Orders;
 use crate::dashboard::entrance::{Entrance, link_file};
 use crate::dashboard::session::{Session, Sessions};
 use crate::dashboard::settings::Settings;
+use crate::dashboard::strangers::Strangers;
 use crate::dashboard::throttle::Throttle;
 use crate::ledger::Ledger;
 use crate::observe::Observe;
@@ -60,7 +61,8 @@ pub(super) struct Office {
     pub(super) sessions: Sessions,
     pub(super) throttle: Throttle,
     pub(super) entrance: Entrance,
-    pub(super) passwords: Semaphore,
+    pub(super) passwords: Arc<Semaphore>,
+    pub(super) strangers: Strangers,
 }
 
 impl Office {
@@ -80,7 +82,8 @@ impl Office {
             sessions: Sessions::default(),
             throttle: Throttle::default(),
             entrance,
-            passwords: Semaphore::new(PASSWORDS_AT_ONCE),
+            passwords: Arc::new(Semaphore::new(PASSWORDS_AT_ONCE)),
+            strangers: Strangers::default(),
         };
         office.configure(settings);
         office

@@ -17,10 +17,11 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
 
-/// As much of a name that nobody has is put on record.
-const MAX_NAME: usize = 100;
+/// What stands on record about who did not get in.
+const FAILED: &str = "fail to sign in";
 
 /// Where to go afterwards.
 #[derive(Debug, Default, Deserialize)]
@@ -93,25 +94,59 @@ pub(super) async fn sign_in(
     let Some(checked) = user.clone().or_else(|| settings.users.first().cloned()) else {
         return see_other("/sign-in");
     };
-    let Ok(_turn) = office.passwords.acquire().await else { return see_other("/sign-in") };
     let password = given.password;
-    let fits = tokio::task::spawn_blocking(move || checked.password.is_of(&password)).await;
+    let fits = in_turn(&office.passwords, move || checked.password.is_of(&password)).await;
     match user {
-        Some(user) if matches!(fits, Ok(true)) => {
+        Some(user) if fits == Some(true) => {
             tracing::info!(name = user.name, "signed in to the dashboard");
             record(&office, &user.name, user.role.name(), "sign in", Value::Null).await;
             let holder = Holder::User { password: user.password.fingerprint(), name: user.name };
             begin(&office, holder, &headers, peer, &given.next)
         }
-        Some(_) | None => {
+        wrong => {
             tracing::warn!("a sign-in to the dashboard failed");
-            let name: String = given.name.chars().take(MAX_NAME).collect();
-            record(&office, "?", "", "fail to sign in", json!({ "name": name })).await;
+            match wrong {
+                Some(user) => record(&office, "?", "", FAILED, json!({ "name": user.name })).await,
+                None => record_stranger(&office).await,
+            }
             let message = "This name and this password do not go together.";
             let form = form(&given.name, &given.next, Some(message));
             layout::bare(StatusCode::UNAUTHORIZED, "Sign in", &form)
         }
     }
+}
+
+/// Does work that takes long when it is its turn, and keeps the turn until it
+/// is done, even if nobody waits for it any more.
+async fn in_turn<T: Send + 'static>(
+    turns: &Arc<Semaphore>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let turn = Arc::clone(turns).acquire_owned().await.ok()?;
+    let work = move || {
+        let _turn = turn;
+        work()
+    };
+    tokio::task::spawn_blocking(work).await.ok()
+}
+
+/// Puts on record that somebody tried a name that nobody has. Nothing can be
+/// taken out of the record again, and a password typed into the wrong field
+/// would stand there: the name is not kept.
+async fn record_stranger(office: &Arc<Office>) {
+    let unknown = |times: u64| json!({ "name": "of nobody", "times": times });
+    if !office.strangers.came() {
+        return;
+    }
+    record(office, "?", "", FAILED, unknown(1)).await;
+    let office = Arc::clone(office);
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let more = office.strangers.minute_is_over();
+        if more > 0 {
+            record(&office, "?", "", FAILED, unknown(more)).await;
+        }
+    });
 }
 
 /// What the link holds.
@@ -229,6 +264,27 @@ fn local(next: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn who_hangs_up_leaves_no_turn_to_the_next_before_the_work_is_done() {
+        let turns = Arc::new(Semaphore::new(1));
+        let (begun, begins) = tokio::sync::oneshot::channel();
+        let (finish, finished) = std::sync::mpsc::channel::<()>();
+        let asked = Arc::clone(&turns);
+        let task = tokio::spawn(async move {
+            let work = move || {
+                begun.send(()).unwrap();
+                let _ = finished.recv();
+            };
+            in_turn(&asked, work).await
+        });
+        begins.await.unwrap();
+        task.abort();
+        assert!(task.await.unwrap_err().is_cancelled());
+        assert_eq!(turns.available_permits(), 0);
+        drop(finish);
+        assert_eq!(in_turn(&turns, || 7).await, Some(7));
+    }
 
     #[test]
     fn signing_in_leads_nowhere_but_to_the_dashboard() {

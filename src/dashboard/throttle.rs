@@ -7,19 +7,28 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// Tries at once before waiting begins.
-const BURST: NonZeroU32 = NonZeroU32::new(10).unwrap();
+/// Tries at once before waiting begins, and after how long one more is free.
+type Pace = (NonZeroU32, Duration);
 
-/// Then one try is free after so long: 1440 a day.
-const PACE: Duration = Duration::from_secs(60);
+/// For one name from one address: 1440 a day.
+const OF_BOTH: Pace = (NonZeroU32::new(10).unwrap(), Duration::from_secs(60));
 
-/// Addresses and names are counted in so many drawers. Two may share one,
+/// For all names from one address: an office may share it.
+const OF_ADDRESS: Pace = (NonZeroU32::new(30).unwrap(), Duration::from_secs(20));
+
+/// For one name from everywhere. Whoever uses this up keeps its owner out, so
+/// that it has to take more addresses than somebody has at hand.
+const OF_NAME: Pace = (NonZeroU32::new(600).unwrap(), Duration::from_secs(1));
+
+/// What is counted is counted in so many drawers. Two may share one,
 /// which nobody can arrange since the hash has a secret of its own.
 const DRAWERS: u64 = 65_536;
 
 /// Counts tries to sign in, by address and by name.
 pub(super) struct Throttle {
-    tries: DefaultKeyedRateLimiter<u64>,
+    of_both: DefaultKeyedRateLimiter<u64>,
+    of_address: DefaultKeyedRateLimiter<u64>,
+    of_name: DefaultKeyedRateLimiter<u64>,
     secret: RandomState,
 }
 
@@ -31,10 +40,17 @@ impl std::fmt::Debug for Throttle {
 
 impl Default for Throttle {
     fn default() -> Self {
-        // A period of zero is the only one that is refused.
-        let quota = Quota::with_period(PACE).unwrap_or(Quota::per_minute(BURST));
-        let tries = RateLimiter::keyed(quota.allow_burst(BURST));
-        Self { tries, secret: RandomState::new() }
+        let limit = |(burst, pace): Pace| {
+            // A period of zero is the only one that is refused.
+            let quota = Quota::with_period(pace).unwrap_or(Quota::per_minute(burst));
+            RateLimiter::keyed(quota.allow_burst(burst))
+        };
+        Self {
+            of_both: limit(OF_BOTH),
+            of_address: limit(OF_ADDRESS),
+            of_name: limit(OF_NAME),
+            secret: RandomState::new(),
+        }
     }
 }
 
@@ -42,10 +58,16 @@ impl Throttle {
     /// Whether somebody at `address` may try the password of `name` now;
     /// otherwise how many seconds to wait.
     pub(super) fn admits(&self, address: IpAddr, name: &str) -> Result<(), u64> {
-        let drawers =
-            [self.secret.hash_one(household(address)), self.secret.hash_one(("name", name))];
-        for drawer in drawers {
-            self.tries.check_key(&(drawer % DRAWERS)).map_err(|refused| {
+        let household = household(address);
+        // What is refused by one is not counted by those after it: one address
+        // cannot use up what all have together.
+        let counts = [
+            (&self.of_both, self.secret.hash_one((household, name))),
+            (&self.of_address, self.secret.hash_one(household)),
+            (&self.of_name, self.secret.hash_one(name)),
+        ];
+        for (tries, drawer) in counts {
+            tries.check_key(&(drawer % DRAWERS)).map_err(|refused| {
                 let clock = DefaultClock::default();
                 refused.wait_time_from(governor::clock::Clock::now(&clock)).as_secs().max(1)
             })?;
@@ -69,17 +91,39 @@ fn household(address: IpAddr) -> [u16; 8] {
 mod tests {
     use super::*;
 
+    fn address(last: u8) -> IpAddr {
+        IpAddr::from([203, 0, 113, last])
+    }
+
     #[test]
-    fn many_tries_at_one_name_or_from_one_address_have_to_wait() {
-        let address = |last: u8| IpAddr::from([203, 0, 113, last]);
+    fn many_tries_from_one_address_have_to_wait() {
         let throttle = Throttle::default();
-        let admitted = (0..50).filter(|try_| throttle.admits(address(*try_), "ana").is_ok());
+        let admitted = (0..50).filter(|_| throttle.admits(address(1), "ana").is_ok());
         assert_eq!(admitted.count(), 10);
+        assert!((1..=60).contains(&throttle.admits(address(1), "ana").unwrap_err()));
         let throttle = Throttle::default();
         let admitted =
             (0..50).filter(|name| throttle.admits(address(1), &name.to_string()).is_ok());
-        assert_eq!(admitted.count(), 10);
-        assert!((1..=60).contains(&throttle.admits(address(1), "ben").unwrap_err()));
+        assert_eq!(admitted.count(), 30);
         assert!(throttle.admits(address(2), "ben").is_ok());
+    }
+
+    #[test]
+    fn nobody_is_kept_out_by_what_a_few_others_try() {
+        let throttle = Throttle::default();
+        for _ in 0..1000 {
+            for other in 1..20 {
+                let _ = throttle.admits(address(other), "ana");
+            }
+        }
+        assert!(throttle.admits(address(100), "ana").is_ok());
+    }
+
+    #[test]
+    fn one_name_cannot_be_tried_from_everywhere_without_end() {
+        let throttle = Throttle::default();
+        let admitted = (0..2000_u32)
+            .filter(|try_| throttle.admits(IpAddr::from(try_.to_be_bytes()), "ana").is_ok());
+        assert!(admitted.count() < 1000);
     }
 }

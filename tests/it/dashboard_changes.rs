@@ -330,14 +330,24 @@ async fn g10_who_came_and_what_they_did_is_on_record() {
     let wrong = form(&[("name", "<b>eve</b>"), ("password", "guess")]);
     let kind = ("content-type", "application/x-www-form-urlencoded");
     visitor_at(office.program.admin).asks("POST", "/sign-in", &[kind], &wrong).await;
+    let mistyped = form(&[("name", "ben"), ("password", "guess")]);
+    visitor_at(office.program.admin).asks("POST", "/sign-in", &[kind], &mistyped).await;
     assert_eq!(sends(&mut ana, "/classify", &with(&NEW_VENDOR, &[REVIEW])).await.status, 303);
     audits(&office.setup.ledger(), "classify");
     audits(&office.setup.ledger(), "fail to sign in");
     let page = ana.opens("/audit").await;
-    for part in ["sign in", "fail to sign in", "classify", "px.newcomer.example", "&lt;b&gt;eve"] {
+    for part in [
+        "sign in",
+        "fail to sign in",
+        "classify",
+        "px.newcomer.example",
+        "of nobody",
+        "</span>ben<br>",
+    ] {
         assert!(page.body.contains(part), "{part}: {}", page.body);
     }
     assert!(!page.body.contains("guess"), "a wrong password is nearly a right one");
+    assert!(!page.body.contains("eve"), "somebody may have typed a password there");
     let page = ana.opens("/audit?act=classify&who=ana").await;
     assert!(page.body.contains(HOST) && !page.body.contains("sign in</td>"), "{}", page.body);
     assert!(ana.opens("/audit?who=ben").await.body.contains("Nothing on record fits"));

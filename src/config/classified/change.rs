@@ -22,6 +22,7 @@ const HEAD: &str = "\
 pub fn changed(text: &str, changes: &[Change]) -> Result<String, String> {
     let mut file: Table =
         text.parse().map_err(|error| format!("What was decided before cannot be read: {error}"))?;
+    let mut taken = Vec::new();
     for change in changes {
         match change {
             Change::Host { name, vendor } => {
@@ -48,7 +49,17 @@ pub fn changed(text: &str, changes: &[Change]) -> Result<String, String> {
             }
             Change::Except(exception) => except(&mut file, exception),
             Change::TakeBack { line, owner, expires } => {
-                take_back(&mut file, text, *line, owner, *expires)?;
+                let at = exception_at(text, *line, owner, *expires)
+                    .filter(|at| !taken.contains(at))
+                    .ok_or("This exception has changed meanwhile. Look at it again.")?;
+                // Those that went before it in this order have moved it up.
+                let moved = taken.iter().filter(|other| **other < at).count();
+                edit(&mut file, "exception", |entries| {
+                    if at - moved < entries.len() {
+                        entries.remove(at - moved);
+                    }
+                });
+                taken.push(at);
             }
             Change::Unlisted { site, unlisted } => {
                 edit(&mut file, "unlisted", |all| all.retain(|entry| word(entry, "site") != site));
@@ -174,20 +185,14 @@ fn except(file: &mut Table, exception: &NewException) {
     edit(file, "exception", |entries| entries.push(Value::Table(entry)));
 }
 
-fn take_back(
-    file: &mut Table,
-    before: &str,
-    line: u32,
-    owner: &str,
-    expires: Date,
-) -> Result<(), String> {
+/// Which of the exceptions in the text is meant, if it is still as it was seen.
+fn exception_at(before: &str, line: u32, owner: &str, expires: Date) -> Option<usize> {
     #[derive(Deserialize)]
     struct Places {
         #[serde(default)]
         exception: Vec<Spanned<Value>>,
     }
-    let gone = || "This exception has changed meanwhile. Look at it again.".to_owned();
-    let places: Places = toml::from_str(before).map_err(|_| gone())?;
+    let places: Places = toml::from_str(before).ok()?;
     let is_it = |entry: &Spanned<Value>| {
         let above = before.get(..entry.span().start).unwrap_or_default();
         let until = entry.get_ref().get("expires").map(ToString::to_string).unwrap_or_default();
@@ -195,13 +200,7 @@ fn take_back(
             && word(entry.get_ref(), "owner").trim() == owner
             && until.trim_matches('"') == expires.to_string()
     };
-    let at = places.exception.iter().position(is_it).ok_or_else(gone)?;
-    edit(file, "exception", |entries| {
-        if at < entries.len() {
-            entries.remove(at);
-        }
-    });
-    Ok(())
+    places.exception.iter().position(is_it)
 }
 
 #[cfg(test)]
@@ -290,7 +289,7 @@ mod tests {
             ];
             Change::Except(NewException { keys, expires: Some(day) })
         };
-        let text = changed("", &[except("ana"), except("ben")]).unwrap();
+        let text = changed("", &[except("ana"), except("ben"), except("cleo")]).unwrap();
         let line = |owner: &str| {
             let at = text.lines().position(|line| line.contains(owner)).unwrap();
             let above: Vec<_> = text.lines().take(at).collect();
@@ -302,9 +301,18 @@ mod tests {
         assert!(changed(&text, &take(line("ana"), "ben", day)).is_err());
         assert!(changed(&text, &take(line("ana"), "ana", day.tomorrow().unwrap())).is_err());
         assert!(changed(&text, &take(1, "ana", day)).is_err());
-        let text = changed(&text, &take(line("ana"), "ana", day)).unwrap();
+        // Two in one order are the two that are meant, and one cannot go twice.
+        let ana = || take(line("ana"), "ana", day);
+        let two = changed(&text, &[ana(), take(line("ben"), "ben", day)].concat()).unwrap();
+        let left = entries(&two, "exception");
+        assert_eq!((left.len(), left[0]["owner"].as_str()), (1, Some("cleo")));
+        assert!(changed(&text, &[ana(), ana()].concat()).is_err());
+        let two = changed(&text, &[take(line("cleo"), "cleo", day), ana()].concat()).unwrap();
+        assert_eq!(entries(&two, "exception")[0]["owner"].as_str(), Some("ben"));
+        let gone = take(line("ana"), "ana", day);
+        let text = changed(&text, &gone).unwrap();
         let left = entries(&text, "exception");
-        assert_eq!((left.len(), left[0]["owner"].as_str()), (1, Some("ben")));
+        assert_eq!((left.len(), left[0]["owner"].as_str()), (2, Some("ben")));
         assert!(!left[0].contains_key("path"));
     }
 }

@@ -58,8 +58,20 @@ impl Browser {
         Self::open_with(scripts, &[]).await
     }
 
-    /// The same with more arguments.
+    /// The same with more arguments. On a busy machine a browser sometimes does
+    /// not start, which says nothing about us; it is tried again, and told.
     pub(crate) async fn open_with(scripts: bool, more: &[&str]) -> Self {
+        for _ in 0..4 {
+            match Self::starts(scripts, more).await {
+                Ok(browser) => return browser,
+                Err(reason) => println!("the browser did not start: {reason}"),
+            }
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+        panic!("no browser starts here")
+    }
+
+    async fn starts(scripts: bool, more: &[&str]) -> Result<Self, String> {
         let profile = TempDir::new().unwrap();
         let mut driver = Command::new(DRIVER)
             .arg("--port=0")
@@ -72,21 +84,23 @@ impl Browser {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
-        let port: u16 = lines
-            .find_map(|line| {
-                let line = line.unwrap();
-                line.split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok()
-            })
-            .unwrap();
-        std::thread::spawn(move || lines.for_each(drop));
+        let mut said = String::new();
+        let port = lines.by_ref().map_while(Result::ok).find_map(|line| {
+            said.push_str(&line);
+            line.split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok()
+        });
         let mut browser = Self {
             driver,
-            address: SocketAddr::from(([127, 0, 0, 1], port)),
+            address: SocketAddr::from(([127, 0, 0, 1], port.unwrap_or(0))),
             session: String::new(),
             clicks: 0,
             keys: 0,
             _profile: profile,
         };
+        if port.is_none() {
+            return Err(format!("its driver ended: {said}"));
+        }
+        std::thread::spawn(move || lines.for_each(drop));
         let profile = format!("--user-data-dir={}", browser._profile.path().display());
         let mut arguments = vec![
             "--headless=new",
@@ -111,11 +125,12 @@ impl Browser {
             "goog:chromeOptions": options,
             "goog:loggingPrefs": { "browser": "ALL" },
         });
-        let answer = browser
-            .asks("POST", "/session", &json!({ "capabilities": { "alwaysMatch": wanted } }))
-            .await;
-        browser.session = format!("/session/{}", answer["sessionId"].as_str().unwrap());
-        browser
+        let wanted = json!({ "capabilities": { "alwaysMatch": wanted } }).to_string();
+        let page = visitor_at(browser.address).asks("POST", "/session", &[JSON], &wanted).await;
+        let answer: Value = serde_json::from_slice(&page.bytes).unwrap_or_default();
+        let session = answer["value"]["sessionId"].as_str().ok_or_else(|| answer.to_string())?;
+        browser.session = format!("/session/{session}");
+        Ok(browser)
     }
 
     /// Goes to an address and waits until the page has loaded.

@@ -52,6 +52,15 @@ impl SourceFile {
             .map(|(name, text)| Self { name: (*name).to_owned(), text: (*text).to_owned() })
             .collect()
     }
+
+    /// The ids of the vendors in it; none where it has mistakes, which
+    /// [`Catalogue::compile`] tells.
+    #[must_use]
+    pub fn vendor_ids(&self) -> Vec<String> {
+        let written = parse::<Written>(&self.name, &self.text);
+        let vendors = written.map(|written| written.vendor).unwrap_or_default();
+        vendors.into_iter().map(|vendor| vendor.id.into_inner()).collect()
+    }
 }
 
 #[derive(Deserialize)]

@@ -276,6 +276,7 @@ impl Running {
 
     /// The same, without asking for lists.
     fn adopt(&mut self, fresh: Compiled) {
+        say(&fresh.warnings);
         // First, so that no list of before is swapped in afterwards.
         self.lists = None;
         self.archiving = None;
@@ -429,9 +430,7 @@ pub fn run(args: &ServeArgs, out: &mut dyn Write) -> i32 {
         }
     };
     logging::start(compiled.log);
-    for warning in &compiled.warnings {
-        tracing::warn!("{warning}");
-    }
+    say(&compiled.warnings);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -492,6 +491,13 @@ async fn serve(
         _ = interrupt.recv() => tracing::warn!("told twice: stopped at once"),
     }
     Ok(FINE)
+}
+
+/// What works, but not as the operator may think.
+fn say(warnings: &[String]) {
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
 }
 
 fn in_words(mistakes: &[Mistake]) -> String {

@@ -3,8 +3,10 @@
 //! and configuration, and is read like any other file.
 
 mod change;
+mod outdated;
 
 pub use change::changed;
+pub(super) use outdated::Known;
 
 use crate::catalogue::{Catalogue, SourceFile};
 use crate::config::exceptions::{self, OfSite, is_called};
@@ -60,25 +62,28 @@ pub(super) struct Classified {
 }
 
 impl Classified {
-    /// Reads it; `candidate` is what would stand in it after a change.
+    /// Reads it; `candidate` is what would stand in it after a change. What
+    /// names a site or a vendor that is gone is not in it.
     pub(super) fn read(
         ledger: &Path,
         candidate: Option<&str>,
-        mistakes: &mut Vec<Mistake>,
+        known: &Known<'_>,
+        findings: &mut Findings<'_>,
     ) -> Self {
         let path = classified_file(ledger);
         let name = path.display().to_string();
-        let text = match candidate {
-            Some(text) => Ok(text.to_owned()),
-            None => classified_text(&path),
-        };
-        let read = text
+        let read = classified_text(&path)
             .map_err(|error| Mistake::in_file(&name, format!("cannot be read: {error}")))
-            .and_then(|text| Ok((parse(&name, &text)?, text)));
+            .and_then(|kept| {
+                let (text, warnings) =
+                    outdated::passed_over(&name, candidate.unwrap_or(&kept), &kept, known);
+                findings.warnings.extend(warnings);
+                Ok((parse(&name, &text)?, text))
+            });
         match read {
             Ok((written, text)) => Self { name, text, written },
             Err(mistake) => {
-                mistakes.push(mistake);
+                findings.mistakes.push(mistake);
                 Self::default()
             }
         }
@@ -212,16 +217,21 @@ mod tests {
     const OWNED: &str =
         "[[ownership]]\nvendor = 'acme'\nowner = 'ana'\nreason = 'orders'\nreview = 2027-01-31\n";
 
-    fn load(config: &str, classified: &str) -> Result<Compiled, String> {
+    /// As if `candidate` were wanted by somebody.
+    fn load(config: &str, candidate: &str) -> Result<Compiled, String> {
+        load_beside(config, "", Some(candidate))
+    }
+
+    fn load_beside(config: &str, kept: &str, wanted: Option<&str>) -> Result<Compiled, String> {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("c.toml");
         std::fs::write(&file, format!("[[site]]\norigin = 'http://127.0.0.1:1'\n{config}"))
             .unwrap();
-        let flags =
-            Overrides { ledger: Some(directory.path().join("ledger.db")), ..Overrides::default() };
+        let ledger = directory.path().join("ledger.db");
+        std::fs::write(classified_file(&ledger), kept).unwrap();
+        let flags = Overrides { ledger: Some(ledger), ..Overrides::default() };
         let variables = std::iter::empty();
-        let loaded =
-            load_classified(Some(&file), variables, &flags, KeyMode::CheckOnly, Some(classified));
+        let loaded = load_classified(Some(&file), variables, &flags, KeyMode::CheckOnly, wanted);
         loaded.map_err(|mistakes| mistakes.iter().map(|mistake| format!("{mistake}\n")).collect())
     }
 
@@ -276,6 +286,51 @@ mod tests {
         let elsewhere =
             OWNED.replace("acme", "hotjar").replace("owner =", "site = 'shop'\nowner =");
         assert!(load(&elsewhere, "").unwrap_err().contains("no site is called `shop`"));
+    }
+
+    #[test]
+    fn what_names_a_site_or_vendor_that_is_gone_is_passed_over_and_said() {
+        let gone = [
+            "[[unlisted]]\nsite = 'shop'\nverdict = 'block'\n",
+            &OWNED.replace("vendor =", "site = 'shop'\nvendor ="),
+            &OWNED.replace("acme", "vanished"),
+            "[[exception]]\nvendor = 'vanished'\nverdict = 'allow'\nowner = 'ä\n[[host]]'\nreason = 'x'\nexpires = 2099-12-31\n",
+            "[[exception]]\nsite = 'shop'\nhost = 'a.example'\nverdict = 'block'\nowner = 'b'\nreason = 'x'\nexpires = 2099-12-31\n",
+            "[[host]]\nname = 'px.vanished.example'\nvendor = 'vanished'\n",
+        ]
+        .map(|entry| entry.replace("'ä\n[[host]]'", "'''ä\n[[host]]'''"));
+        let kept = format!("{}{VENDOR}{OWNED}", gone.concat());
+        let check = |wanted: Option<&str>| {
+            let compiled = load_beside("", &kept, wanted).unwrap();
+            let site = compiled.sites.find("any.example").unwrap();
+            assert_eq!(site.policy.unlisted(), Unlisted::Observe);
+            assert!(site.policy.exceptions().is_empty());
+            let lines = kept.lines().count();
+            let owned = usize::try_from(site.ownership("acme").unwrap().place.line).unwrap();
+            assert_eq!(owned, lines - 4, "every line keeps its number");
+            compiled.warnings
+        };
+        let warnings = check(None);
+        assert_eq!(warnings.len(), gone.len(), "{warnings:#?}");
+        let mut line = 1;
+        for (warning, entry) in warnings.iter().zip(&gone) {
+            let place = format!("ledger.db.classified.toml:{line}: ");
+            assert!(warning.contains(&place), "{place} {warning}");
+            let names = if entry.contains("shop") { "`shop`" } else { "`vanished`" };
+            assert!(warning.contains(names), "{warning}");
+            line += entry.lines().count();
+        }
+        // It keeps nobody from changing something else, and is not lost by that.
+        let fresh = changed(&kept, &[]).unwrap();
+        assert_eq!(fresh.matches("vanished").count(), kept.matches("vanished").count());
+        let compiled = load_beside("", &kept, Some(&fresh)).unwrap();
+        assert_eq!(compiled.warnings.len(), gone.len());
+        // Who names such a thing anew is told.
+        for entry in &gone {
+            let others = kept.replace(entry, "");
+            let shown = load_beside("", &others, Some(&kept)).unwrap_err();
+            assert!(shown.contains("shop") || shown.contains("vanished"), "{shown}");
+        }
     }
 
     #[test]

@@ -48,7 +48,7 @@ use crate::policy::Aliases;
 use crate::proxy;
 use crate::site::Sites;
 use crate::watch::{alerts, self_check};
-use classified::Classified;
+use classified::{Classified, Known};
 use findings::Findings;
 use layers::Sources;
 
@@ -151,7 +151,9 @@ fn compile(
     classified: Option<&str>,
 ) -> Result<Compiled, Vec<Mistake>> {
     let ledger_file = ledger::file(&file.ledger, &mut findings);
-    let classified = Classified::read(&ledger_file, classified, &mut findings.mistakes);
+    let mut sources = catalogue_files(&file, &mut findings);
+    let known = Known::new(&file.site, &sources);
+    let classified = Classified::read(&ledger_file, classified, &known, &mut findings);
     classified.put_over(&mut file.site, &mut findings);
     let file = &file;
     let proxy = listening::proxy(file, &mut findings);
@@ -171,7 +173,6 @@ fn compile(
     let keys = keys::find(&file.consent, keys_file, &mut findings);
     let consent = listening::consent(&file.consent, &file.regions, keys.keys(), &mut findings);
     let asked = notice::for_all(&file.notice, &mut findings);
-    let mut sources = catalogue_files(file, &mut findings);
     sources.extend(classified.catalogue());
     let catalogue = match Catalogue::compile(&sources).or_else(|found| {
         findings.mistakes.extend(found);

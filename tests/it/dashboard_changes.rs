@@ -353,3 +353,51 @@ async fn g10_who_came_and_what_they_did_is_on_record() {
     assert!(ana.opens("/audit?who=ben").await.body.contains("Nothing on record fits"));
     assert_eq!(ana.opens("/audit?from=yesterday").await.status, 422);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_decided_about_a_site_that_was_renamed_keeps_nobody_from_starting() {
+    let mut office = Office::open("").await;
+    let mut ben = office.signs_in("ben").await;
+    let block = [("site", "default"), ("verdict", "block"), ("reason", "we know all we use")];
+    assert_eq!(sends(&mut ben, "/unlisted", &block).await.status, 303);
+    let host = [
+        ("host", "px.acme.example"),
+        ("vendor", "acme-ads"),
+        ("owner", "Cleo"),
+        ("reason", "ads"),
+        REVIEW,
+    ];
+    assert_eq!(sends(&mut ben, "/classify", &host).await.status, 303);
+    assert!(!office.lets_through(HOST).await);
+
+    // The site gets another name, and the vendor goes out of the catalogue.
+    let config = office.setup.file("consentry.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("[[site]]", "[[site]]\nname = \"shop\"")).unwrap();
+    let vendors = office.setup.file("vendors.toml");
+    let catalogue = std::fs::read_to_string(&vendors).unwrap();
+    std::fs::write(&vendors, catalogue.replace("\"acme-ads\"", "\"acme\"")).unwrap();
+    office.program.reloads();
+    assert!(office.lets_through(HOST).await, "nothing is said about this site");
+    office.program.says("no site is called `default`, so this [[unlisted]] does not hold");
+    office.program.signal("TERM");
+    office.program.ends();
+    office.program = office.setup.start();
+    for what in ["unlisted", "host", "ownership"] {
+        let says = format!("so this [[{what}]] does not hold");
+        assert!(office.program.says(&says).contains("ledger.db.classified.toml:"));
+    }
+
+    // Something else can be changed, and what does not hold is still there.
+    let mut ana = office.signs_in("ana").await;
+    assert_eq!(sends(&mut ana, "/classify", &with(&NEW_VENDOR, &[REVIEW])).await.status, 303);
+    assert!(!office.lets_through(HOST).await);
+    assert!(office.classified().contains("px.acme.example"));
+    std::fs::write(&config, text).unwrap();
+    std::fs::write(&vendors, catalogue).unwrap();
+    office.program.reloads();
+    assert!(!office.lets_through("ads.acme.example").await);
+    let page = ana.opens("/classify?host=px.acme.example").await;
+    assert!(page.body.contains("known as that of") && page.body.contains("acme-ads"));
+    assert!(ana.opens("/exceptions").await.body.contains("withheld until somebody"));
+}

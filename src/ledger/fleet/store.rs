@@ -10,11 +10,11 @@ use crate::ledger::fleet::trouble::Trouble;
 use crate::ledger::fleet::{erasures, schema};
 use crate::ledger::now_ms;
 use crate::ledger::receipt::{hash_of, hex};
-use crate::ledger::rollup::sums::Members;
+use crate::ledger::rollup::remembered::Remembered;
 
 use tokio_postgres::types::{ToSql, Type};
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 /// Which ledger a proxy has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub(super) struct Store {
     session: Session,
     node: i64,
     interned: Interned,
-    members: HashMap<i64, Members>,
+    members: Remembered,
     months: BTreeSet<(i16, i8)>,
 }
 
@@ -62,9 +62,6 @@ const INT: Holds = Holds::Int;
 const TEXT: Holds = Holds::Text;
 const BYTES: Holds = Holds::Bytes;
 
-/// Sets of decisions that are remembered.
-const SETS_REMEMBERED: usize = 20_000;
-
 impl Store {
     /// Makes the tables if they are not there, and the node known.
     pub(super) fn begin(session: Session, node: &Node) -> Result<Self, Trouble> {
@@ -92,7 +89,7 @@ impl Store {
             session,
             node,
             interned: Interned::default(),
-            members: HashMap::new(),
+            members: Remembered::default(),
             months: BTreeSet::new(),
         })
     }
@@ -238,9 +235,6 @@ impl Store {
             ("time_ms", INT),
         ];
         insert(session, "shipment", &columns, &[shipment], "")?;
-        if self.members.len() >= SETS_REMEMBERED {
-            self.members.clear();
-        }
         let observe = batch.words.iter().find(|(_, word)| *word == "observe");
         let observe = observe.and_then(|(local, _)| ids.words.get(local)).copied();
         sums::add_entries(session, &entries, observe, &mut self.members)?;

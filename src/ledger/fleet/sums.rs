@@ -6,24 +6,30 @@ use crate::ledger::fleet::many::{Column, Holds, insert, with};
 use crate::ledger::fleet::session::Session;
 use crate::ledger::fleet::store::Narrow;
 use crate::ledger::fleet::trouble::Trouble;
-use crate::ledger::rollup::sums::{Member, Members, Sums, Viewed};
-use crate::ledger::rollup::{BROWSER, most_names};
+use crate::ledger::rollup::remembered::Remembered;
+use crate::ledger::rollup::sums::{Member, Sums, Viewed};
+use crate::ledger::rollup::{BROWSER, ENOUGH, most_names};
 
 use std::collections::{BTreeSet, HashMap};
 
 const INT: Holds = Holds::Int;
 const TEXT: Holds = Holds::Text;
 
+/// With so many sets to look up, those are added up before there are more: each
+/// may have a thousand decisions.
+const SETS: usize = 500;
+
 /// Adds entries up. `observe` is the mode in which verdicts are only recorded.
 pub(super) fn add_entries(
     session: &Session,
     entries: &[Narrow],
     observe: Option<i64>,
-    known: &mut HashMap<i64, Members>,
+    known: &mut Remembered,
 ) -> Result<(), Trouble> {
     let mut sums = Sums::default();
+    let mut missing = BTreeSet::new();
     for entry in entries {
-        let mode = i64::from(entry.mode);
+        let (mode, set) = (i64::from(entry.mode), i64::from(entry.set));
         sums.add(&Viewed {
             time_ms: entry.time_ms,
             site: entry.site.into(),
@@ -33,13 +39,34 @@ pub(super) fn add_entries(
             signal: entry.signal.into(),
             mode,
             enforced: Some(mode) != observe,
-            set: entry.set.into(),
+            set,
         });
+        if !known.has(set) {
+            missing.insert(set);
+        }
+        if missing.len() >= SETS {
+            spread(session, &mut sums, std::mem::take(&mut missing), known)?;
+            if sums.size() >= ENOUGH {
+                store(session, &std::mem::take(&mut sums))?;
+            }
+        }
     }
-    let sets = entries.iter().map(|entry| i64::from(entry.set)).collect();
-    learn(session, sets, known)?;
-    sums.spread(|set| Ok::<_, Trouble>(known.get(&set).map(Members::clone).unwrap_or_default()))?;
+    spread(session, &mut sums, missing, known)?;
     store(session, &sums)
+}
+
+/// Looks up what is missing, and adds up what was waiting for it.
+fn spread(
+    session: &Session,
+    sums: &mut Sums,
+    missing: BTreeSet<i64>,
+    known: &mut Remembered,
+) -> Result<(), Trouble> {
+    learn(session, missing, known)?;
+    sums.spread(|set| Ok::<_, Trouble>(known.get(set).unwrap_or_default()))?;
+    // Only now does nothing wait for a set that is known.
+    known.make_room();
+    Ok(())
 }
 
 /// Adds up the choices of these rows of a node.
@@ -62,20 +89,9 @@ pub(super) fn add_choices(
         .map(|_| ())
 }
 
-/// Reads what is in sets that are not known yet.
-fn learn(
-    session: &Session,
-    sets: BTreeSet<i64>,
-    known: &mut HashMap<i64, Members>,
-) -> Result<(), Trouble> {
-    let missing: Vec<Vec<Value>> = sets
-        .into_iter()
-        .filter(|set| !known.contains_key(set))
-        .map(|set| vec![set.into()])
-        .collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
+/// Reads what is in these sets.
+fn learn(session: &Session, sets: BTreeSet<i64>, known: &mut Remembered) -> Result<(), Trouble> {
+    let missing: Vec<Vec<Value>> = sets.iter().map(|set| vec![(*set).into()]).collect();
     let rows = with(
         session,
         "SELECT m.set_id, d.verdict, d.reason, d.kind, d.what, d.vendor_id, d.vendor, d.purpose,
@@ -85,12 +101,14 @@ fn learn(
         &missing,
         "ON n.id = m.set_id ORDER BY m.set_id, m.decision_id",
     )?;
-    let mut members: HashMap<i64, Vec<Member>> = HashMap::new();
+    // One without decisions is known, too, from then on.
+    let mut members: HashMap<i64, Vec<Member>> =
+        sets.into_iter().map(|set| (set, Vec::new())).collect();
     for row in &rows {
         let (set, member) = member(row).map_err(misread)?;
         members.entry(set).or_default().push(member);
     }
-    known.extend(members.into_iter().map(|(set, members)| (set, members.into())));
+    members.into_iter().for_each(|(set, members)| known.insert(set, members.into()));
     Ok(())
 }
 

@@ -4,15 +4,16 @@
 //! The sums are made by the thread that stores, some seconds behind it; how far
 //! they go is stored with them, so that nothing is counted twice.
 
+pub(in crate::ledger) mod remembered;
 pub(in crate::ledger) mod sums;
 
 /// The layer of what browsers report.
 pub(in crate::ledger) const BROWSER: &str = "browser";
 
+use remembered::Remembered;
 use sums::{KindDay, Member, Members, PurposeDay, Sums, VendorDay, Viewed};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
-use std::collections::HashMap;
 
 /// How many entries are added up in one transaction, at most.
 const ENTRIES: i64 = 100_000;
@@ -21,11 +22,7 @@ const ENTRIES: i64 = 100_000;
 const PART: i64 = 5_000;
 
 /// With sums of so many things, a transaction ends.
-const ENOUGH: usize = 200_000;
-
-/// How many decisions of sets are remembered between transactions: a set can
-/// have one, or a thousand.
-const MEMBERS_REMEMBERED: usize = 100_000;
+pub(in crate::ledger) const ENOUGH: usize = 200_000;
 
 /// How many names of a sort are kept for a site.
 const MAX_NAMES: i64 = 20_000;
@@ -37,8 +34,7 @@ const MAX_REPORTED: i64 = 2_000;
 /// What adding up remembers.
 #[derive(Default)]
 pub(super) struct Rollup {
-    sets: HashMap<i64, Members>,
-    members: usize,
+    sets: Remembered,
 }
 
 impl Rollup {
@@ -71,8 +67,8 @@ impl Rollup {
     }
 
     fn members(&mut self, tx: &Transaction<'_>, set: i64) -> rusqlite::Result<Members> {
-        if let Some(members) = self.sets.get(&set) {
-            return Ok(Members::clone(members));
+        if let Some(members) = self.sets.get(set) {
+            return Ok(members);
         }
         let members: Members = tx
             .prepare_cached(
@@ -94,11 +90,7 @@ impl Rollup {
                 })
             })?
             .collect::<rusqlite::Result<_>>()?;
-        if self.members >= MEMBERS_REMEMBERED {
-            self.sets.clear();
-            self.members = 0;
-        }
-        self.members += members.len();
+        self.sets.make_room();
         self.sets.insert(set, Members::clone(&members));
         Ok(members)
     }

@@ -32,6 +32,26 @@ fn an_entry_is_in_the_shared_ledger_as_it_is_in_the_proxys_own() {
 }
 
 #[test]
+fn entries_of_which_each_has_decisions_of_its_own_are_added_up_like_any() {
+    if !postgres::is_here() {
+        return;
+    }
+    let postgres = Postgres::start();
+    let directory = TempDir::new().unwrap();
+    let ledger = open(directory.path(), &postgres.url());
+    let mut spool = ledger.spool(0).unwrap();
+    // The sums of more sets than are looked up at once, some met again.
+    for number in 0..3_000_u64 {
+        let what = format!("host{}.example/x.gif", number % 1_700);
+        spool.append(&entry(now_ms(), "/", &what));
+    }
+    all_sent(&ledger);
+    let sums = "SELECT (SELECT sum(views) FROM hourly), (SELECT sum(views) FROM combination),
+        (SELECT sum(times) FROM daily_kind), (SELECT count(*) FROM seen), (SELECT sum(views) FROM seen)";
+    assert_eq!(postgres.sql(sums), ["3000|3000|3000|1700|3000"]);
+}
+
+#[test]
 fn no_text_of_a_stranger_keeps_the_others_back() {
     if !postgres::is_here() {
         return;

@@ -190,6 +190,37 @@ async fn g10_what_the_catalogue_knows_an_officer_cannot_call_something_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn g10_what_an_operator_said_an_officer_neither_changes_nor_takes_back() {
+    let office = Office::open("").await;
+    let mut ana = office.signs_in("ana").await;
+    let mut ben = office.signs_in("ben").await;
+    let full = with(&NEW_VENDOR, &[REVIEW]);
+    assert_eq!(sends(&mut ben, "/classify", &full).await.status, 303);
+    assert!(!office.lets_through(HOST).await);
+    let kept = office.classified();
+    let back = [("host", HOST)];
+    let harmless = with(&full, &[("name", "Fonts"), ("purpose", "functional")]);
+    // The same of a host under it, which the operator spoke of, too.
+    let under = with(&harmless, &[("host", "a.px.newcomer.example")]);
+    for (path, fields) in
+        [("/classify/take-back", &back[..]), ("/classify", &harmless), ("/classify", &under)]
+    {
+        let page = sends(&mut ana, path, fields).await;
+        assert!(page.status == 403 && page.body.contains("Only an operator"), "{}", page.body);
+    }
+    assert_eq!(office.classified(), kept);
+    assert!(!office.lets_through(HOST).await);
+    // What an officer says of another host of that vendor is hers, and no more goes with it.
+    let other = [("host", "b.newcomer.example"), ("vendor", "newcomer-pixels")];
+    assert_eq!(sends(&mut ana, "/classify", &other).await.status, 303);
+    assert_eq!(sends(&mut ana, "/classify/take-back", &other[..1]).await.status, 303);
+    assert_eq!(office.classified(), kept);
+    assert_eq!(sends(&mut ben, "/classify/take-back", &back).await.status, 303);
+    assert!(office.lets_through(HOST).await);
+    assert_eq!(sends(&mut ana, "/classify", &harmless).await.status, 303);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_makes_no_sense_changes_nothing_and_says_why() {
     let office = Office::open("").await;
     let mut ana = office.signs_in("ana").await;

@@ -107,35 +107,48 @@ fn day(day: Date) -> Value {
     written.parse().map_or(Value::String(written), Value::Datetime)
 }
 
-/// Takes a host from whoever has it; a vendor without any goes with it, and so
-/// does who answered for it. Whether anybody had it.
+/// Takes a host from whoever has it; a vendor that nothing is left of goes with
+/// it, and so does who answered for it. Whether anybody had it.
 fn forget(file: &mut Table, host: &str) -> bool {
-    let mut found = edit(file, "host", |entries| {
-        let before = entries.len();
-        entries.retain(|entry| word(entry, "name") != host);
-        entries.len() < before
+    let mut losing = Vec::new();
+    edit(file, "host", |entries| {
+        entries.retain(|entry| {
+            let is_it = word(entry, "name") == host;
+            losing.extend(is_it.then(|| word(entry, "vendor").to_owned()));
+            !is_it
+        });
     });
-    let mut gone = Vec::new();
-    let mut takes = |vendor: &mut Value| {
-        let id = word(vendor, "id").to_owned();
-        let Some(hosts) = vendor.get_mut("hosts").and_then(Value::as_array_mut) else {
-            return true;
-        };
-        let before = hosts.len();
-        hosts.retain(|other| other.as_str() != Some(host));
-        let is_empty = hosts.is_empty() && before > 0;
-        found |= hosts.len() < before;
-        if is_empty {
-            gone.push(id);
+    edit(file, "vendor", |vendors| {
+        for vendor in vendors {
+            let id = word(vendor, "id").to_owned();
+            let Some(hosts) = hosts_of(vendor) else { continue };
+            let before = hosts.len();
+            hosts.retain(|other| other.as_str() != Some(host));
+            losing.extend((hosts.len() < before).then_some(id));
         }
-        !is_empty
-    };
-    edit(file, "vendor", |vendors| vendors.retain_mut(|vendor| takes(vendor)));
-    // Other hosts of a vendor that goes would be nobody's.
-    let keeps = |entry: &Value| !gone.iter().any(|id| id == word(entry, "vendor"));
-    edit(file, "ownership", |entries| entries.retain(keeps));
-    edit(file, "host", |entries| entries.retain(keeps));
-    found
+    });
+    for id in &losing {
+        // What somebody said of another host of it stays said.
+        let is_named =
+            edit(file, "host", |hosts| hosts.iter().any(|host| word(host, "vendor") == id));
+        let is_gone = !is_named
+            && edit(file, "vendor", |vendors| {
+                let before = vendors.len();
+                vendors.retain_mut(|vendor| {
+                    word(vendor, "id") != id
+                        || hosts_of(vendor).is_none_or(|hosts| !hosts.is_empty())
+                });
+                vendors.len() < before
+            });
+        if is_gone {
+            edit(file, "ownership", |entries| entries.retain(|entry| word(entry, "vendor") != id));
+        }
+    }
+    !losing.is_empty()
+}
+
+fn hosts_of(vendor: &mut Value) -> Option<&mut Vec<Value>> {
+    vendor.get_mut("hosts").and_then(Value::as_array_mut)
 }
 
 fn add_vendor(file: &mut Table, vendor: &NewVendor) {
@@ -261,6 +274,10 @@ mod tests {
         let forget = |host: &str| [Change::ForgetHost { name: host.into() }];
         assert!(changed(&text, &forget("c.acme.example")).is_err());
         let text = changed(&text, &forget("a.acme.example")).unwrap();
+        let hosts = entries(&text, "host");
+        assert_eq!(hosts[0]["name"].as_str(), Some("b.acme.example"), "nobody took that back");
+        assert_eq!((entries(&text, "vendor").len(), entries(&text, "ownership").len()), (1, 2));
+        let text = changed(&text, &forget("b.acme.example")).unwrap();
         assert!(entries(&text, "vendor").is_empty() && entries(&text, "host").is_empty());
         let left = entries(&text, "ownership");
         assert_eq!((left.len(), left[0]["vendor"].as_str()), (1, Some("maps")));

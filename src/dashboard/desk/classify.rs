@@ -5,6 +5,7 @@ use super::form::{
     Fields, Refused, all, answer_fields, ask_figures, day_to_come, line, one, site, site_field,
     told, with_status,
 };
+use super::said::{self, Word};
 use crate::catalogue::{Catalogue, Kind, Place, Subject, Vendor};
 use crate::dashboard::change::{Change, NewVendor, Owned, classified_file};
 use crate::dashboard::gate::see_other;
@@ -70,16 +71,16 @@ impl Classification {
         let catalogue = catalogue(context).ok_or_else(|| Refused::because("There is no site."))?;
         let host = self.host(context)?;
         let claimed = identify(&catalogue, &host);
-        let elsewhere = claimed.as_ref().filter(|(_, place)| !is_here(context, place));
-        if let Some((vendor, place)) = elsewhere
+        if let Some(claim) = &claimed
             && context.session.role < Role::Operator
+            && !(is_here(context, &claim.place) && claim.word(context).await? == Word::Officer)
         {
             return Err(Refused::forbidden(&format!(
-                "It is known as that of {} ({place}). Only an operator may say otherwise.",
-                vendor.name
+                "It is known as that of {} ({}), which no officer said. Only an operator may say otherwise.",
+                claim.vendor.name, claim.place
             )));
         }
-        let before = claimed.map(|(vendor, _)| vendor.id.clone());
+        let before = claimed.map(|claim| claim.vendor.id.clone());
         let mut changes = Vec::new();
         let (id, name, purposes) = if self.vendor.is_empty() {
             let vendor = self.new_vendor(&catalogue, &host)?;
@@ -110,7 +111,7 @@ impl Classification {
             "review": owned.as_ref().map(|owned| owned.review.to_string()),
         });
         changes.extend(owned.map(Change::Own));
-        context.change(changes, "classify", &host, detail).await.map_err(Refused::because)
+        context.change(changes, said::CLASSIFY, &host, detail).await.map_err(Refused::because)
     }
 
     /// A host of somebody else, and of one company alone.
@@ -209,14 +210,24 @@ impl ForgottenHost {
     /// Has it be as before.
     pub(in crate::dashboard) async fn carry_out(&self, context: &Context) -> Result<(), Refused> {
         let host = line(&self.host, "The host")?;
-        let known = catalogue(context)
-            .and_then(|catalogue| identify(&catalogue, &host).map(|(vendor, _)| vendor.id.clone()));
+        let claimed = catalogue(context).and_then(|catalogue| identify(&catalogue, &host));
+        let here = claimed.as_ref().filter(|claim| claim.rule == host);
+        let here = here.filter(|claim| is_here(context, &claim.place));
+        if context.session.role < Role::Operator {
+            let word = match here {
+                Some(claim) => claim.word(context).await?,
+                None => said::last_word(context, &host, None).await?,
+            };
+            if word == Word::Operator || (word == Word::Nobody && here.is_some()) {
+                return Err(Refused::forbidden(&format!(
+                    "No officer said whose {host} is. Only an operator may take that back."
+                )));
+            }
+        }
+        let known = claimed.map(|claim| claim.vendor.id.clone());
         let changes = vec![Change::ForgetHost { name: host.clone() }];
         let detail = json!({ "host": host, "vendor": known });
-        context
-            .change(changes, "take back a classification", &host, detail)
-            .await
-            .map_err(Refused::because)
+        context.change(changes, said::TAKE_BACK, &host, detail).await.map_err(Refused::because)
     }
 }
 
@@ -284,7 +295,7 @@ async fn show(
             }
         } @else {
             (evidence(&seen))
-            @if let Some((vendor, place)) = &claimed { (is_of(context, &host, vendor, place)) }
+            @if let Some(claim) = &claimed { (is_of(context, &host, claim)) }
             @else { p { "Nobody in the catalogue knows this host." } }
             @if let Some(catalogue) = &catalogue {
                 @if claimed.is_some() && refused.is_none() {
@@ -330,7 +341,8 @@ fn evidence(seen: &[Seen]) -> Markup {
 }
 
 /// Whose it is now, and how to take that back.
-fn is_of(context: &Context, host: &str, vendor: &Vendor, place: &Place) -> Markup {
+fn is_of(context: &Context, host: &str, claim: &Claim) -> Markup {
+    let Claim { vendor, place, .. } = claim;
     html! {
         p.done { "It is known as that of " strong { (vendor.name) } " (" code { (vendor.id) } ", " (vendor.purpose.name()) "): " code { (place) } "." }
         @if is_here(context, place) {
@@ -438,11 +450,26 @@ pub(super) fn catalogue(context: &Context) -> Option<Arc<Catalogue>> {
 }
 
 /// Whose a host is, and which rule says so.
-fn identify(catalogue: &Catalogue, host: &str) -> Option<(Arc<Vendor>, Place)> {
+struct Claim {
+    vendor: Arc<Vendor>,
+    place: Place,
+    /// The host, or the one above it, as it stands there.
+    rule: String,
+}
+
+impl Claim {
+    /// Whose word that is.
+    async fn word(&self, context: &Context) -> Result<Word, Refused> {
+        said::last_word(context, &self.rule, Some(&self.vendor.id)).await
+    }
+}
+
+fn identify(catalogue: &Catalogue, host: &str) -> Option<Claim> {
     let url = Url::parse(&format!("https://{host}/")).ok()?;
     [Kind::Script, Kind::Image, Kind::Connect, Kind::Frame].into_iter().find_map(|kind| {
         let found = catalogue.identify(Subject::Load { kind, url: &url })?;
-        Some((Arc::clone(found.vendor), found.place.into_owned()))
+        let (place, rule) = (found.place.into_owned(), found.rule.into_owned());
+        Some(Claim { vendor: Arc::clone(found.vendor), place, rule })
     })
 }
 

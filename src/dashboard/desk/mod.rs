@@ -11,6 +11,7 @@ mod classify;
 mod exceptions;
 mod form;
 mod ownership;
+mod said;
 mod unlisted;
 
 pub(super) use audit::AuditQuery;

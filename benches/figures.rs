@@ -215,7 +215,7 @@ fn ask(path: &Path) {
         figures.vendor_pages("vendor-7", week, None, 100).map(|of| of.len())
     });
     time("newcomers", &|| figures.newcomers(week, None, 500).map(|of| of.len()));
-    time("what nobody claims", &|| figures.unlisted(None, 500).map(|of| of.len()));
+    time("what nobody claims", &|| figures.unlisted(None, 500, |_| true).map(|of| of.len()));
     time("choices", &|| figures.choices(all, None).map(|of| of.len()));
     time("sites", &|| figures.sites(all).map(|of| of.len()));
     time("block log, newest", &|| log(&wanted(all)));

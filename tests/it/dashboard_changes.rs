@@ -9,7 +9,7 @@ use consentry::ledger::audit::{Audit, AuditFilter};
 use consentry::ledger::read::Reader;
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const HOST: &str = "px.newcomer.example";
 
@@ -93,6 +93,13 @@ fn found(page: &Page) -> (u16, String) {
     (page.status.as_u16(), page.field("location"))
 }
 
+/// Whether the newcomer waits for somebody to say whose it is, on the page and
+/// for programs.
+async fn waits(officer: &mut Visitor) -> (bool, bool) {
+    let on_page = officer.opens("/new").await.body.contains(&format!("host={HOST}\""));
+    (on_page, officer.opens("/api/v1/unlisted").await.body.contains(HOST))
+}
+
 const REVIEW: (&str, &str) = ("review", "2099-12-31");
 
 #[tokio::test(flavor = "multi_thread")]
@@ -101,6 +108,12 @@ async fn g5_a_host_is_classified_and_the_next_page_view_withholds_it() {
     assert!(office.lets_through(HOST).await, "nobody knows it yet");
     assert!(!office.lets_through("ads.acme.example").await);
     let mut ana = office.signs_in("ana").await;
+    // What was met can be read seconds later.
+    let since = Instant::now();
+    while waits(&mut ana).await != (true, true) {
+        assert!(since.elapsed() < Duration::from_secs(30), "nobody is told of it");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     let page = ana.opens(&format!("/classify?host={HOST}")).await;
     assert!(
         page.status == 200 && page.body.contains("Nobody in the catalogue knows"),
@@ -110,6 +123,7 @@ async fn g5_a_host_is_classified_and_the_next_page_view_withholds_it() {
 
     let page = sends(&mut ana, "/classify", &with(&NEW_VENDOR, &[REVIEW])).await;
     assert_eq!(found(&page), (303, format!("/classify?host={HOST}")), "{}", page.body);
+    assert_eq!(waits(&mut ana).await, (false, false), "somebody said whose it is");
     assert!(!office.lets_through(HOST).await, "it is withheld from the next view on");
     let page = ana.opens(&format!("/classify?host={HOST}")).await;
     assert!(

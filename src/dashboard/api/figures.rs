@@ -1,7 +1,7 @@
 //! What the ledger says.
 
 use super::{Endpoint, Parameter, answer, reads, shape};
-use crate::dashboard::desk::{AuditQuery, Refused, ask_figures};
+use crate::dashboard::desk::{AuditQuery, Refused, ask_figures, still_waits};
 use crate::dashboard::office::Context;
 use crate::dashboard::pages::{Asked, wanted};
 use crate::dashboard::routes::{OFFICER, Route};
@@ -204,7 +204,9 @@ async fn newcomers(context: Context, RawQuery(query): RawQuery) -> Response {
 }
 
 async fn unlisted(context: Context, RawQuery(query): RawQuery) -> Response {
-    let question = |figures: &Figures, asked: &Asked| figures.unlisted(asked.site(), MOST);
+    let waits = still_waits(&context);
+    let question =
+        move |figures: &Figures, asked: &Asked| figures.unlisted(asked.site(), MOST, waits);
     of_period(&context, query.as_deref(), question).await
 }
 

@@ -473,6 +473,22 @@ fn identify(catalogue: &Catalogue, host: &str) -> Option<Claim> {
     })
 }
 
+/// Whether a third party on record still waits for somebody to say whose it is:
+/// what was said since it was met counts at once.
+pub(in crate::dashboard) fn still_waits(
+    context: &Context,
+) -> impl Fn(&Seen) -> bool + Send + use<> {
+    let catalogue = catalogue(context);
+    move |seen| {
+        let kind = Kind::from_name(&seen.kind).unwrap_or(Kind::Script);
+        let url = Url::parse(&format!("https://{}/", seen.name)).ok();
+        let claim = |catalogue: &Arc<Catalogue>| {
+            catalogue.identify(Subject::Load { kind, url: url.as_ref()? }).map(|_| ())
+        };
+        catalogue.as_ref().and_then(claim).is_none()
+    }
+}
+
 /// `Acme Ads & Co.` is `acme-ads-co`.
 fn id_of(name: &str) -> Option<String> {
     let words: Vec<_> = name

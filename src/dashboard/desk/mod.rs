@@ -15,7 +15,7 @@ mod said;
 mod unlisted;
 
 pub(super) use audit::AuditQuery;
-pub(super) use classify::{Classification, ForgottenHost};
+pub(super) use classify::{Classification, ForgottenHost, still_waits};
 pub(super) use exceptions::{TakenBack, WantedException, as_documents as exceptions_as_documents};
 pub(super) use form::{Refused, ask_figures};
 pub(super) use ownership::{Disowned, WantedOwnership, as_documents as ownerships};

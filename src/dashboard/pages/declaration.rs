@@ -40,7 +40,7 @@ pub(in crate::dashboard) async fn page(context: Context, RawQuery(query): RawQue
             site_names(figures, period)?,
             figures.vendors(period, site)?,
             figures.met("cookie", period, site, MOST)?,
-            figures.unlisted(site, MOST)?,
+            figures.unlisted(site, MOST, |_| true)?,
         ))
     });
     match found.await {

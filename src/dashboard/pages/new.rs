@@ -1,5 +1,6 @@
 //! What was never met before, and what waits for somebody to say whose it is.
 
+use crate::dashboard::desk::still_waits;
 use crate::dashboard::layout;
 use crate::dashboard::office::Context;
 use crate::dashboard::pages::asked::{Asked, figures, site_names};
@@ -17,11 +18,12 @@ const ROWS: u32 = 300;
 pub(in crate::dashboard) async fn page(context: Context, RawQuery(query): RawQuery) -> Response {
     let asked = Asked::read(query.as_deref());
     let (period, site) = (asked.period, asked.site.clone());
+    let waits = still_waits(&context);
     let found = figures(&context, move |figures| {
         let site = site.as_deref();
         let sites = site_names(figures, period)?;
         let new = figures.newcomers(period, site, ROWS)?;
-        Ok((sites, new, figures.unlisted(site, ROWS)?))
+        Ok((sites, new, figures.unlisted(site, ROWS, waits)?))
     });
     match found.await {
         Ok((sites, new, unlisted)) => {

@@ -1,6 +1,7 @@
 //! The first page: what was held back and let through, in plain words.
 
 use crate::dashboard::chart::{self, Bar};
+use crate::dashboard::desk::still_waits;
 use crate::dashboard::layout;
 use crate::dashboard::office::Context;
 use crate::dashboard::pages::alerts;
@@ -36,6 +37,7 @@ const MANY: u32 = 1000;
 pub(in crate::dashboard) async fn page(context: Context, RawQuery(query): RawQuery) -> Response {
     let asked = Asked::read(query.as_deref());
     let (period, site) = (asked.period, asked.site.clone());
+    let waits = still_waits(&context);
     let found = figures(&context, move |figures| {
         let site = site.as_deref();
         let top = u32::try_from(TOP).unwrap_or(MANY);
@@ -47,7 +49,7 @@ pub(in crate::dashboard) async fn page(context: Context, RawQuery(query): RawQue
             pages: figures.pages(period, site, top)?,
             choices: figures.choices(period, site)?,
             new: figures.newcomers(period, site, MANY)?.len(),
-            unlisted: figures.unlisted(site, MANY)?.len(),
+            unlisted: figures.unlisted(site, MANY, waits)?.len(),
         })
     })
     .await;

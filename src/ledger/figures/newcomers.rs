@@ -98,16 +98,38 @@ impl Figures {
         self.all(&question, Seen::read)
     }
 
-    /// Hosts of third parties that nobody claimed when they were met last, the
-    /// newest first.
+    /// Hosts of third parties that nobody claimed when they were met last, and
+    /// that still `wait` for somebody to say whose they are; the newest first.
     ///
     /// # Errors
     /// When the ledger cannot be read.
-    pub fn unlisted(&self, site: Option<&str>, limit: u32) -> Result<Vec<Seen>, Error> {
-        let mut question = Question::new(SEEN);
-        question.add(" AND sort = 'host' AND vendor_id = ''", []).on_site("seen.site", site);
-        question.add(" ORDER BY first_ms DESC, seen.id DESC LIMIT ?", [i64::from(limit).into()]);
-        self.all(&question, Seen::read)
+    pub fn unlisted(
+        &self,
+        site: Option<&str>,
+        limit: u32,
+        wait: impl Fn(&Seen) -> bool,
+    ) -> Result<Vec<Seen>, Error> {
+        let most = usize::try_from(limit).unwrap_or(usize::MAX);
+        let mut waiting: Vec<Seen> = Vec::new();
+        let mut after: Option<(i64, i64)> = None;
+        loop {
+            let mut question = Question::new(SEEN);
+            question.add(" AND sort = 'host' AND vendor_id = ''", []).on_site("seen.site", site);
+            if let Some((first_ms, id)) = after {
+                let values = [first_ms.into(), first_ms.into(), id.into()];
+                question.add(" AND (first_ms < ? OR (first_ms = ? AND seen.id < ?))", values);
+            }
+            let newest = " ORDER BY first_ms DESC, seen.id DESC LIMIT ?";
+            question.add(newest, [i64::from(limit).into()]);
+            let found = self.all(&question, Seen::read)?;
+            let is_all = found.len() < most;
+            after = found.last().map(|last| (last.first_ms, last.id));
+            waiting.extend(found.into_iter().filter(|each| wait(each)));
+            if is_all || waiting.len() >= most || after.is_none() {
+                waiting.truncate(most);
+                return Ok(waiting);
+            }
+        }
     }
 
     /// Everything of a sort (`vendor`, `host`, `cookie`) that was met since the

@@ -121,12 +121,39 @@ fn g5_what_is_new_and_what_nobody_claims_is_told() {
     // A time that is over has the newcomers of that time, whatever came later.
     assert_eq!(kept.figures.newcomers(day(0), None, 10).unwrap().len(), 3);
     assert_eq!(kept.figures.newcomers(day(2), None, 10).unwrap().len(), 0);
-    assert_eq!(names(kept.figures.unlisted(None, 10).unwrap()), ["host shop cdn.example"]);
+    let waiting = kept.figures.unlisted(None, 10, |_| true).unwrap();
+    assert_eq!(names(waiting), ["host shop cdn.example"]);
     let all = kept.figures.seen_after(0, 100).unwrap();
     assert_eq!(all.len(), 5);
     let last = kept.figures.seen_after(all[3].id, 100).unwrap();
     assert_eq!(last.as_slice(), &all[4..]);
     assert_eq!(kept.figures.seen("host", "ads.example").unwrap().len(), 2);
+}
+
+#[test]
+fn what_waits_no_more_makes_room_for_older_ones() {
+    let kept = kept(|spool| {
+        for n in 0..4_u64 {
+            let host = |name| stranger(&format!("{name}{n}.example/x.js"));
+            spool.append(&entry(NOON + n, "/", [host("a"), host("b")]));
+        }
+    });
+    let waiting = |limit, wait: &dyn Fn(&str) -> bool| -> Vec<String> {
+        let found = kept.figures.unlisted(Some("shop"), limit, |seen| wait(&seen.name)).unwrap();
+        found.into_iter().map(|seen| seen.name).collect()
+    };
+    let all = waiting(100, &|_| true);
+    assert_eq!(all.len(), 8);
+    assert!(all[0].ends_with("3.example") && all[7].ends_with("0.example"), "{all:?}");
+    for limit in 1..=4_usize {
+        let few = u32::try_from(limit).unwrap();
+        assert_eq!(waiting(few, &|_| true), all[..limit]);
+        let odd: Vec<_> = all.iter().filter(|name| name.starts_with('b')).cloned().collect();
+        assert_eq!(waiting(few, &|name| name.starts_with('b')), odd[..limit]);
+        assert_eq!(waiting(few, &|name| name == all[7]), all[7..]);
+        assert!(waiting(few, &|_| false).is_empty());
+    }
+    assert!(waiting(0, &|_| true).is_empty());
 }
 
 #[test]

@@ -90,7 +90,7 @@ async fn figures_and_log_are_the_same_in_either() {
             format!("{:?}", figures.pages(period, None, 10).unwrap()),
             format!("{:?}", figures.choices(period, None).unwrap()),
             format!("{:?}", figures.sites(period).unwrap()),
-            format!("{:?}", figures.unlisted(None, 10).unwrap().len()),
+            format!("{:?}", figures.unlisted(None, 10, |_| true).unwrap().len()),
             format!("{:?}", figures.newcomers(period, None, 99).unwrap().len()),
             format!("{:?}", log.lines.len()),
         ]

@@ -1,6 +1,8 @@
 use super::*;
+use crate::consent::ReceiptId;
 use crate::ledger::read::{Filter, Reader};
 use crate::ledger::store::Store;
+use crate::ledger::tests::receipts::receipt;
 use crate::ledger::tests::{block, entry};
 use crate::ledger::verify::Pruned;
 use crate::ledger::verify::tests::{Kept, first};
@@ -154,6 +156,23 @@ fn f3_receipts_have_a_time_of_their_own() {
     // Numbers are not given out twice.
     kept.store(33..40);
     assert_eq!(kept.verified().faults, []);
+}
+
+#[test]
+fn f3_receipts_go_when_it_is_time_though_the_newest_was_erased_before() {
+    let kept = Kept::new();
+    let ledger = Ledger::open(Settings { flush_ms: 60_000, ..Settings::new(kept.path()) }).unwrap();
+    let mut spool = ledger.spool(0).unwrap();
+    (91..=93).for_each(|number| spool.keep(&receipt(number, 7)));
+    ledger.flush().unwrap();
+    spool.erase(ReceiptId::new([93; 16]), 9);
+    spool.append(&entry(9, "/", [block("a")]));
+    drop(spool);
+    ledger.flush().unwrap();
+    ledger.close().unwrap();
+    assert_eq!(count(&kept, "receipt"), 5);
+    prune_after(&kept, 61, Retention { keep_receipts_days: 60, ..Retention::default() });
+    assert_eq!(count(&kept, "receipt"), 0);
 }
 
 #[test]

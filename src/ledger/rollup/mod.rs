@@ -111,10 +111,11 @@ fn next(tx: &Transaction<'_>, after: i64) -> rusqlite::Result<i64> {
         .query_row([after], |row| row.get(0))
 }
 
-/// The last entry and the last receipt.
+/// The last entry, and the last receipt that there ever was: it may be erased.
 fn newest(conn: &Connection) -> rusqlite::Result<(i64, i64)> {
     conn.prepare_cached(
-        "SELECT (SELECT ifnull(max(id), 0) FROM entry), (SELECT ifnull(max(id), 0) FROM receipt)",
+        "SELECT (SELECT ifnull(max(id), 0) FROM entry),
+                (SELECT ifnull(max(seq), 0) FROM sqlite_sequence WHERE name = 'receipt')",
     )?
     .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
 }

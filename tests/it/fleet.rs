@@ -2,6 +2,7 @@
 
 pub(crate) mod postgres;
 mod erasing;
+mod odd;
 mod outage;
 mod reading;
 mod rows;

@@ -356,15 +356,40 @@ fn store_seen(session: &Session, sums: &Sums) -> Result<(), Trouble> {
         })
         .cloned()
         .collect();
-    insert(
+    insert(session, "seen", &SEEN, &fresh, "")?;
+    make_room(session, &fresh)
+}
+
+/// Where there are too many names now, the newest go again. Of what browsers
+/// report, what was reported once and never again goes first, the oldest of it.
+fn make_room(session: &Session, fresh: &[Vec<Value>]) -> Result<(), Trouble> {
+    let grown: BTreeSet<(&str, i64, i64)> = fresh
+        .iter()
+        .filter_map(|row| match (row.first(), row.get(1), row.last()) {
+            (Some(Value::Text(sort)), Some(Value::Int(site)), Some(Value::Int(reported))) => {
+                Some((sort.as_str(), *site, *reported))
+            }
+            _ => None,
+        })
+        .collect();
+    let grown: Vec<Vec<Value>> = grown
+        .into_iter()
+        .map(|(sort, site, reported)| vec![sort.into(), site.into(), reported.into()])
+        .collect();
+    with(
         session,
-        "seen",
-        &SEEN,
-        &fresh,
+        "DELETE FROM seen WHERE id IN (SELECT id FROM (
+             SELECT s.id, s.reported, row_number() OVER (
+                 PARTITION BY s.sort, s.site, s.reported
+                 ORDER BY s.reported = 1 AND s.views = 1,
+                     CASE WHEN s.reported = 1 AND s.views = 1 THEN -s.last_ms ELSE s.id END, s.id
+             ) AS place
+             FROM seen s JOIN",
+        &[("sort", TEXT), ("site", INT), ("reported", INT)],
+        &grown,
         &format!(
-            "WHERE (SELECT count(*) FROM seen s WHERE s.sort = n.sort AND s.site = n.site
-                 AND s.reported = n.reported)
-                 < CASE WHEN n.reported = 1 THEN {} ELSE {} END",
+            "ON s.sort = n.sort AND s.site = n.site AND s.reported = n.reported) placed
+             WHERE place > CASE WHEN reported = 1 THEN {} ELSE {} END)",
             most_names(true),
             most_names(false)
         ),

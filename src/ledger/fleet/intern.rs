@@ -77,7 +77,9 @@ impl Interned {
         for row in &made {
             let (id, hash) = (row.int(0).map_err(misread)?, row.bytes(1).map_err(misread)?);
             for local in fresh.get(hash).copied().unwrap_or_default() {
-                let decision = decisions.get(local).ok_or_else(|| lost("decision"))?;
+                let decision = decisions
+                    .get(local)
+                    .ok_or_else(|| Trouble::Incomplete { what: format!("decision {local}") })?;
                 members.push(vec![Value::Int(id), Value::Int(*decision)]);
             }
             known.insert(hash.to_vec(), id);
@@ -228,11 +230,12 @@ fn learn(known: &mut HashMap<String, i64>, rows: &[Row]) -> Result<(), Trouble> 
     Ok(())
 }
 
-fn lost(what: &str) -> Trouble {
-    Trouble::Incomplete { what: format!("a row of `{what}`") }
+/// A row that must be there, since it was just made or found.
+fn lost(table: &str) -> Trouble {
+    Trouble::Odd { why: format!("a row of `{table}` is missing") }
 }
 
 /// An answer that nobody can have asked for.
 pub(super) fn misread(error: crate::ledger::Error) -> Trouble {
-    Trouble::Incomplete { what: error.to_string() }
+    Trouble::Odd { why: error.to_string() }
 }

@@ -181,7 +181,7 @@ impl Session {
         answer
             .iter()
             .map(|row| (0..row.len()).map(|column| row.try_get(column)).collect::<Result<_, _>>())
-            .map(|row| row.map(Row::of).map_err(|error| Trouble::of(&self.place, &error)))
+            .map(|row| row.map(Row::of).map_err(|error| Trouble::odd(&error)))
             .collect()
     }
 

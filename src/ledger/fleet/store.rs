@@ -220,7 +220,8 @@ impl Store {
             entries.iter().map(Narrow::values),
         )?;
         if copied != entries.len() as u64 {
-            return Err(Trouble::Incomplete { what: "entries that were sent".to_owned() });
+            let why = format!("it took {copied} of {} entries", entries.len());
+            return Err(Trouble::Odd { why });
         }
         let shipment: Plain = [first_id, first_id + last.id - first.id, self.node, first.id]
             .into_iter()
@@ -454,6 +455,6 @@ fn narrow<T: TryFrom<i64>>(number: i64) -> Result<T, Trouble> {
 
 /// The number in an answer of one row.
 fn one(rows: &[Row]) -> Result<i64, Trouble> {
-    let row = rows.first().ok_or_else(|| Trouble::Incomplete { what: "an answer".to_owned() })?;
+    let row = rows.first().ok_or_else(|| Trouble::Odd { why: "it answers nothing".to_owned() })?;
     row.int(0).map_err(misread)
 }

@@ -118,6 +118,14 @@ pub enum Trouble {
         /// What is missing.
         what: String,
     },
+    /// The shared ledger says what it cannot say.
+    #[error(
+        "the shared ledger answers otherwise than it can ({why}); look whether somebody changed its tables by hand"
+    )]
+    Odd {
+        /// What is odd about it.
+        why: String,
+    },
     /// This proxy's own ledger cannot be read.
     #[error("{why}")]
     Local {
@@ -152,6 +160,11 @@ impl Trouble {
             }
             _ => Self::Database { place, why },
         }
+    }
+
+    /// A value that is not of a sort that we ever asked for.
+    pub(super) fn odd(error: &tokio_postgres::Error) -> Self {
+        Self::Odd { why: chain(error) }
     }
 }
 

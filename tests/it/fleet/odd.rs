@@ -1,7 +1,7 @@
 //! A shared ledger that strangers wrote into, or that is not as we made it.
 
 use super::postgres::{self, Postgres};
-use super::{all_sent, entry, now_ms, open};
+use super::{all_sent, entry, now_ms, open, status, until};
 
 use consentry::ledger::Entry;
 use consentry::policy::{Decisions, Layer};
@@ -49,4 +49,33 @@ fn g3_made_up_reports_do_not_keep_what_is_real_from_being_seen_by_anybody() {
     all_sent(&ledger);
     let late = "SELECT reported FROM seen WHERE name = 'late.example'";
     assert_eq!(postgres.number(late), 0);
+}
+
+#[test]
+fn tables_that_somebody_changed_are_not_blamed_on_the_proxys_own_ledger() {
+    if !postgres::is_here() {
+        return;
+    }
+    let postgres = Postgres::start();
+    let directory = TempDir::new().unwrap();
+    let ledger = open(directory.path(), &postgres.url());
+    let mut spool = ledger.spool(0).unwrap();
+    all_sent(&ledger);
+    postgres.sql(
+        "CREATE FUNCTION swallow() RETURNS TRIGGER LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+         CREATE TRIGGER swallow BEFORE INSERT ON site FOR EACH ROW EXECUTE FUNCTION swallow()",
+    );
+    spool.append(&entry(now_ms(), "/", "x"));
+    let says = |words: &str| {
+        until(words, || status(&ledger).last_error.is_some_and(|why| why.contains(words)));
+        let said = status(&ledger).last_error.unwrap_or_default();
+        assert!(!said.contains("own ledger"), "{said}");
+    };
+    says("answers otherwise than it can (a row of `site` is missing)");
+    postgres.sql("DROP TRIGGER swallow ON site");
+    postgres.sql("ALTER TABLE shipped ALTER last_id TYPE DOUBLE PRECISION");
+    says("answers otherwise than it can (");
+    postgres.sql("ALTER TABLE shipped ALTER last_id TYPE BIGINT");
+    all_sent(&ledger);
+    assert_eq!(postgres.number("SELECT count(*) FROM entry"), 1);
 }

@@ -330,11 +330,16 @@ BEGIN
     IF month < '2020-01-01' OR month > '2099-12-01' OR to_regclass(name) IS NOT NULL THEN
         RETURN;
     END IF;
-    EXECUTE format(
-        'CREATE TABLE %I PARTITION OF entry FOR VALUES FROM (%s) TO (%s)',
-        name,
-        (extract(epoch FROM month) * 1000)::BIGINT,
-        (extract(epoch FROM month + INTERVAL '1 month') * 1000)::BIGINT
-    );
+    BEGIN
+        EXECUTE format(
+            'CREATE TABLE %I PARTITION OF entry FOR VALUES FROM (%s) TO (%s)',
+            name,
+            (extract(epoch FROM month) * 1000)::BIGINT,
+            (extract(epoch FROM month + INTERVAL '1 month') * 1000)::BIGINT
+        );
+    EXCEPTION WHEN duplicate_table THEN
+        -- Another proxy was faster.
+        NULL;
+    END;
 END
 $$;

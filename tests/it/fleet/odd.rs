@@ -79,3 +79,25 @@ fn tables_that_somebody_changed_are_not_blamed_on_the_proxys_own_ledger() {
     all_sent(&ledger);
     assert_eq!(postgres.number("SELECT count(*) FROM entry"), 1);
 }
+
+#[test]
+fn two_proxies_may_make_the_partition_of_a_month_at_once() {
+    if !postgres::is_here() {
+        return;
+    }
+    let postgres = Postgres::start();
+    let directory = TempDir::new().unwrap();
+    all_sent(&open(directory.path(), &postgres.url()));
+    let make = "SELECT make_partition(1900000000000)";
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| postgres.sql(&format!("{make}; SELECT pg_sleep(3)")));
+        until("it is not made", || {
+            postgres.number("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
+                == 1
+        });
+        postgres.sql(make);
+        first.join().unwrap();
+    });
+    let made = "SELECT count(*) FROM pg_class WHERE relname = 'entry_2030_03'";
+    assert_eq!(postgres.number(made), 1);
+}

@@ -4,6 +4,7 @@ use super::postgres::{self, Postgres};
 use super::{all_sent, entry, now_ms, open, status, until};
 
 use consentry::ledger::Entry;
+use consentry::ledger::engine::Engine;
 use consentry::policy::{Decisions, Layer};
 use tempfile::TempDir;
 
@@ -100,4 +101,36 @@ fn two_proxies_may_make_the_partition_of_a_month_at_once() {
     });
     let made = "SELECT count(*) FROM pg_class WHERE relname = 'entry_2030_03'";
     assert_eq!(postgres.number(made), 1);
+}
+
+#[test]
+fn f3_a_ledger_whose_last_sent_seal_is_gone_is_not_sent() {
+    if !postgres::is_here() {
+        return;
+    }
+    let postgres = Postgres::start();
+    let directory = TempDir::new().unwrap();
+    let fill = |ledger: &consentry::ledger::Ledger, page: &str| {
+        ledger.spool(0).unwrap().append(&entry(now_ms(), page, "x"));
+        ledger.flush().unwrap();
+    };
+    let ledger = open(directory.path(), &postgres.url());
+    fill(&ledger, "/first");
+    all_sent(&ledger);
+    let sent = postgres.number("SELECT max(id) FROM seal");
+    postgres.down("fast");
+    fill(&ledger, "/second");
+    let path = ledger.path().to_owned();
+    ledger.close().unwrap();
+    let own = rusqlite::Connection::open(&path).unwrap();
+    assert_eq!(own.execute("DELETE FROM seal WHERE id = ?1", [sent]).unwrap(), 1);
+    drop(own);
+    postgres.up();
+    let newest = Engine::open(&path).unwrap().rows("SELECT max(id) FROM seal", &[]).unwrap();
+    assert!(newest[0].int(0).unwrap() > sent);
+    let ledger = open(directory.path(), &postgres.url());
+    until("it is not said", || {
+        status(&ledger).last_error.is_some_and(|why| why.contains("differs or is gone"))
+    });
+    assert_eq!(postgres.number("SELECT count(*) FROM entry"), 1);
 }

@@ -312,8 +312,6 @@ CREATE TABLE seen (
     UNIQUE (sort, site, name)
 );
 CREATE INDEX seen_reported ON seen (sort, site, reported);
-CREATE TABLE rolled (entries BIGINT NOT NULL, receipts BIGINT NOT NULL);
-INSERT INTO rolled VALUES (0, 0);
 
 -- SQLite's name for it.
 CREATE FUNCTION instr(whole TEXT, part TEXT) RETURNS BIGINT

@@ -238,10 +238,7 @@ impl Store {
         insert(session, "shipment", &columns, &[shipment], "")?;
         let observe = batch.words.iter().find(|(_, word)| *word == "observe");
         let observe = observe.and_then(|(local, _)| ids.words.get(local)).copied();
-        sums::add_entries(session, &entries, observe, &mut self.members)?;
-        session
-            .rows("UPDATE rolled SET entries = ?1", &[(first_id + last.id - first.id).into()])
-            .map(|_| ())
+        sums::add_entries(session, &entries, observe, &mut self.members)
     }
 
     fn store_choices(&self, batch: &Batch) -> Result<(), Trouble> {

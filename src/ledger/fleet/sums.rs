@@ -76,17 +76,15 @@ pub(super) fn add_choices(
     after: i64,
     until: i64,
 ) -> Result<(), Trouble> {
-    session.rows(
+    let added_up = session.rows(
         "INSERT INTO daily_choice
          SELECT time_ms / 86400000, site, notice_revision, act, method, gpc, count(*)
          FROM receipt WHERE node = ?1 AND local_id > ?2 AND local_id <= ?3 GROUP BY 1, 2, 3, 4, 5, 6
          ON CONFLICT (day, site, notice_revision, act, method, gpc)
          DO UPDATE SET times = daily_choice.times + excluded.times",
         &[node.into(), after.into(), until.into()],
-    )?;
-    session
-        .rows("UPDATE rolled SET receipts = (SELECT coalesce(max(id), 0) FROM receipt)", &[])
-        .map(|_| ())
+    );
+    added_up.map(|_| ())
 }
 
 /// Reads what is in these sets.

@@ -104,9 +104,10 @@ fn every_table_of_a_proxys_own_ledger_is_in_the_shared_one_with_its_columns() {
     if !postgres::is_here() {
         return;
     }
-    // How far spools are read, the tree to go on from, and what was pruned are
-    // a proxy's own affair; a row's `id` may be `local_id` there.
-    const OWN: [&str; 5] = ["spool", "tree", "pruned", "sqlite_sequence", "sqlite_stat1"];
+    // How far spools are read and rows added up, the tree to go on from, and
+    // what was pruned are a proxy's own affair; a row's `id` may be `local_id`
+    // there.
+    const OWN: [&str; 6] = ["spool", "rolled", "tree", "pruned", "sqlite_sequence", "sqlite_stat1"];
     let postgres = Postgres::start();
     let directory = TempDir::new().unwrap();
     let ledger = open(directory.path(), &postgres.url());

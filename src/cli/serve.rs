@@ -128,7 +128,12 @@ pub struct Running {
     orders: mpsc::Receiver<Order>,
     /// Exceptions whose expiry was told.
     told: Mutex<HashSet<String>>,
+    /// The operator's files that are in force.
+    written: Vec<(String, u64)>,
 }
+
+/// Reads the configuration again, as if the dashboard's file said that.
+type Load = dyn Fn(Option<&str>) -> Result<Compiled, Vec<Mistake>> + Send + Sync;
 
 /// How long a first start waits for lists that were never seen: the first
 /// visitors deserve them, too, and a network that is not there must not keep
@@ -259,6 +264,7 @@ impl Running {
             draining,
             orders,
             told,
+            written: compiled.written,
         };
         running.tell_expired(today());
         Ok(running)
@@ -289,42 +295,25 @@ impl Running {
         let (sites, observe) = (Arc::clone(&self.sites), Arc::clone(&self.observe));
         self.lists = Some(Refresher::start(fresh.lists, sites, observe));
         self.tell_expired(today());
+        self.written = fresh.written;
     }
 
-    /// Carries out what somebody wants changed: checks the whole configuration
-    /// with it, puts it on record, keeps it, and serves by it.
-    fn change(
+    /// Carries out what somebody wants changed. What waits for the disk or
+    /// takes long is done elsewhere: the admin listener answers meanwhile.
+    async fn change(
         &mut self,
-        changes: &[Change],
-        audit: &Audit,
-        load: impl Fn(Option<&str>) -> Result<Compiled, Vec<Mistake>>,
+        changes: Vec<Change>,
+        mut audit: Audit,
+        load: Arc<Load>,
     ) -> Result<(), String> {
-        let path = classified_file(self.ledger.path());
-        let unreadable = |error| format!("{}: {error}", path.display());
-        let before = config::classified_text(&path).map_err(unreadable)?;
-        let text = config::changed(&before, changes)?;
-        let name = path.display().to_string();
-        let fresh = load(Some(&text)).map_err(|mistakes| {
-            // What was just written there has no place that anybody could look at.
-            let (here, elsewhere): (Vec<_>, Vec<_>) =
-                mistakes.into_iter().partition(|mistake| mistake.file == name);
-            let here = here.iter().map(|mistake| match &mistake.advice {
-                Some(advice) => format!("{}: {advice}.", mistake.message),
-                None => format!("{}.", mistake.message),
-            });
-            here.chain(elsewhere.iter().map(ToString::to_string)).collect::<Vec<_>>().join("\n")
-        })?;
-        self.ledger.audit(audit).map_err(|error| error.to_string())?;
-        config::keep_classified(&path, &text).map_err(|error| {
-            let failed = Audit {
-                detail: error.to_string().into(),
-                act: "failed".to_owned(),
-                ..audit.clone()
-            };
-            let _ = self.ledger.audit(&failed);
-            unreadable(error)
-        })?;
+        let (ledger, written) = (Arc::clone(&self.ledger), self.written.clone());
+        let kept = tokio::task::spawn_blocking(move || {
+            keep(&ledger, &changes, &mut audit, &written, &*load)
+        });
+        let fresh = kept.await.map_err(|error| error.to_string())??;
         self.adopt(fresh);
+        // What the operator changed meanwhile holds now, too.
+        self.observe.emit(&ConfigReloaded { failure: None });
         Ok(())
     }
 
@@ -409,16 +398,55 @@ impl Running {
     }
 }
 
+/// Checks the whole configuration with changes in it, puts them on record, and
+/// keeps them.
+fn keep(
+    ledger: &Ledger,
+    changes: &[Change],
+    audit: &mut Audit,
+    written: &[(String, u64)],
+    load: &Load,
+) -> Result<Compiled, String> {
+    let path = classified_file(ledger.path());
+    let unreadable = |error| format!("{}: {error}", path.display());
+    let before = config::classified_text(&path).map_err(unreadable)?;
+    let text = config::changed(&before, changes)?;
+    let name = path.display().to_string();
+    let fresh = load(Some(&text)).map_err(|mistakes| {
+        // What was just written there has no place that anybody could look at.
+        let (here, elsewhere): (Vec<_>, Vec<_>) =
+            mistakes.into_iter().partition(|mistake| mistake.file == name);
+        let here = here.iter().map(|mistake| match &mistake.advice {
+            Some(advice) => format!("{}: {advice}.", mistake.message),
+            None => format!("{}.", mistake.message),
+        });
+        here.chain(elsewhere.iter().map(ToString::to_string)).collect::<Vec<_>>().join("\n")
+    })?;
+    let along: Vec<_> = fresh
+        .written
+        .iter()
+        .filter(|file| !written.contains(file))
+        .map(|(name, _)| name.as_str())
+        .collect();
+    if let (Some(detail), false) = (audit.detail.as_object_mut(), along.is_empty()) {
+        detail.insert("taken_along".to_owned(), along.into());
+    }
+    ledger.audit(audit).map_err(|error| error.to_string())?;
+    config::keep_classified(&path, &text).map_err(|error| {
+        let failed =
+            Audit { detail: error.to_string().into(), act: "failed".to_owned(), ..audit.clone() };
+        let _ = ledger.audit(&failed);
+        unreadable(error)
+    })?;
+    Ok(fresh)
+}
+
 /// Serves until told to stop; the exit code.
 pub fn run(args: &ServeArgs, out: &mut dyn Write) -> i32 {
-    let load = |classified: Option<&str>| {
-        config::load_classified(
-            args.config.as_deref(),
-            config::environment(),
-            &args.overrides(),
-            KeyMode::Create,
-            classified,
-        )
+    let (file, flags) = (args.config.clone(), args.overrides());
+    let load = move |classified: Option<&str>| {
+        let variables = config::environment();
+        config::load_classified(file.as_deref(), variables, &flags, KeyMode::Create, classified)
     };
     let compiled = match load(None) {
         Ok(compiled) => compiled,
@@ -439,7 +467,7 @@ pub fn run(args: &ServeArgs, out: &mut dyn Write) -> i32 {
         }
     };
     runtime.block_on(async {
-        match serve(compiled, load).await {
+        match serve(compiled, Arc::new(load)).await {
             Ok(code) => code,
             Err(failure) => {
                 let _ = writeln!(out, "{}", failure.message);
@@ -449,10 +477,7 @@ pub fn run(args: &ServeArgs, out: &mut dyn Write) -> i32 {
     })
 }
 
-async fn serve(
-    compiled: Compiled,
-    load: impl Fn(Option<&str>) -> Result<Compiled, Vec<Mistake>>,
-) -> Result<i32, Failure> {
+async fn serve(compiled: Compiled, load: Arc<Load>) -> Result<i32, Failure> {
     let mut terminate = listen_for(SignalKind::terminate())?;
     let mut interrupt = listen_for(SignalKind::interrupt())?;
     let mut hangup = listen_for(SignalKind::hangup())?;
@@ -466,18 +491,21 @@ async fn serve(
             _ = interrupt.recv() => break,
             Some(Order { changes, audit, answer }) = running.orders.recv() => {
                 // Whoever asked may have gone meanwhile; it holds all the same.
-                let _ = answer.send(running.change(&changes, &audit, &load));
+                let _ = answer.send(running.change(changes, audit, Arc::clone(&load)).await);
             }
-            _ = hangup.recv() => match load(None) {
-                Ok(fresh) => {
-                    running.reload(fresh);
-                    running.observe.emit(&ConfigReloaded { failure: None });
-                }
-                Err(mistakes) => {
-                    let why = in_words(&mistakes);
-                    running.observe.emit(&ConfigReloaded { failure: Some(&why) });
-                }
-            },
+            _ = hangup.recv() => {
+                let load = Arc::clone(&load);
+                let fresh = tokio::task::spawn_blocking(move || load(None)).await;
+                let why = match fresh {
+                    Ok(Ok(fresh)) => {
+                        running.reload(fresh);
+                        None
+                    }
+                    Ok(Err(mistakes)) => Some(in_words(&mistakes)),
+                    Err(error) => Some(error.to_string()),
+                };
+                running.observe.emit(&ConfigReloaded { failure: why.as_deref() });
+            }
         }
     }
     tracing::info!("stopping: what is under way finishes");

@@ -1,10 +1,11 @@
 //! What checking the operator's file finds.
 
-use crate::catalogue::Place;
+use crate::catalogue::{Place, SourceFile};
 use crate::config::layers::Sources;
 use crate::mistake::Mistake;
 
 use std::fmt::Display;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -41,6 +42,19 @@ impl<'s> Findings<'s> {
     pub(super) fn place<T>(&self, value: &Spanned<T>) -> Place {
         let found = self.sources.at(value, "");
         Place { file: found.file.into(), line: u32::try_from(found.line).unwrap_or(0) }
+    }
+
+    /// The file itself and those that it names, each with the hash of its text.
+    pub(super) fn written(&self, named: &[SourceFile]) -> Vec<(String, u64)> {
+        let named = named.iter().map(|file| (file.name.as_str(), file.text.as_str()));
+        let files = std::iter::once((self.sources.file, self.sources.text)).chain(named);
+        files
+            .map(|(name, text)| {
+                let mut hasher = DefaultHasher::new();
+                text.hash(&mut hasher);
+                (name.to_owned(), hasher.finish())
+            })
+            .collect()
     }
 
     /// Whether a value stands in the file.

@@ -38,7 +38,7 @@ pub use ownership::WrittenOwnership;
 pub use signals::{WrittenIds, WrittenRegions};
 pub use watching::{WrittenAlerts, WrittenSelfCheck};
 
-use crate::catalogue::{Catalogue, SourceFile};
+use crate::catalogue::{Catalogue, EMBEDDED, SourceFile};
 use crate::dashboard;
 use crate::enforce::browser::GuardFiles;
 use crate::ledger::Retention;
@@ -85,6 +85,9 @@ pub struct Compiled {
     pub catalogue: Arc<Catalogue>,
     /// What works, but not as the operator may think.
     pub warnings: Vec<String>,
+    /// The configuration and the operator's catalogue files, each with a
+    /// number that is another one when something else stands in it.
+    pub written: Vec<(String, u64)>,
 }
 
 /// Whether missing consent keys are made.
@@ -152,6 +155,7 @@ fn compile(
 ) -> Result<Compiled, Vec<Mistake>> {
     let ledger_file = ledger::file(&file.ledger, &mut findings);
     let mut sources = catalogue_files(&file, &mut findings);
+    let written = findings.written(sources.get(EMBEDDED.len()..).unwrap_or_default());
     let known = Known::new(&file.site, &sources);
     let classified = Classified::read(&ledger_file, classified, &known, &mut findings);
     classified.put_over(&mut file.site, &mut findings);
@@ -235,6 +239,7 @@ fn compile(
         log: file.log,
         catalogue,
         warnings,
+        written,
     })
 }
 

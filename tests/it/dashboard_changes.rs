@@ -8,6 +8,8 @@ use crate::program::{Program, Setup};
 use consentry::ledger::audit::{Audit, AuditFilter};
 use consentry::ledger::read::Reader;
 
+use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -43,6 +45,13 @@ impl Office {
 
     async fn signs_in(&self, name: &str) -> Visitor {
         signed_in(self.program.admin, name).await
+    }
+
+    /// Whether the admin listener answers at all.
+    async fn asks_health(&self) -> u16 {
+        let mut anybody = visitor_at(self.program.admin);
+        let page = tokio::time::timeout(Duration::from_secs(10), anybody.opens("/livez"));
+        page.await.expect("nobody answers").status.as_u16()
     }
 
     fn classified(&self) -> String {
@@ -445,4 +454,72 @@ async fn what_was_decided_about_a_site_that_was_renamed_keeps_nobody_from_starti
     let page = ana.opens("/classify?host=px.acme.example").await;
     assert!(page.body.contains("known as that of") && page.body.contains("acme-ads"));
     assert!(ana.opens("/exceptions").await.body.contains("withheld until somebody"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_takes_an_operators_edits_along_says_so() {
+    let mut office = Office::open("").await;
+    let mut ana = office.signs_in("ana").await;
+    assert_eq!(sends(&mut ana, "/classify", &with(&NEW_VENDOR, &[REVIEW])).await.status, 303);
+    assert!(office.audit("classify", HOST).detail.get("taken_along").is_none());
+    let config = office.setup.file("consentry.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("[[site]]", "[[site]]\nmode = \"observe\"")).unwrap();
+    assert!(!office.lets_through(HOST).await, "nobody had it read again");
+    for host in ["b.newcomer.example", "c.newcomer.example"] {
+        let fields = [("host", host), ("vendor", "newcomer-pixels")];
+        assert_eq!(sends(&mut ana, "/classify", &fields).await.status, 303);
+    }
+    assert!(office.lets_through(HOST).await);
+    office.program.says("configuration reloaded");
+    let detail = audit_about(&office, "b.newcomer.example");
+    assert_eq!(detail["taken_along"], serde_json::json!([config.to_str().unwrap()]));
+    assert!(audit_about(&office, "c.newcomer.example").get("taken_along").is_none());
+}
+
+/// What is on record about the classification of a host, as soon as it can be read.
+fn audit_about(office: &Office, host: &str) -> serde_json::Value {
+    let since = Instant::now();
+    loop {
+        let all = audits(&office.setup.ledger(), "classify");
+        if let Some(audit) = all.into_iter().find(|audit| audit.about == host) {
+            return audit.detail;
+        }
+        assert!(since.elapsed() < Duration::from_secs(30), "{host} is not on record");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_answers_while_the_configuration_is_read() {
+    let mut office = Office::open("").await;
+    let mut ana = office.signs_in("ana").await;
+    // A file that is read for as long as nobody writes its end.
+    let pipe = office.setup.file("vendors.toml");
+    let catalogue = std::fs::read_to_string(&pipe).unwrap();
+    std::fs::remove_file(&pipe).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let change = tokio::spawn(async move {
+        sends(&mut ana, "/classify", &with(&NEW_VENDOR, &[REVIEW])).await.status
+    });
+    let mut open = is_read(&pipe).await;
+    assert_eq!(office.asks_health().await, 200);
+    open.write_all(catalogue.as_bytes()).unwrap();
+    drop(open);
+    assert_eq!(change.await.unwrap(), 303);
+    office.program.signal("HUP");
+    let mut open = is_read(&pipe).await;
+    assert_eq!(office.asks_health().await, 200);
+    open.write_all(b"[[vendr]]").unwrap();
+    drop(open);
+    office.program.says("configuration not reloaded");
+    assert!(!office.lets_through(HOST).await);
+}
+
+/// The pipe, as soon as somebody reads from it.
+async fn is_read(pipe: &Path) -> File {
+    let (send, opened) = tokio::sync::oneshot::channel();
+    let pipe = pipe.to_owned();
+    std::thread::spawn(move || send.send(File::options().write(true).open(pipe).unwrap()));
+    tokio::time::timeout(Duration::from_secs(30), opened).await.unwrap().unwrap()
 }

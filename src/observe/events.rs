@@ -509,3 +509,24 @@ impl Event for AlertsWaiting {
         metrics.alerts_waiting.set(i64::try_from(self.count).unwrap_or(i64::MAX));
     }
 }
+
+/// An alert waited with too many others, and gave way.
+#[derive(Debug)]
+pub struct AlertDropped {
+    /// Whether it is the first since that was told.
+    pub is_first: bool,
+}
+
+impl Event for AlertDropped {
+    fn log(&self) {
+        if self.is_first {
+            tracing::warn!(
+                "too many alerts wait for their receiver; those about what is new give way first"
+            );
+        }
+    }
+
+    fn count(&self, metrics: &Metrics) {
+        metrics.alerts_dropped.inc();
+    }
+}

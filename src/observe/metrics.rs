@@ -124,6 +124,7 @@ pub struct Metrics {
     pub(super) choices_not_taken: Family<StatusLabels, Counter>,
     pub(super) alerts: Family<AlertLabels, Counter>,
     pub(super) alerts_waiting: Gauge,
+    pub(super) alerts_dropped: Counter,
     lists: Mutex<BTreeMap<String, ListState>>,
     /// Choices that were taken and not, by site.
     choice_answers: Mutex<BTreeMap<String, (u64, u64)>>,
@@ -172,6 +173,7 @@ impl Metrics {
             choices_not_taken: Family::default(),
             alerts: Family::default(),
             alerts_waiting: Gauge::default(),
+            alerts_dropped: Counter::default(),
             lists: Mutex::default(),
             choice_answers: Mutex::default(),
             self_check_ok: Family::default(),
@@ -247,6 +249,11 @@ impl Metrics {
             "consentry_alerts_waiting",
             "Alerts that wait for their receiver",
             self.alerts_waiting.clone(),
+        );
+        registry.register(
+            "consentry_alerts_dropped",
+            "Alerts that gave way because too many waited for their receiver",
+            self.alerts_dropped.clone(),
         );
         registry.register(
             "consentry_self_check_ok",

@@ -9,10 +9,10 @@ mod events;
 mod metrics;
 
 pub use events::{
-    AlertTold, AlertsWaiting, ChoiceMade, ChoiceNotTaken, ConfigReloaded, ConnectionRefused, Event,
-    ExceptionExpired, ExchangeEnded, ExchangeFailed, HostLearned, ListNotRefreshed, ListRefreshed,
-    ListUsed, PageCut, PagePassedUnfiltered, SelfCheckEnded, StateChecked, UnlistedSeen,
-    VisitorLimited,
+    AlertDropped, AlertTold, AlertsWaiting, ChoiceMade, ChoiceNotTaken, ConfigReloaded,
+    ConnectionRefused, Event, ExceptionExpired, ExchangeEnded, ExchangeFailed, HostLearned,
+    ListNotRefreshed, ListRefreshed, ListUsed, PageCut, PagePassedUnfiltered, SelfCheckEnded,
+    StateChecked, UnlistedSeen, VisitorLimited,
 };
 pub use metrics::{Fault, ListState, Metrics};
 

@@ -350,6 +350,32 @@ async fn g3_what_was_there_before_is_one_sentence_and_what_comes_later_is_not() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn g3_made_up_hosts_by_the_thousand_are_one_alert_and_what_is_real_stands_beside_it() {
+    let settings = Settings { learning: Duration::ZERO, ..Settings::default() };
+    let watch = watch("", settings).await;
+    let now = 20_000 * DAY;
+    assert_eq!(watch.goes(now), []);
+    watch.fills(|spool| {
+        (0..2000).for_each(|n| spool.append(&view(now, &format!("h{n}.example"), false)));
+    });
+    reports(&watch.proxy, "/sale", "https://ads.acme.example/p.js").await;
+    watch.fills(|_| ());
+    let since = Instant::now();
+    let mut told = watch.goes(now + 1);
+    while told.len() < 2 {
+        assert!(since.elapsed() < PATIENCE, "{told:?}");
+        watch.fills(|_| ());
+        told.extend(watch.goes(now + 2));
+    }
+    assert_eq!(told.len(), 2, "{told:?}");
+    let summary = |kind| &told.iter().find(|told| told.0 == kind).unwrap().2;
+    assert!(summary(Kind::NewVendor).starts_with("default: new vendor Acme Ads, first on /sale"));
+    assert!(summary(Kind::NewHost).starts_with(
+        "default: 2000 new hosts at once, the first h0.example on /; see the page New"
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn g6_an_expired_exception_is_told_once_with_who_answers_for_it() {
     let exception = "[[exception]]\nhost = 'ads.acme.example'\nverdict = 'allow'\n\
         owner = 'Ana Lee'\nreason = 'fraud check of the bank'\nexpires = 2026-03-31\n";

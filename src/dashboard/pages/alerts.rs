@@ -93,6 +93,7 @@ fn open(told: &Told) -> Markup {
 fn recent(told: &Told) -> Markup {
     html! {
         @if told.waiting > 0 { p.warning { (told.waiting) " of them wait for their receiver, which does not answer." } }
+        @if told.dropped > 0 { p.warning { "Too many waited: " (told.dropped) " will never reach their receiver." } }
         @if told.recent.is_empty() { p { "Nothing yet." } } @else {
             div.wide {
                 table {

@@ -6,7 +6,7 @@
 //! read, so one that was noticed is told, over restarts, at least once; its
 //! number tells a receiver the second time.
 
-use crate::observe::{AlertTold, AlertsWaiting, Observe};
+use crate::observe::{AlertDropped, AlertTold, AlertsWaiting, Observe};
 use crate::watch::alerts::newcomers::Counts;
 use crate::watch::alerts::{Alert, Kind, Phase, Settings, number_of};
 
@@ -19,7 +19,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
-/// Alerts that wait for a receiver; the oldest give way, and are counted.
+/// Alerts that wait for a receiver. Of more, the least gives way (`weight`),
+/// and how many did is told as soon as somebody takes alerts again.
 const MOST_WAITING: usize = 1000;
 
 /// Numbers of alerts that are remembered.
@@ -70,6 +71,8 @@ pub(super) struct Kept {
     begun: BTreeMap<String, u64>,
     numbers: VecDeque<String>,
     waiting: VecDeque<Alert>,
+    /// How many gave way since that was told last.
+    dropped: u64,
     recent: VecDeque<Alert>,
 }
 
@@ -78,6 +81,8 @@ pub(super) struct Kept {
 pub struct Told {
     /// How many alerts wait for their receiver.
     pub waiting: usize,
+    /// How many gave way because too many waited, and nobody knows yet.
+    pub dropped: u64,
     /// The newest alerts, the newest first.
     pub recent: Vec<Alert>,
     /// What is so at the moment: since when in milliseconds since 1970, and
@@ -125,6 +130,7 @@ impl Desk {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         Told {
             waiting: kept.waiting.len(),
+            dropped: kept.dropped,
             recent: kept.recent.iter().rev().cloned().collect(),
             open: kept.open.values().map(|open| (open.since_ms, open.summary.clone())).collect(),
         }
@@ -155,10 +161,19 @@ impl Desk {
         kept.waiting.iter().take(most).cloned().collect()
     }
 
-    /// Somebody has taken them.
-    pub(super) fn taken(&self, alerts: &[Alert]) {
+    /// Somebody has taken them, and can be told now what they will never get.
+    pub(super) fn taken(&self, alerts: &[Alert], now_ms: u64) {
         self.with(|turn| {
             turn.kept.waiting.retain(|waiting| alerts.iter().all(|taken| taken.id != waiting.id));
+            let dropped = std::mem::take(&mut turn.kept.dropped);
+            if dropped > 0 {
+                let kind = Kind::AlertsDropped;
+                let id = number_of(&[kind.name(), &now_ms.to_string(), &dropped.to_string()]);
+                let summary = format!(
+                    "{dropped} alerts were dropped while nobody took them; see the pages Alerts and New of the dashboard"
+                );
+                turn.tell(Alert::new(id, kind, Phase::Happened, now_ms, summary));
+            }
         });
     }
 }
@@ -172,9 +187,14 @@ pub(super) struct Turn<'k> {
 }
 
 impl Turn<'_> {
+    /// Whether it was told before.
+    pub(super) fn was_told(&self, alert: &Alert) -> bool {
+        self.kept.numbers.contains(&alert.id)
+    }
+
     /// Tells it, unless it was told before.
     pub(super) fn tell(&mut self, alert: Alert) {
-        if self.kept.numbers.contains(&alert.id) {
+        if self.was_told(&alert) {
             return;
         }
         push(&mut self.kept.numbers, alert.id.clone(), MOST_NUMBERS);
@@ -187,7 +207,14 @@ impl Turn<'_> {
         });
         push(&mut self.kept.recent, alert.clone(), MOST_RECENT);
         if self.settings.webhook.is_some() {
-            push(&mut self.kept.waiting, alert, MOST_WAITING);
+            self.kept.waiting.push_back(alert);
+        }
+        while self.kept.waiting.len() > MOST_WAITING {
+            let least = self.kept.waiting.iter().enumerate().min_by_key(|(_, alert)| weight(alert));
+            let Some((place, _)) = least else { break };
+            self.kept.waiting.remove(place);
+            self.kept.dropped += 1;
+            self.observe.emit(&AlertDropped { is_first: self.kept.dropped == 1 });
         }
         self.told = true;
     }
@@ -228,6 +255,16 @@ impl Turn<'_> {
             self.tell(alert);
         }
         self.kept.begun.retain(|_, told| now_ms < told.saturating_add(repeat));
+    }
+}
+
+/// How bad it would be if nobody heard of it. What is new on pages can be
+/// looked up, and anybody can have more of it; what is wrong stays wrong.
+const fn weight(alert: &Alert) -> u8 {
+    match (alert.phase, alert.kind) {
+        (Phase::Begun, _) => 2,
+        (_, Kind::NewVendor | Kind::NewHost | Kind::NewCookie | Kind::FirstLook) => 0,
+        _ => 1,
     }
 }
 
@@ -282,7 +319,7 @@ mod tests {
         first.with(|turn| turn.compare(&[red("a")], 1000));
         first.with(|turn| turn.compare(&[red("a"), red("b")], 2000));
         assert_eq!(told(&first), ["a is red", "b is red"]);
-        first.taken(&first.waiting(1));
+        first.taken(&first.waiting(1), 2500);
         let again = desk(&directory);
         assert_eq!(told(&again), ["b is red"], "nobody has taken it yet");
         again.with(|turn| turn.compare(&[red("b")], 3000));
@@ -301,6 +338,34 @@ mod tests {
         assert_eq!(told(&desk), ["a is red", "over: a is red"]);
         desk.with(|turn| turn.compare(&[red("a")], 3_700_000));
         assert_eq!(told(&desk).len(), 3);
+    }
+
+    #[test]
+    fn g3_a_flood_drives_out_nothing_that_is_wrong_and_what_it_drives_out_is_told() {
+        let directory = TempDir::new().unwrap();
+        let first = desk(&directory);
+        first.with(|turn| {
+            turn.compare(&[red("self-check"), red("ledger")], 1);
+            turn.compare(&[red("self-check")], 2);
+            for n in 0..3000 {
+                let id = n.to_string();
+                turn.tell(Alert::new(id, Kind::NewHost, Phase::Happened, n, n.to_string()));
+            }
+        });
+        let again = desk(&directory);
+        let waiting = told(&again);
+        assert_eq!(waiting[..3], ["self-check is red", "ledger is red", "over: ledger is red"]);
+        assert_eq!((waiting.len(), again.told().dropped), (MOST_WAITING, 2003));
+        again.taken(&again.waiting(100), 9);
+        assert_eq!(again.told().dropped, 0);
+        assert_eq!(
+            told(&again).last().unwrap(),
+            "2003 alerts were dropped while nobody took them; see the pages Alerts and New of the dashboard"
+        );
+        again.taken(&again.waiting(100), 10);
+        assert_eq!(told(&again).len(), 801, "it is told once");
+        let counted = first.observe.exposition();
+        assert!(counted.contains("consentry_alerts_dropped_total 2003\n"), "{counted}");
     }
 
     #[test]

@@ -102,11 +102,13 @@ pub enum Kind {
     LedgerTrouble,
     /// Entries of the ledger are lost.
     EntriesLost,
+    /// Too many alerts waited for their receiver.
+    AlertsDropped,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::NewVendor,
         Self::NewHost,
         Self::NewCookie,
@@ -122,6 +124,7 @@ impl Kind {
         Self::ListStale,
         Self::LedgerTrouble,
         Self::EntriesLost,
+        Self::AlertsDropped,
     ];
 
     /// The word in alerts and metrics.
@@ -143,6 +146,7 @@ impl Kind {
             Self::ListStale => "list_stale",
             Self::LedgerTrouble => "ledger_trouble",
             Self::EntriesLost => "entries_lost",
+            Self::AlertsDropped => "alerts_dropped",
         }
     }
 }

@@ -3,23 +3,44 @@
 use crate::ledger::figures::newcomers::Seen;
 use crate::watch::alerts::{Alert, Kind, Phase, Thing, number_of};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How many things one alert names; of the rest it says how many.
 const NAMED: usize = 50;
 
+/// So many alerts of a kind are still told one by one. Anybody can make up
+/// hosts, and nobody reads a thousand alerts.
+const ONE_BY_ONE: usize = 50;
+
 /// The alerts about what was found in one round: one for each vendor with its
 /// hosts and cookies, and one for each host and cookie whose vendor is known
-/// or that nobody claims.
-pub(super) fn alerts(found: &[Seen], now_ms: u64) -> Vec<Alert> {
-    let is_new_vendor = |seen: &Seen| {
-        !seen.vendor_id.is_empty()
-            && found.iter().any(|other| {
-                other.sort == "vendor"
-                    && other.site == seen.site
-                    && other.vendor_id == seen.vendor_id
-            })
-    };
+/// or that nobody claims. What is more of a kind than anybody would read is
+/// one alert; of another kind it hides nothing.
+pub(super) fn alerts(found: &[Seen], now_ms: u64, was_told: impl Fn(&Alert) -> bool) -> Vec<Alert> {
+    let mut each: Vec<(Vec<&Seen>, Alert)> = in_groups(found)
+        .into_iter()
+        .filter_map(|group| alert(&group, now_ms).map(|alert| (group, alert)))
+        .filter(|(_, alert)| !was_told(alert))
+        .collect();
+    let mut together = Vec::new();
+    for kind in [Kind::NewVendor, Kind::NewHost, Kind::NewCookie] {
+        if each.iter().filter(|(_, alert)| alert.kind == kind).count() > ONE_BY_ONE {
+            let (all, others) = each.into_iter().partition(|(_, alert)| alert.kind == kind);
+            each = others;
+            together.extend(many(kind, &all, now_ms));
+        }
+    }
+    each.into_iter().map(|(_, alert)| alert).chain(together).collect()
+}
+
+/// What belongs together.
+fn in_groups(found: &[Seen]) -> Vec<Vec<&Seen>> {
+    let new_vendors: BTreeSet<(&str, &str)> = found
+        .iter()
+        .filter(|seen| seen.sort == "vendor" && !seen.vendor_id.is_empty())
+        .map(|seen| (seen.site.as_str(), seen.vendor_id.as_str()))
+        .collect();
+    let is_new_vendor = |seen: &Seen| new_vendors.contains(&(&*seen.site, &*seen.vendor_id));
     // In the order of discovery.
     let mut groups: BTreeMap<i64, Vec<&Seen>> = BTreeMap::new();
     let mut of_vendor: BTreeMap<(&str, &str), i64> = BTreeMap::new();
@@ -31,11 +52,53 @@ pub(super) fn alerts(found: &[Seen], now_ms: u64) -> Vec<Alert> {
         };
         groups.entry(group).or_default().push(seen);
     }
-    groups.into_values().filter_map(|group| alert(&group, now_ms)).collect()
+    groups.into_values().collect()
+}
+
+/// One alert for many of a kind.
+fn many(kind: Kind, all: &[(Vec<&Seen>, Alert)], now_ms: u64) -> Option<Alert> {
+    let (first, _) = all.first()?;
+    let first = lead(first)?;
+    let leads: Vec<&Seen> = all.iter().filter_map(|(group, _)| lead(group)).collect();
+    let sites: BTreeSet<&str> = leads.iter().map(|seen| seen.site.as_str()).collect();
+    let place = match sites.len() {
+        1 => first.site.clone(),
+        count => format!("{count} sites"),
+    };
+    let what = match kind {
+        Kind::NewVendor => "vendors",
+        Kind::NewCookie => "cookies",
+        _ => "hosts",
+    };
+    let summary = format!(
+        "{place}: {} new {what} at once, the first {} on {}; see the page New of the dashboard. \
+         If nobody changed the site, somebody may be making them up",
+        leads.len(),
+        name_of(first),
+        first.page
+    );
+    let mut words = vec![kind.name(), "many"];
+    words.extend(leads.iter().flat_map(|seen| [seen.site.as_str(), seen.name.as_str()]));
+    let mut alert = Alert::new(number_of(&words), kind, Phase::Happened, now_ms, summary);
+    alert.site = (sites.len() == 1).then(|| first.site.clone());
+    name_things(&mut alert, &leads);
+    Some(alert)
+}
+
+/// What a group is about.
+fn lead<'s>(group: &[&'s Seen]) -> Option<&'s Seen> {
+    group.iter().find(|seen| seen.sort == "vendor").or_else(|| group.first()).copied()
+}
+
+fn name_things(alert: &mut Alert, all: &[&Seen]) {
+    alert.things = all.iter().take(NAMED).map(|seen| thing(seen)).collect();
+    if all.len() > NAMED {
+        alert.details.push(format!("and {} more", all.len() - NAMED));
+    }
 }
 
 fn alert(group: &[&Seen], now_ms: u64) -> Option<Alert> {
-    let lead = group.iter().find(|seen| seen.sort == "vendor").or_else(|| group.first())?;
+    let lead = lead(group)?;
     let (kind, what) = match lead.sort.as_str() {
         "vendor" => (Kind::NewVendor, format!("new vendor {}", name_of(lead))),
         "host" => (Kind::NewHost, format!("new host {}{}", lead.name, whose(lead))),
@@ -54,10 +117,7 @@ fn alert(group: &[&Seen], now_ms: u64) -> Option<Alert> {
     let id = number_of(&[kind.name(), &lead.site, &lead.sort, &lead.name]);
     let mut alert = Alert::new(id, kind, Phase::Happened, now_ms, summary);
     alert.site = Some(lead.site.clone());
-    alert.things = group.iter().take(NAMED).map(|seen| thing(seen)).collect();
-    if group.len() > NAMED {
-        alert.details.push(format!("and {} more", group.len() - NAMED));
-    }
+    name_things(&mut alert, group);
     Some(alert)
 }
 
@@ -145,7 +205,7 @@ mod tests {
             seen(4, "host", "cdn.known.example", "known"),
             seen(5, "cookie", "_x", ""),
         ];
-        let alerts = alerts(&found, 7);
+        let alerts = alerts(&found, 7, |_| false);
         let kinds: Vec<_> = alerts.iter().map(|alert| alert.kind).collect();
         assert_eq!(kinds, [Kind::NewVendor, Kind::NewHost, Kind::NewCookie]);
         assert_eq!(
@@ -161,8 +221,40 @@ mod tests {
     fn g3_the_same_thing_has_the_same_number_whenever_it_is_told() {
         let found = [seen(1, "host", "ads.example", "")];
         let other = [seen(9, "host", "ads.example", "")];
-        assert_eq!(alerts(&found, 1)[0].id, alerts(&other, 2)[0].id);
+        let id = |found: &[Seen], now_ms| alerts(found, now_ms, |_| false)[0].id.clone();
+        assert_eq!(id(&found, 1), id(&other, 2));
         let cookie = [seen(1, "cookie", "ads.example", "")];
-        assert_ne!(alerts(&found, 1)[0].id, alerts(&cookie, 1)[0].id);
+        assert_ne!(id(&found, 1), id(&cookie, 1));
+    }
+
+    #[test]
+    fn g3_a_flood_of_made_up_hosts_is_one_alert_and_hides_no_vendor() {
+        let host = |n: i64| seen(n, "host", &format!("h{n}.example"), "");
+        let mut found: Vec<Seen> = (1..=50).map(host).collect();
+        assert_eq!(alerts(&found, 7, |_| false).len(), 50, "a large deploy is read one by one");
+        found.extend((51..=5000).map(host));
+        found.insert(2000, seen(9001, "vendor", "ads", "ads"));
+        found.insert(3000, seen(9002, "cookie", "_x", ""));
+        let told = alerts(&found, 7, |_| false);
+        let kinds: Vec<_> = told.iter().map(|alert| alert.kind).collect();
+        assert_eq!(kinds, [Kind::NewVendor, Kind::NewCookie, Kind::NewHost]);
+        let many = &told[2];
+        assert_eq!(
+            many.summary,
+            "shop: 5000 new hosts at once, the first h1.example on /shoes; see the page New of the \
+             dashboard. If nobody changed the site, somebody may be making them up"
+        );
+        assert_eq!((many.things.len(), many.site.as_deref()), (NAMED, Some("shop")));
+        assert_eq!(many.details, ["and 4950 more"]);
+        assert_eq!(alerts(&found, 9, |_| false)[2].id, many.id);
+        assert_eq!(
+            alerts(&found, 9, |_| true),
+            [],
+            "what was told one by one is not told together"
+        );
+        found[0].site = "other".to_owned();
+        let told = alerts(&found, 7, |_| false);
+        assert!(told[2].summary.starts_with("2 sites: 5000 new hosts"), "{}", told[2].summary);
+        assert_eq!(told[2].site, None);
     }
 }

@@ -379,7 +379,7 @@ fn newcomers_of(figures: &Figures, turn: &mut Turn<'_>, now_ms: u64) {
             fresh.push(seen);
         }
     }
-    for alert in newcomers::alerts(&fresh, now_ms) {
+    for alert in newcomers::alerts(&fresh, now_ms, |alert| turn.was_told(alert)) {
         turn.tell(alert);
     }
     let due: Vec<_> = turn

@@ -48,8 +48,8 @@ pub(super) async fn deliver(desk: Arc<Desk>) {
         };
         match post(webhook, &waiting).await {
             Ok(()) => {
-                let (desk, taken) = (Arc::clone(&desk), waiting);
-                let _ = tokio::task::spawn_blocking(move || desk.taken(&taken)).await;
+                let (desk, taken, now_ms) = (Arc::clone(&desk), waiting, now_ms());
+                let _ = tokio::task::spawn_blocking(move || desk.taken(&taken, now_ms)).await;
                 pause = FIRST_PAUSE;
                 failed = false;
             }
@@ -67,8 +67,7 @@ pub(super) async fn deliver(desk: Arc<Desk>) {
 
 async fn post(webhook: &Webhook, alerts: &[Alert]) -> Result<(), String> {
     let client = client(webhook)?;
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let request = request(webhook, alerts, since.as_secs())?;
+    let request = request(webhook, alerts, now_ms() / 1000)?;
     let asked = async {
         let answer = client.request(request).await.map_err(|error| chain(&error))?;
         let status = answer.status();
@@ -116,6 +115,11 @@ fn client(webhook: &Webhook) -> Result<Client<HttpsConnector<HttpConnector>, Ful
         .enable_http1()
         .wrap_connector(http);
     Ok(Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector))
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

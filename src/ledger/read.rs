@@ -186,6 +186,35 @@ impl Reader {
         Ok(gaps)
     }
 
+    /// What was found to be missing since the gap of that number, `most` of it,
+    /// each with its number, in the order in which it was stored. One that was
+    /// stored late may be older than those before it.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn gaps_after(&self, id: i64, most: u32) -> Result<Vec<(i64, Gap)>, Error> {
+        let read = || {
+            let mut query = self.conn.prepare(
+                "SELECT time_ms, since_ms, lost, why, id FROM gap
+                 WHERE id > ?1 ORDER BY id LIMIT ?2",
+            )?;
+            query
+                .query_map([id, i64::from(most)], |row| Ok((row.get(4)?, gap(row)?)))?
+                .collect::<rusqlite::Result<Vec<_>>>()
+        };
+        read().map_err(|source| schema::explain(&self.path, source))
+    }
+
+    /// The number of the last gap that was stored; 0 when there is none.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn newest_gap(&self) -> Result<i64, Error> {
+        self.conn
+            .query_row("SELECT coalesce(max(id), 0) FROM gap", [], |row| row.get(0))
+            .map_err(|source| schema::explain(&self.path, source))
+    }
+
     /// Hands what is missing to `take`, one at a time, until it says stop by
     /// giving `false`.
     ///
@@ -205,13 +234,7 @@ impl Reader {
                 [stored(filter.since_ms.unwrap_or(0)), stored(filter.until_ms.unwrap_or(u64::MAX))];
             let mut rows = query.query(times)?;
             while let Some(row) = rows.next()? {
-                let gap = Gap {
-                    time_ms: unsigned(row, 0)?,
-                    since_ms: unsigned(row, 1)?,
-                    lost: unsigned(row, 2)?,
-                    why: row.get(3)?,
-                };
-                if !take(gap) {
+                if !take(gap(row)?) {
                     break;
                 }
             }
@@ -375,6 +398,15 @@ fn conditions(filter: &Filter) -> (String, Vec<Box<dyn ToSql>>) {
         all.push(decisions);
     }
     (all.join(" AND "), values)
+}
+
+fn gap(row: &Row<'_>) -> rusqlite::Result<Gap> {
+    Ok(Gap {
+        time_ms: unsigned(row, 0)?,
+        since_ms: unsigned(row, 1)?,
+        lost: unsigned(row, 2)?,
+        why: row.get(3)?,
+    })
 }
 
 fn line(row: &Row<'_>) -> rusqlite::Result<Line> {

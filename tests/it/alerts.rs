@@ -465,6 +465,35 @@ async fn g3_a_ledger_that_cannot_be_written_and_what_it_lost_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn g3_a_loss_that_is_stored_late_is_told_all_the_same() {
+    let mut watch = watch("", Settings::default()).await;
+    let now = 20_000 * DAY;
+    let other = rusqlite::Connection::open(watch.proxy.directory().join("ledger.db")).unwrap();
+    other.busy_timeout(PATIENCE).unwrap();
+    let lost = |time_ms: u64, lost: i64| {
+        let sql = "INSERT INTO gap (time_ms, since_ms, lost, why) VALUES (?1, ?1, ?2, 'a test')";
+        other.execute(sql, (time_ms.cast_signed(), lost)).unwrap();
+    };
+    lost(now - DAY, 1);
+    assert_eq!(watch.goes(now), [], "what was lost before anybody watched is known");
+    lost(now + 1000, 2);
+    assert_eq!(watch.kinds(now + 2000), [(Kind::EntriesLost, Phase::Happened)]);
+    // A spool that could not be read for an hour, and one more of that moment.
+    lost(now - HOUR, 3);
+    lost(now + 1000, 4);
+    watch.restarts();
+    let told = watch.goes(now + 3000);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].2, "7 entries of the ledger are lost; the log says so itself");
+    assert_eq!(watch.goes(now + 4000), []);
+    // Another ledger begins to count anew.
+    other.execute("DELETE FROM gap", []).unwrap();
+    assert_eq!(watch.goes(now + 5000), []);
+    lost(now + 1000, 4);
+    assert_eq!(watch.kinds(now + 6000), [(Kind::EntriesLost, Phase::Happened)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn g4_choices_that_are_sent_and_not_taken_are_told() {
     let watch = watch("", Settings::default()).await;
     let now = 20_000 * DAY;

@@ -63,8 +63,8 @@ pub(super) struct Learning {
 pub(super) struct Kept {
     /// How far the ledger's vendors, hosts and cookies were read.
     pub(super) seen: i64,
-    /// How far its gaps were.
-    pub(super) gaps_ms: u64,
+    /// How far its gaps were; nothing before the first look, when all are known.
+    pub(super) gaps: Option<i64>,
     pub(super) sites: BTreeMap<String, Learning>,
     pub(super) open: BTreeMap<String, Open>,
     /// When each condition was told last.

@@ -3,7 +3,7 @@
 use crate::ledger::Ledger;
 use crate::ledger::figures::Figures;
 use crate::ledger::figures::pulse::Hour;
-use crate::ledger::read::{Filter, Reader};
+use crate::ledger::read::Reader;
 use crate::observe::Observe;
 use crate::site::{Sites, day_of};
 use crate::watch::SelfCheck;
@@ -135,9 +135,6 @@ impl Rounds {
                 .sites
                 .entry(site.name.to_string())
                 .or_insert_with(|| Learning { until_ms, ..Learning::default() });
-        }
-        if turn.kept.gaps_ms == 0 {
-            turn.kept.gaps_ms = now_ms;
         }
     }
 
@@ -397,17 +394,28 @@ fn newcomers_of(figures: &Figures, turn: &mut Turn<'_>, now_ms: u64) {
 
 /// Entries that are missing, as far as nobody was told.
 fn gaps_of(reader: &Reader, turn: &mut Turn<'_>, now_ms: u64) {
-    let since_ms = Some(turn.kept.gaps_ms.saturating_add(1));
-    let Ok(gaps) = reader.gaps(&Filter { since_ms, ..Filter::default() }) else { return };
-    let Some(newest) = gaps.iter().map(|gap| gap.time_ms).max() else { return };
-    let lost: u64 = gaps.iter().map(|gap| gap.lost).sum();
+    let Ok(last) = reader.newest_gap() else { return };
+    let mark = match turn.kept.gaps {
+        None => last,
+        // Numbers that are gone belong to another ledger.
+        Some(mark) if mark > last => 0,
+        Some(mark) => mark,
+    };
+    turn.kept.gaps = Some(mark);
+    let Ok(found) = reader.gaps_after(mark, AT_ONCE) else { return };
+    let Some(newest) = found.last().map(|(id, _)| *id) else { return };
+    turn.kept.gaps = Some(newest);
+    let gaps: Vec<_> = found.into_iter().map(|(_, gap)| gap).collect();
+    let latest_ms = gaps.iter().map(|gap| gap.time_ms).max().unwrap_or_default();
+    let lost = gaps.iter().map(|gap| gap.lost).fold(0, u64::saturating_add);
     let whys: std::collections::BTreeSet<_> = gaps.iter().map(|gap| gap.why.as_str()).collect();
-    let id = number_of(&[Kind::EntriesLost.name(), &newest.to_string(), &lost.to_string()]);
+    let words = [newest.cast_unsigned(), latest_ms, lost].map(|number| number.to_string());
+    let [newest, latest, count] = &words;
+    let id = number_of(&[Kind::EntriesLost.name(), newest, latest, count]);
     let summary = format!("{lost} entries of the ledger are lost; the log says so itself");
     let mut alert = Alert::new(id, Kind::EntriesLost, Phase::Happened, now_ms, summary);
     alert.details = whys.into_iter().take(NAMED).map(ToOwned::to_owned).collect();
     turn.tell(alert);
-    turn.kept.gaps_ms = newest;
 }
 
 fn now_ms() -> u64 {

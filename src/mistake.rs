@@ -77,15 +77,26 @@ impl fmt::Display for Mistake {
 
 impl std::error::Error for Mistake {}
 
+/// Keys of addresses that nobody may know who reads the log.
+const SECRET: [&str; 2] = ["postgres_url", "webhook_url"];
+
 /// A line that somebody wrote, to be shown to whoever reads the log: without
-/// the password in the address of a database, however wrong that is.
+/// the password in the address of a database, and without that of a receiver
+/// of alerts, however wrong they or their keys are.
 fn without_password(line: &str) -> String {
-    let key = line.find("postgres_url").and_then(|at| line.split_at_checked(at));
-    if let Some((before, after)) = key
-        && let Some((key, _)) = after.split_once('=')
-        && key.trim() == "postgres_url"
+    for secret in SECRET {
+        let key = line.find(secret).and_then(|at| line.split_at_checked(at));
+        if let Some((before, after)) = key
+            && let Some((key, _)) = after.split_once('=')
+            && key.trim() == secret
+        {
+            return format!("{before}{key}= ...");
+        }
+    }
+    if let Some((key, _)) = line.split_once('=')
+        && closest(key.trim(), SECRET.into_iter()).is_some()
     {
-        return format!("{before}{key}= ...");
+        return format!("{key}= ...");
     }
     let mut shown = String::new();
     let mut rest = line;
@@ -157,6 +168,10 @@ mod tests {
         for line in [
             "postgres_url = \"postgres://me:s3cret@db/x",
             "  postgres_url=s3cret",
+            "  postgre_url=s3cret",
+            "webhook_url = 'https://hooks.example/s3cret'",
+            "webhok_url = 'https://hooks.example/s3cret'",
+            "alerts = { log = true, webhook_url = 's3cret' }",
             "[ledger] # postgres_url = s3cret",
             "file = \"postgresql://me:s3cret@db/x\"",
             "invalid type: string \"postgres://me:s3@cret@db/x\", expected a section",
@@ -166,6 +181,8 @@ mod tests {
             assert!(!shown.contains("s3") && !shown.contains("cret"), "{shown}");
         }
         let plain = "postgres_url_file = \"/run/secrets/url\" # 'a' \"b";
+        assert_eq!(without_password(plain), plain);
+        let plain = "webhook_secret_file = '/run/secrets/hook'";
         assert_eq!(without_password(plain), plain);
     }
 

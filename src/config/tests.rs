@@ -459,3 +459,22 @@ fn d10_what_scripts_are_told_is_part_of_what_a_page_is() {
         assert!(shown.contains(said), "{shown}");
     }
 }
+
+#[test]
+fn g3_a_webhooks_address_is_never_repeated_whatever_is_wrong_with_it() {
+    for (url, wrong) in [
+        ("hooks.example/T0/s3cret", "`webhook_url` is no address"),
+        ("htps://hooks.example/s3cret", "`webhook_url` begins with neither `http://` nor"),
+        ("https://hooks.example:s3cret/x", "`webhook_url` cannot be read as an address"),
+        ("https://[hooks]/s3cret", "`webhook_url` cannot be read as an address"),
+    ] {
+        let shown = given(&format!("[alerts]\nlog = true\nwebhook_url = '{url}'\n{SITE}")).fails();
+        assert!(shown.contains(&format!("c.toml:3:15: {wrong}")), "{shown}");
+        assert!(!shown.contains("s3cret"), "{shown}");
+        let set = given(SITE).set("CONSENTRY_ALERTS__WEBHOOK_URL", url).fails();
+        assert!(set.contains("CONSENTRY_ALERTS__WEBHOOK_URL") && !set.contains("s3cret"), "{set}");
+    }
+    let url = file::default("https://hooks.example/s3cret".to_owned());
+    let written = WrittenAlerts { webhook_url: url, ..Default::default() };
+    assert!(!format!("{written:?}").contains("s3cret"));
+}

@@ -34,7 +34,7 @@ impl Default for WrittenSelfCheck {
 }
 
 /// Who is told what has to be known.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "a section, written `[alerts]`")]
 pub struct WrittenAlerts {
     /// Where alerts are posted; empty for nowhere.
@@ -71,6 +71,13 @@ impl Default for WrittenAlerts {
     }
 }
 
+/// Whoever knows where alerts are posted may post there, too.
+impl std::fmt::Debug for WrittenAlerts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WrittenAlerts").field("log", &self.log).finish_non_exhaustive()
+    }
+}
+
 pub(super) fn alerts(written: &WrittenAlerts, findings: &mut Findings<'_>) -> alerts::Settings {
     const DAY_S: u64 = 86_400;
     let mut seconds = |value: &Spanned<u64>, least: u64, most: u64| {
@@ -93,7 +100,13 @@ fn webhook(written: &WrittenAlerts, findings: &mut Findings<'_>) -> Option<alert
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
     if url.is_none() {
         let advice = "write it like `https://alerts.example/consentry`";
-        findings.wrong_with_advice(&written.webhook_url, format!("`{text}` is no address"), advice);
+        // It stands in no message: see `Debug` above.
+        let wrong = match text.split_once("://") {
+            Some(("http" | "https", _)) => "`webhook_url` cannot be read as an address",
+            Some(_) => "`webhook_url` begins with neither `http://` nor `https://`",
+            None => "`webhook_url` is no address",
+        };
+        findings.wrong_with_advice(&written.webhook_url, wrong, advice);
     }
     let ca_file = (!written.webhook_ca_file.get_ref().is_empty())
         .then(|| listening::certificates(&written.webhook_ca_file, findings));

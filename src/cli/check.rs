@@ -51,6 +51,9 @@ fn check(args: &CheckArgs, out: &mut dyn Write) -> io::Result<i32> {
     for warning in &compiled.warnings {
         writeln!(out, "warning: {warning}")?;
     }
+    for note in &compiled.notes {
+        writeln!(out, "note: {note}")?;
+    }
     let name = file.map_or("the configuration".into(), |file| file.display().to_string());
     let sites = counted(compiled.sites.iter().count(), "site");
     let vendors = counted(compiled.catalogue.vendors().count(), "vendor");

@@ -143,16 +143,6 @@ const FIRST_LISTS: Duration = Duration::from_secs(5);
 /// Changes that wait for each other.
 const ORDERS: usize = 16;
 
-/// Whoever set how long what is kept may think that it holds there, too.
-fn warn_of_keeping(settings: &ledger::Settings) {
-    let kept = &settings.retention;
-    if settings.fleet.is_some() && (kept.keep_days > 0 || kept.keep_receipts_days > 0) {
-        tracing::warn!(
-            "keep_days and keep_receipts_days are about the proxy's own ledger; the shared ledger keeps everything until its owner drops what is too old (docs/fleet.md)"
-        );
-    }
-}
-
 impl Running {
     /// Starts ledger, proxy and admin listener.
     ///
@@ -181,7 +171,6 @@ impl Running {
             fleet: compiled.fleet.clone(),
             ..ledger::Settings::new(path)
         };
-        warn_of_keeping(&settings);
         let ledger = Ledger::open(settings).map_err(|error| Failure::new(IO, error))?;
         look(&ledger);
         let ledger = Arc::new(ledger);
@@ -459,6 +448,9 @@ pub fn run(args: &ServeArgs, out: &mut dyn Write) -> i32 {
     };
     logging::start(compiled.log);
     say(&compiled.warnings);
+    for note in &compiled.notes {
+        tracing::info!("{note}");
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -534,6 +534,11 @@ pub(super) fn default<T>(value: T) -> Spanned<T> {
     Spanned::new(usize::MAX..usize::MAX, value)
 }
 
+/// Whether somebody set it, wherever that was.
+pub(super) fn is_set<T>(value: &Spanned<T>) -> bool {
+    value.span().start != usize::MAX
+}
+
 /// Every section and key with its default; `site` is a table here, that of a
 /// site whose keys are all left out.
 ///

@@ -16,11 +16,12 @@ pub(super) struct Findings<'s> {
     sources: &'s Sources<'s>,
     pub(super) mistakes: Vec<Mistake>,
     pub(super) warnings: Vec<String>,
+    pub(super) notes: Vec<String>,
 }
 
 impl<'s> Findings<'s> {
     pub(super) fn new(sources: &'s Sources<'s>, mistakes: Vec<Mistake>) -> Self {
-        Self { sources, mistakes, warnings: Vec::new() }
+        Self { sources, mistakes, warnings: Vec::new(), notes: Vec::new() }
     }
 
     /// Something is wrong with a value.
@@ -36,6 +37,14 @@ impl<'s> Findings<'s> {
         advice: impl Into<String>,
     ) {
         self.mistakes.push(self.sources.at(value, message).advise(advice));
+    }
+
+    /// Something that somebody set is not wrong, and may not mean what they
+    /// think.
+    pub(super) fn note<T>(&mut self, value: &Spanned<T>, message: &str) {
+        let found = self.sources.at(value, message);
+        let line = if found.line == 0 { String::new() } else { format!(":{}", found.line) };
+        self.notes.push(format!("{}{line}: {}", found.file, found.message));
     }
 
     /// Where a value is set.

@@ -1,7 +1,7 @@
 //! What is set about the ledger: where it is, how long what is kept, and about
 //! the one that many proxies share.
 
-use crate::config::file::default;
+use crate::config::file::{default, is_set};
 use crate::config::findings::Findings;
 use crate::config::keys::warn_if_open;
 use crate::ledger::Retention;
@@ -90,6 +90,19 @@ pub(super) fn retention(written: &Ledger, findings: &mut Findings<'_>) -> Retent
 
 /// The ledger that many proxies share, if there is one.
 pub(super) fn fleet(written: &Ledger, findings: &mut Findings<'_>) -> Option<Place> {
+    let place = shared(written, findings)?;
+    // Whoever set how long what is kept may think that it holds there, too.
+    for (key, days) in
+        [("keep_days", &written.keep_days), ("keep_receipts_days", &written.keep_receipts_days)]
+    {
+        if is_set(days) && *days.get_ref() > 0 {
+            findings.note(days, &format!("`{key}` is about this proxy's own ledger; the shared one keeps everything until its owner drops what is too old (docs/fleet.md)"));
+        }
+    }
+    Some(place)
+}
+
+fn shared(written: &Ledger, findings: &mut Findings<'_>) -> Option<Place> {
     let Ledger { postgres_url, postgres_url_file, postgres_ca_file, .. } = written;
     let ca_file = match postgres_ca_file.get_ref().is_empty() {
         true => None,

@@ -88,6 +88,8 @@ pub struct Compiled {
     /// The configuration and the operator's catalogue files, each with a
     /// number that is another one when something else stands in it.
     pub written: Vec<(String, u64)>,
+    /// What is right, and good to know.
+    pub notes: Vec<String>,
 }
 
 /// Whether missing consent keys are made.
@@ -224,7 +226,7 @@ fn compile(
     if !findings.mistakes.is_empty() {
         return Err(findings.mistakes);
     }
-    let warnings = findings.warnings;
+    let Findings { warnings, notes, .. } = findings;
     Ok(Compiled {
         proxy,
         sites,
@@ -240,6 +242,7 @@ fn compile(
         catalogue,
         warnings,
         written,
+        notes,
     })
 }
 

@@ -478,3 +478,19 @@ fn g3_a_webhooks_address_is_never_repeated_whatever_is_wrong_with_it() {
     let written = WrittenAlerts { webhook_url: url, ..Default::default() };
     assert!(!format!("{written:?}").contains("s3cret"));
 }
+
+#[test]
+fn g9_whoever_sets_how_long_is_kept_hears_that_it_is_not_about_the_shared_ledger() {
+    let shared = "[ledger]\npostgres_url = 'postgres://db.example/consentry'\n";
+    let notes = |more: &str| given(&format!("{shared}{more}{SITE}")).loads();
+    let silent = notes("");
+    assert_eq!((silent.notes.len(), silent.warnings.len()), (0, 0), "nobody set anything");
+    assert_eq!(notes("keep_days = 0\n").notes, [""; 0], "for ever is for ever");
+    let told = notes("keep_days = 30\n");
+    assert!(told.notes[0].contains("c.toml:3: `keep_days` is about this proxy's own ledger"));
+    assert_eq!((told.notes.len(), told.warnings.len()), (1, 0));
+    let variable = given(&format!("{shared}{SITE}")).set("CONSENTRY_LEDGER__KEEP_DAYS", "400");
+    let notes = variable.loads().notes;
+    assert!(notes[0].starts_with("CONSENTRY_LEDGER__KEEP_DAYS: `keep_days`"), "{notes:?}");
+    assert_eq!(given(&format!("[ledger]\nkeep_days = 30\n{SITE}")).loads().notes, [""; 0]);
+}

@@ -4,7 +4,7 @@
 use super::postgres::{self, Postgres};
 use super::{asked, content, engine, fleet_of, own, proxy, together, until};
 use crate::harness::{Origin, origin, visitor_at};
-use crate::program::{Program, runs};
+use crate::program::{Program, Setup, runs};
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -91,7 +91,7 @@ async fn two_proxies_lose_nothing_and_send_nothing_twice_while_the_database_come
     let origin = shop().await;
     let postgres = Postgres::start();
     let setups = [0, 1].map(|_| proxy(origin.address, &postgres.url()));
-    let mut programs = setups.each_ref().map(crate::program::Setup::start);
+    let mut programs = setups.each_ref().map(Setup::start);
     let addresses = programs.each_ref().map(|program| program.address);
     let crowd = Crowd::at(&addresses);
     let some = || tokio::time::sleep(Duration::from_millis(2500));
@@ -244,10 +244,12 @@ async fn a_wrong_password_is_told_and_never_shown() {
     }
     let origin = shop().await;
     let postgres = Postgres::start();
-    let setup = proxy(origin.address, &postgres.url_of("consentry", "hush-hush"));
+    let url = postgres.url_of("consentry", "hush-hush");
+    let ledger = format!("[ledger]\nkeep_days = 30\npostgres_url = {url:?}");
+    let setup = Setup::new(origin.address, &ledger);
     let mut program = setup.start();
     // Whoever set keep_days may think that it holds there, too.
-    program.says("the shared ledger keeps everything until its owner drops");
+    program.says("`keep_days` is about this proxy's own ledger; the shared one keeps everything");
     program.says("does not let us in");
     assert_eq!(visitor_at(program.address).opens("/").await.status, 200);
     let config = setup.file("consentry.toml");

@@ -132,6 +132,13 @@ impl Site {
         ownership::find(&self.ownerships, vendor)
     }
 
+    /// The same for somebody on `host` who is shown what visitors are, and is
+    /// to teach the site nothing: the synthetic visitor.
+    #[must_use]
+    pub fn with_memory_apart(&self, host: &str) -> Self {
+        Self { memory: Arc::new(self.memory.copy_for(host)), ..self.clone() }
+    }
+
     /// What holds for the page at `path`, `today`. `lot` says where among a
     /// hundred the visitor stands; it is asked only where that matters.
     #[must_use]

@@ -131,6 +131,8 @@ impl Proxy {
         self.admit(&head)?;
         let sites = self.sites.load_full();
         let site = sites.find(&head.host).ok_or_else(|| Error::UnknownHost(head.host.clone()))?;
+        let apart = self.spool.is_none().then(|| Arc::new(site.with_memory_apart(&head.host)));
+        let site = apart.as_ref().unwrap_or(site);
         let cookie = site.sharing.cookie(&head.host, head.secure);
         let now_s = now_ms() / 1000;
         let region = site.consent.regions.rule(&parts.headers, head.from_trusted);

@@ -211,6 +211,34 @@ async fn k5_the_canary_is_for_nobody_else_and_a_guessed_key_opens_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn k5_what_stands_on_the_canary_opens_nothing_for_visitors() {
+    let widget = "<!doctype html><body><script src=\"https://maps.acme.example/m.js\"></script>";
+    let script = |_| {
+        let answer = Response::builder().header("content-type", "text/javascript");
+        answer.body(Full::from("1")).unwrap()
+    };
+    let origin = origin().page("/", PAGE).page("/map", widget);
+    let origin = origin.answer("/worker.js", script).start().await;
+    // So that some of what stands there passes before anybody agrees.
+    let except = |vendor: &str| {
+        format!(
+            "[[exception]]\nvendor = '{vendor}'\nverdict = 'allow'\nowner = 'Ana Lee'\n\
+             reason = 'a test'\nexpires = 2099-12-31\n"
+        )
+    };
+    let config = format!("{EVERY_SECOND}{}{}", except("youtube"), except("acme-maps"));
+    let proxy = consentry(&origin).config(&config).start().await;
+    let first = status_once(&proxy, is_green).await;
+    status_once(&proxy, |status| status.last_run_ms > first.last_run_ms).await;
+    let mut somebody = visitor(&proxy).at_host("shop.example");
+    somebody.opens("/map").await;
+    let page = somebody.asks("GET", "/worker.js", &[("sec-fetch-dest", "worker")], "").await;
+    let policies = page.all("content-security-policy").join(" ");
+    assert!(policies.contains("maps.acme.example"), "{policies}");
+    assert!(!policies.contains("youtube"), "{policies}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn k5_nobody_looks_where_nothing_is_withheld_or_no_host_is_known() {
     let origin = origin().page("/", PAGE).start().await;
     for (config, site, why) in [

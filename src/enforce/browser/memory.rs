@@ -55,6 +55,17 @@ impl Memory {
         }
     }
 
+    /// What is known of one host, for somebody who is to teach us nothing.
+    #[must_use]
+    pub fn copy_for(&self, host: &str) -> Self {
+        let place = lock(&self.places).get(host).cloned().unwrap_or_default();
+        Self {
+            places: Mutex::new(HashMap::from([(host.to_owned(), place)])),
+            verdicts: Mutex::default(),
+            cookies: self.cookies.copy_for(host),
+        }
+    }
+
     /// Where vendors' cookies were seen to be set.
     #[must_use]
     pub const fn cookies(&self) -> &CookiePlaces {
@@ -134,6 +145,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn k5_a_copy_knows_what_visitors_taught_and_teaches_them_nothing() {
+        let memory = Memory::default();
+        memory.learn("shop.example", "a.example");
+        let copy = memory.copy_for("shop.example");
+        assert_eq!(copy.learned("shop.example"), ["a.example"]);
+        copy.learn("shop.example", "b.example");
+        copy.note_named("shop.example", &["c.example".to_owned()]);
+        copy.cookies().note("shop.example", "/", "_x", "_x=1; Path=/account");
+        assert_eq!(memory.learned("shop.example"), ["a.example"]);
+        assert!(memory.named_lately("shop.example").is_empty());
+        let kept = |memory: &Memory| format!("{:?}", memory.cookies()).contains("account");
+        assert_eq!((kept(&copy), kept(&memory)), (true, false));
+    }
 
     #[test]
     fn what_was_learned_stays_until_too_much_was() {

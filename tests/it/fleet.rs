@@ -173,3 +173,39 @@ fn ten_proxies_that_start_at_once_make_the_tables_once() {
     assert_eq!(postgres.sql("SELECT schema FROM meta"), ["1"]);
     assert_eq!(postgres.number("SELECT count(*) FROM node"), 10);
 }
+
+#[test]
+fn a_proxy_that_meets_another_one_halfway_through_making_the_tables_waits_for_it() {
+    if !postgres::is_here() {
+        return;
+    }
+    let postgres = Postgres::start();
+    // Whoever makes them has this lock, and somebody else may see some of them
+    // and not the others.
+    let halfway = format!(
+        "BEGIN; SELECT pg_advisory_lock({}); CREATE TABLE meta (); COMMIT; SELECT pg_sleep(120)",
+        0x636f_6e73_656e_7472_i64
+    );
+    std::thread::scope(|scope| {
+        scope.spawn(|| postgres.may("consentry", "s3cret-word", &halfway));
+        until("there is no table", || {
+            postgres.sql("SELECT relname FROM pg_class WHERE relname = 'meta'") == ["meta"]
+        });
+        let directory = TempDir::new().unwrap();
+        let ledger = open(directory.path(), &postgres.url());
+        until("it does not wait", || {
+            assert_eq!(status(&ledger).last_error, None);
+            postgres.number("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 2
+        });
+        postgres.sql("DROP TABLE meta");
+        postgres.sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks
+             WHERE locktype = 'advisory' AND granted",
+        );
+        until("it does not connect", || {
+            assert_eq!(status(&ledger).last_error, None);
+            status(&ledger).connected
+        });
+    });
+    assert_eq!(postgres.sql("SELECT schema FROM meta"), ["1"]);
+}

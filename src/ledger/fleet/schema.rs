@@ -32,11 +32,12 @@ pub(super) fn prepare(session: &Session) -> Result<(), Trouble> {
 
 fn migrate(session: &Session, steps: &[&str]) -> Result<(), Trouble> {
     let known = steps.len() as i64;
-    if found(session, known)? == known {
+    if found(session, known).is_ok_and(|found| found == known) {
         return Ok(());
     }
     begin(session)?;
-    // Asked again: somebody else may just have done it.
+    // Asked again, now that nobody else is at it: somebody may just have done
+    // it, or been halfway.
     let found = found(session, known)?;
     if found == 0 {
         check_encoding(session)?;
@@ -70,8 +71,14 @@ pub(super) fn check(session: &Session) -> Result<(), Trouble> {
 /// The format it has; 0 for an empty database.
 fn found(session: &Session, known: i64) -> Result<i64, Trouble> {
     let place = || session.place().to_owned();
+    // Not `to_regclass`: of two tables that are made together it may find only
+    // the second, and once it has said "no" it may go on saying so although
+    // they are there. What is read from a table is of one moment.
     let rows = session.rows(
-        "SELECT to_regclass('meta') IS NOT NULL, to_regclass('decision_set') IS NOT NULL",
+        "SELECT coalesce(bool_or(relname = 'meta'), false),
+                coalesce(bool_or(relname = 'decision_set'), false)
+         FROM pg_catalog.pg_class
+         WHERE relname IN ('meta', 'decision_set') AND pg_catalog.pg_table_is_visible(oid)",
         &[],
     )?;
     let has = |column| rows.first().and_then(|row| row.int(column).ok()) == Some(1);

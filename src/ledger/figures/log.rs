@@ -201,7 +201,7 @@ impl Figures {
                     more = true;
                     break;
                 }
-                let of_entry = figures.lines(wanted, cursor.entry)?;
+                let of_entry = figures.lines(wanted, cursor.entry, Some(cursor.time_ms))?;
                 left_out += of_entry.len().saturating_sub(MAX_LINES);
                 lines.extend(of_entry.into_iter().take(MAX_LINES));
                 next = Some(cursor);
@@ -215,7 +215,7 @@ impl Figures {
     /// # Errors
     /// When the ledger cannot be read.
     pub fn entry(&self, entry: i64) -> Result<Vec<Line>, Error> {
-        self.lines(&Wanted::all(Period { from_day: 0, until_day: 0 }), entry)
+        self.lines(&Wanted::all(Period { from_day: 0, until_day: 0 }), entry, None)
     }
 
     /// How many views fit, and when the last was; at least as many as there
@@ -314,9 +314,14 @@ impl Figures {
         self.all(&question, |row| Ok(Cursor { time_ms: row.int(0)?, entry: row.int(1)? }))
     }
 
-    fn lines(&self, wanted: &Wanted, entry: i64) -> Result<Vec<Line>, Error> {
+    /// What fits of an entry. In a ledger with a part for each month, its time
+    /// says where it is.
+    fn lines(&self, wanted: &Wanted, entry: i64, time_ms: Option<i64>) -> Result<Vec<Line>, Error> {
         let mut question = Question::new(LINES);
         question.add(" AND e.id = ?", [entry.into()]);
+        if let Some(time_ms) = time_ms {
+            question.add(" AND e.time_ms = ?", [time_ms.into()]);
+        }
         wanted.on_decision(&mut question);
         question.add(" ORDER BY m.decision_id", []);
         self.all(&question, line)

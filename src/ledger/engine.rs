@@ -4,7 +4,8 @@
 //! Both have the same tables and columns, so that a question is written once:
 //! `?1` for a value, integers of eight bytes, texts and bytes, no function
 //! that only one of them knows (`coalesce`, `lower`, `count`, `sum`, `min`,
-//! `max`, `instr`, and `CASE` are fine).
+//! `max`, `instr`, and `CASE` are fine). A sum is cast to BIGINT: PostgreSQL
+//! makes it of another sort.
 
 use crate::ledger::Error;
 use crate::ledger::fleet::{Asked, Place};

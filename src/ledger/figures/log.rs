@@ -162,7 +162,8 @@ const ENOUGH_LINES: usize = 150;
 /// Of an entry with more decisions than this, the first are shown.
 const MAX_LINES: usize = 300;
 
-const LINES: &str = "
+/// Every decision of every entry, for `line` to read.
+pub(in crate::ledger) const LINES: &str = "
     SELECT e.id, e.time_ms, site.text, page.text, e.class, e.undecided, signal.text,
            d.verdict, d.reason, d.layer, d.kind, d.what, d.vendor, d.vendor_id, d.purpose, d.rule,
            d.via, mode.text, revision.text

@@ -135,7 +135,7 @@ impl Figures {
         question: &Question,
         read: impl Fn(&Row) -> Result<T, Error>,
     ) -> Result<Vec<T>, Error> {
-        self.engine.rows(&question.sql, &question.values)?.iter().map(read).collect()
+        question.rows(&self.engine)?.iter().map(read).collect()
     }
 
     fn one<T>(
@@ -143,24 +143,33 @@ impl Figures {
         question: &Question,
         read: impl Fn(&Row) -> Result<T, Error>,
     ) -> Result<Option<T>, Error> {
-        self.engine.rows(&question.sql, &question.values)?.first().map(read).transpose()
+        question.rows(&self.engine)?.first().map(read).transpose()
     }
 }
 
 /// A question that grows: text, and the values in it.
 #[derive(Clone, Debug, Default)]
-struct Question {
+pub(in crate::ledger) struct Question {
     sql: String,
     values: Vec<Value>,
 }
 
 impl Question {
-    fn new(sql: &str) -> Self {
+    pub(in crate::ledger) fn new(sql: &str) -> Self {
         Self { sql: sql.to_owned(), values: Vec::new() }
     }
 
+    /// The rows that answer it.
+    pub(in crate::ledger) fn rows(&self, engine: &Engine) -> Result<Vec<Row>, Error> {
+        engine.rows(&self.sql, &self.values)
+    }
+
     /// Adds text in which each `?` stands for the next of the values.
-    fn add<const N: usize>(&mut self, sql: &str, values: [Value; N]) -> &mut Self {
+    pub(in crate::ledger) fn add<const N: usize>(
+        &mut self,
+        sql: &str,
+        values: [Value; N],
+    ) -> &mut Self {
         let mut pieces = sql.split('?');
         self.sql.push_str(pieces.next().unwrap_or_default());
         for (value, piece) in values.into_iter().zip(pieces) {

@@ -258,8 +258,6 @@ impl<'r> FromSql<'r> for Value {
             Type::INT4 => Self::Int(i32::from_sql(from, raw)?.into()),
             Type::INT2 => Self::Int(i16::from_sql(from, raw)?.into()),
             Type::BOOL => Self::Int(bool::from_sql(from, raw)?.into()),
-            // A sum of large numbers comes so.
-            Type::NUMERIC => Self::Int(whole(raw).ok_or("a number that is no whole one")?),
             Type::BYTEA => Self::Bytes(raw.to_vec()),
             _ => Self::Text(given(<&str>::from_sql(from, raw)?).into_owned()),
         })
@@ -270,34 +268,10 @@ impl<'r> FromSql<'r> for Value {
     }
 
     fn accepts(sort: &Type) -> bool {
-        matches!(
-            *sort,
-            Type::INT8 | Type::INT4 | Type::INT2 | Type::BOOL | Type::NUMERIC | Type::BYTEA
-        ) || <&str as FromSql<'_>>::accepts(sort)
+        matches!(*sort, Type::INT8 | Type::INT4 | Type::INT2 | Type::BOOL | Type::BYTEA)
+            || <&str as FromSql<'_>>::accepts(sort)
             || *sort == Type::UNKNOWN
     }
-}
-
-/// A `numeric` that is a whole number: digits of four decimals each, behind
-/// their count, the weight of the first, a sign, and how many are shown.
-fn whole(raw: &[u8]) -> Option<i64> {
-    let (head, digits) = raw.split_first_chunk::<8>()?;
-    let [_, _, w0, w1, s0, s1, _, _] = *head;
-    let weight = i16::from_be_bytes([w0, w1]);
-    let is_negative = match u16::from_be_bytes([s0, s1]) {
-        0 => false,
-        0x4000 => true,
-        _ => return None,
-    };
-    let mut digits = digits.chunks_exact(2).map(|pair| match *pair {
-        [high, low] => i64::from(u16::from_be_bytes([high, low])),
-        _ => 0,
-    });
-    let mut number = 0_i64;
-    for _ in 0..=weight {
-        number = number.checked_mul(10_000)?.checked_add(digits.next().unwrap_or(0))?;
-    }
-    digits.all(|rest| rest == 0).then_some(if is_negative { -number } else { number })
 }
 
 /// PostgreSQL keeps no NUL in a text, and whoever writes a page may put one
@@ -342,24 +316,5 @@ mod tests {
             assert!(!kept.contains('\0'), "{text:?}");
             assert_eq!(given(&kept), text);
         }
-    }
-
-    #[test]
-    fn a_sum_is_a_number() {
-        let numeric = |digits: &[u16], weight: i16, sign: u16| {
-            let mut raw = u16::try_from(digits.len()).unwrap().to_be_bytes().to_vec();
-            raw.extend(weight.to_be_bytes());
-            raw.extend(sign.to_be_bytes());
-            raw.extend([0, 0]);
-            digits.iter().for_each(|digit| raw.extend(digit.to_be_bytes()));
-            raw
-        };
-        assert_eq!(whole(&numeric(&[], 0, 0)), Some(0));
-        assert_eq!(whole(&numeric(&[12, 3456], 1, 0)), Some(123_456));
-        assert_eq!(whole(&numeric(&[7], 2, 0x4000)), Some(-700_000_000));
-        assert_eq!(whole(&numeric(&[1, 5000], 0, 0)), None);
-        assert_eq!(whole(&numeric(&[9999; 6], 5, 0)), None);
-        assert_eq!(whole(&numeric(&[], 0, 0xc000)), None);
-        assert_eq!(whole(b"short"), None);
     }
 }

@@ -209,7 +209,7 @@ fn whoever_reads_cannot_change_anything() {
         [(-7).into(), "ü\0?1".into(), vec![0, 255].into(), consentry::ledger::engine::Value::Null];
     let rows = engine
         .rows(
-            "SELECT ?1, ?2, ?3, ?4, '?9', 1 = 1, CAST(sum(n) AS BIGINT), sum(n)
+            "SELECT ?1, ?2, ?3, ?4, '?9', 1 = 1, CAST(sum(n) AS BIGINT)
              FROM (SELECT 3 AS n UNION ALL SELECT 4) x",
             &values,
         )
@@ -217,7 +217,7 @@ fn whoever_reads_cannot_change_anything() {
     assert_eq!((rows[0].int(0).unwrap(), rows[0].text(1).unwrap()), (-7, "ü\0?1"));
     assert_eq!((rows[0].bytes(2).unwrap(), rows[0].maybe_text(3).unwrap()), (&[0, 255][..], None));
     assert_eq!((rows[0].text(4).unwrap(), rows[0].int(5).unwrap()), ("?9", 1));
-    assert_eq!((rows[0].int(6).unwrap(), rows[0].int(7).unwrap()), (7, 7));
+    assert_eq!(rows[0].int(6).unwrap(), 7);
     // The server is started anew: nobody who reads has to be.
     postgres.down("fast");
     let said = engine.rows("SELECT 1", &[]).unwrap_err().to_string();

@@ -93,7 +93,7 @@ pub enum Error {
     Fleet(Trouble),
     /// An answer is not what was asked for.
     #[error(
-        "the ledger's database answers with {found} in column {column}, where {expected} should be"
+        "the ledger's database answers with {found} in column {column}, where {expected} should be; look whether somebody changed its tables by hand"
     )]
     Misread {
         /// Which column, from 0.

@@ -1,6 +1,7 @@
 //! What the shared database has once, for all proxies: texts, decisions, and
 //! sets of decisions. All of this runs while nobody else writes.
 
+use crate::ledger::Error;
 use crate::ledger::engine::{Row, Value};
 use crate::ledger::fleet::batch::{Batch, Decision, Texts};
 use crate::ledger::fleet::many::{Holds, insert, with};
@@ -236,6 +237,12 @@ fn lost(table: &str) -> Trouble {
 }
 
 /// An answer that nobody can have asked for.
-pub(super) fn misread(error: crate::ledger::Error) -> Trouble {
-    Trouble::Odd { why: error.to_string() }
+pub(super) fn misread(error: Error) -> Trouble {
+    let why = match error {
+        Error::Misread { column, expected, found } => {
+            format!("{found} in column {column}, where {expected} should be")
+        }
+        other => other.to_string(),
+    };
+    Trouble::Odd { why }
 }

@@ -9,7 +9,9 @@ use tokio_postgres::error::SqlState;
 #[derive(Debug, thiserror::Error)]
 pub enum Trouble {
     /// Nobody answers there, or not in a way that works.
-    #[error("the shared ledger {place} cannot be reached ({why})")]
+    #[error(
+        "the shared ledger {place} cannot be reached ({why}); look whether it runs, and whether the address is right"
+    )]
     Unreachable {
         /// Where.
         place: String,
@@ -55,7 +57,7 @@ pub enum Trouble {
         why: String,
     },
     /// The database says no in another way.
-    #[error("the shared ledger {place}: {why}")]
+    #[error("the shared ledger {place} refuses ({why}); the server's own log tells more")]
     Database {
         /// Where.
         place: String,

@@ -13,7 +13,7 @@ use consentry::catalogue::{Kind, Place, Vendor};
 use consentry::consent::Source;
 use consentry::ledger::figures::log::Wanted;
 use consentry::ledger::figures::{Figures, Period};
-use consentry::ledger::read::VerdictWord;
+use consentry::ledger::read::{Reader, VerdictWord};
 use consentry::ledger::{Entry, Error, Ledger, Settings};
 use consentry::policy::{Basis, Decision, Decisions, Grounds, Layer, Mode, Verdict};
 use consentry::purpose::{Purpose, PurposeSet};
@@ -45,6 +45,8 @@ fn main() {
     if !path.exists() {
         fill(&path, entries);
     }
+    let there = Reader::open(&path).unwrap().entries().unwrap();
+    let entries = there.map_or(1, |(first, last)| last.abs_diff(first) + 1);
     let size = std::fs::metadata(&path).unwrap().len();
     println!("{} bytes a page view, {} MiB in all", size / entries, size >> 20);
     ask(&path);

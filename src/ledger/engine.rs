@@ -83,14 +83,6 @@ impl Row {
         }
     }
 
-    /// The number in a column that may be empty.
-    ///
-    /// # Errors
-    /// When something else is there.
-    pub fn maybe_int(&self, column: usize) -> Result<Option<i64>, Error> {
-        self.unless_null(column, Self::int)
-    }
-
     /// The number in a column where no negative one can be, such as a time.
     ///
     /// # Errors
@@ -111,14 +103,6 @@ impl Row {
         }
     }
 
-    /// The text in a column that may be empty.
-    ///
-    /// # Errors
-    /// When something else is there.
-    pub fn maybe_text(&self, column: usize) -> Result<Option<&str>, Error> {
-        self.unless_null(column, Self::text)
-    }
-
     /// The bytes in a column.
     ///
     /// # Errors
@@ -127,17 +111,6 @@ impl Row {
         match self.0.get(column) {
             Some(Value::Bytes(bytes)) => Ok(bytes),
             other => Err(misread(column, "bytes", other)),
-        }
-    }
-
-    fn unless_null<'r, T>(
-        &'r self,
-        column: usize,
-        read: impl FnOnce(&'r Self, usize) -> Result<T, Error>,
-    ) -> Result<Option<T>, Error> {
-        match self.0.get(column) {
-            Some(Value::Null) => Ok(None),
-            _ => read(self, column).map(Some),
         }
     }
 }
@@ -275,7 +248,7 @@ mod tests {
         let [row] = rows.as_slice() else { panic!("{rows:?}") };
         assert_eq!((row.int(0).unwrap(), row.text(1).unwrap()), (-7, "ü?1"));
         assert_eq!(row.bytes(2).unwrap(), [0, 255]);
-        assert_eq!((row.maybe_text(3).unwrap(), row.maybe_int(0).unwrap()), (None, Some(-7)));
+        assert!(row.text(3).unwrap_err().to_string().contains("nothing"));
         assert_eq!((row.text(4).unwrap(), row.int(5).unwrap()), ("?9", 1));
         for wrong in [row.int(1), row.int(3), row.int(9), row.unsigned(0).map(u64::cast_signed)] {
             let said = wrong.unwrap_err().to_string();

@@ -38,9 +38,7 @@ impl Sort {
             Self::Audit => "audit entry",
         }
     }
-}
 
-impl Sort {
     /// The column of a seal that says where these rows end.
     pub(super) const fn column(self) -> &'static str {
         match self {

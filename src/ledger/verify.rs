@@ -129,8 +129,9 @@ impl Check {
         let own = self.checkpoints(key)?;
         // The most certain that there are: given, kept, or just beside it.
         let believed = if kept.is_empty() { &own } else { kept };
-        let keys: Vec<_> =
+        let mut keys: Vec<_> =
             key.map_or_else(|| believed.iter().map(|each| &each.key).collect(), |key| vec![key]);
+        keys.dedup();
         self.announced = Announced::read(&self.conn, &keys)?;
         let mut marks: Vec<(&Checkpoint, bool)> = own
             .iter()

@@ -294,7 +294,7 @@ impl Figures {
             if views <= RARE {
                 (time, set) = ("e.time_ms + 0", "e.set_id");
             }
-            until = until.min(last_ms + 1);
+            until = until.min(last_ms.saturating_add(1));
         }
         let mut question = Question::new("SELECT e.time_ms, e.id FROM entry e WHERE 1 = 1");
         let range = format!(" AND {time} >= ? AND {time} < ?");

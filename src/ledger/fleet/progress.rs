@@ -2,12 +2,12 @@
 //! what is old.
 
 use crate::ledger::fleet::batch::Cursors;
-use crate::ledger::fleet::ship::note_of;
+use crate::ledger::writer::beside;
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -172,6 +172,12 @@ fn noted(ledger: &Path, whose: &Whose) -> Option<Cursors> {
         *cursor = *note.rows.get(sort)?;
     }
     (note.whose == *whose).then(|| Cursors::of(all))
+}
+
+/// Where it is noted how far a ledger was shipped, for as long as the shared
+/// one cannot be asked.
+fn note_of(ledger: &Path) -> PathBuf {
+    beside(ledger, ".shipped")
 }
 
 fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {

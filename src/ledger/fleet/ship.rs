@@ -15,7 +15,7 @@ use crate::ledger::store::file_at;
 use crate::ledger::{Error, PublicKey, schema};
 
 use rusqlite::{Connection, OptionalExtension};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -321,10 +321,4 @@ fn still_here(reader: &Connection, gone: &[Gone]) -> rusqlite::Result<Vec<Receip
 
 fn local(error: &Error) -> Trouble {
     Trouble::Local { why: error.to_string() }
-}
-
-/// Where it is noted how far a ledger was shipped, for as long as the shared
-/// one cannot be asked.
-pub(super) fn note_of(ledger: &Path) -> PathBuf {
-    crate::ledger::writer::beside(ledger, ".shipped")
 }

@@ -257,11 +257,7 @@ impl Store {
             receipts.push(row);
         }
         insert(&self.session, "receipt", &RECEIPT, &receipts, "")?;
-        let erased: Vec<Plain> = batch
-            .erased
-            .iter()
-            .map(|row| [&[Value::Int(self.node)], row.as_slice()].concat())
-            .collect();
+        let erased = self.of_node(&batch.erased);
         hashes.extend(batch.erased.iter().filter_map(|row| match row.first() {
             Some(Value::Bytes(hash)) => Some(hash.clone()),
             _ => None,
@@ -273,16 +269,18 @@ impl Store {
         Ok(())
     }
 
+    /// Rows with the node's number before them.
+    fn of_node(&self, rows: &[Plain]) -> Vec<Plain> {
+        rows.iter().map(|row| [&[Value::Int(self.node)], row.as_slice()].concat()).collect()
+    }
+
     fn store_rest(&self, batch: &Batch) -> Result<(), Trouble> {
-        let of_node = |rows: &[Plain]| -> Vec<Plain> {
-            rows.iter().map(|row| [&[Value::Int(self.node)], row.as_slice()].concat()).collect()
-        };
         let session = &self.session;
-        insert(session, "gap", &GAP, &of_node(&batch.gaps), "")?;
-        insert(session, "audit", &AUDIT, &of_node(&batch.audits), "")?;
+        insert(session, "gap", &GAP, &self.of_node(&batch.gaps), "")?;
+        insert(session, "audit", &AUDIT, &self.of_node(&batch.audits), "")?;
         insert(session, "notice", &NOTICE, &batch.notices, "ON CONFLICT DO NOTHING")?;
-        insert(session, "seal", &SEAL, &of_node(&batch.seals), "")?;
-        insert(session, "checkpoint", &CHECKPOINT, &of_node(&batch.checkpoints), "")?;
+        insert(session, "seal", &SEAL, &self.of_node(&batch.seals), "")?;
+        insert(session, "checkpoint", &CHECKPOINT, &self.of_node(&batch.checkpoints), "")?;
         Ok(())
     }
 }

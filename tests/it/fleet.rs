@@ -44,6 +44,20 @@ fn open(directory: &Path, url: &str) -> Ledger {
     Ledger::open(settings).unwrap()
 }
 
+/// A proxy's own ledger, in a directory of its own, that sends what it has.
+fn one(postgres: &Postgres) -> (TempDir, Ledger) {
+    let directory = TempDir::new().unwrap();
+    let ledger = open(directory.path(), &postgres.url());
+    (directory, ledger)
+}
+
+/// The ledgers of two proxies.
+fn two(postgres: &Postgres) -> ([TempDir; 2], [Ledger; 2]) {
+    let directories = [TempDir::new().unwrap(), TempDir::new().unwrap()];
+    let ledgers = directories.each_ref().map(|directory| open(directory.path(), &postgres.url()));
+    (directories, ledgers)
+}
+
 /// Waits until something holds.
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let since = Instant::now();
@@ -157,10 +171,7 @@ fn together(all: impl IntoIterator<Item = BTreeMap<String, usize>>) -> BTreeMap<
 
 #[test]
 fn ten_proxies_that_start_at_once_make_the_tables_once() {
-    if !postgres::is_here() {
-        return;
-    }
-    let postgres = Postgres::start();
+    let Some(postgres) = Postgres::start() else { return };
     let directories: Vec<TempDir> = (0..10).map(|_| TempDir::new().unwrap()).collect();
     let ledgers: Vec<Ledger> =
         directories.iter().map(|directory| open(directory.path(), &postgres.url())).collect();
@@ -176,10 +187,7 @@ fn ten_proxies_that_start_at_once_make_the_tables_once() {
 
 #[test]
 fn a_proxy_that_meets_another_one_halfway_through_making_the_tables_waits_for_it() {
-    if !postgres::is_here() {
-        return;
-    }
-    let postgres = Postgres::start();
+    let Some(postgres) = Postgres::start() else { return };
     // Whoever makes them has this lock, and somebody else may see some of them
     // and not the others.
     let halfway = format!(
@@ -191,8 +199,7 @@ fn a_proxy_that_meets_another_one_halfway_through_making_the_tables_waits_for_it
         until("there is no table", || {
             postgres.sql("SELECT relname FROM pg_class WHERE relname = 'meta'") == ["meta"]
         });
-        let directory = TempDir::new().unwrap();
-        let ledger = open(directory.path(), &postgres.url());
+        let (_directory, ledger) = one(&postgres);
         until("it does not wait", || {
             assert_eq!(status(&ledger).last_error, None);
             postgres.number("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 2

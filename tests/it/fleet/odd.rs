@@ -1,7 +1,7 @@
 //! A shared ledger that strangers wrote into, or that is not as we made it.
 
-use super::postgres::{self, Postgres};
-use super::{all_sent, entry, now_ms, open, status, until};
+use super::postgres::Postgres;
+use super::{all_sent, entry, now_ms, one, open, status, until};
 
 use consentry::ledger::Entry;
 use consentry::ledger::engine::Engine;
@@ -22,12 +22,8 @@ fn reported(time_ms: u64, host: &str) -> Entry {
 
 #[test]
 fn g3_made_up_reports_do_not_keep_what_is_real_from_being_seen_by_anybody() {
-    if !postgres::is_here() {
-        return;
-    }
-    let postgres = Postgres::start();
-    let directory = TempDir::new().unwrap();
-    let ledger = open(directory.path(), &postgres.url());
+    let Some(postgres) = Postgres::start() else { return };
+    let (_directory, ledger) = one(&postgres);
     let mut spool = ledger.spool(0).unwrap();
     let start = now_ms() - 60_000;
     spool.append(&reported(start + 1, "real.example"));
@@ -54,12 +50,8 @@ fn g3_made_up_reports_do_not_keep_what_is_real_from_being_seen_by_anybody() {
 
 #[test]
 fn tables_that_somebody_changed_are_not_blamed_on_the_proxys_own_ledger() {
-    if !postgres::is_here() {
-        return;
-    }
-    let postgres = Postgres::start();
-    let directory = TempDir::new().unwrap();
-    let ledger = open(directory.path(), &postgres.url());
+    let Some(postgres) = Postgres::start() else { return };
+    let (_directory, ledger) = one(&postgres);
     let mut spool = ledger.spool(0).unwrap();
     all_sent(&ledger);
     postgres.sql(
@@ -83,10 +75,7 @@ fn tables_that_somebody_changed_are_not_blamed_on_the_proxys_own_ledger() {
 
 #[test]
 fn two_proxies_may_make_the_partition_of_a_month_at_once() {
-    if !postgres::is_here() {
-        return;
-    }
-    let postgres = Postgres::start();
+    let Some(postgres) = Postgres::start() else { return };
     let directory = TempDir::new().unwrap();
     all_sent(&open(directory.path(), &postgres.url()));
     let make = "SELECT make_partition(1900000000000)";
@@ -105,10 +94,7 @@ fn two_proxies_may_make_the_partition_of_a_month_at_once() {
 
 #[test]
 fn f3_a_ledger_whose_last_sent_seal_is_gone_is_not_sent() {
-    if !postgres::is_here() {
-        return;
-    }
-    let postgres = Postgres::start();
+    let Some(postgres) = Postgres::start() else { return };
     let directory = TempDir::new().unwrap();
     let fill = |ledger: &consentry::ledger::Ledger, page: &str| {
         ledger.spool(0).unwrap().append(&entry(now_ms(), page, "x"));

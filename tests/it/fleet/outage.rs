@@ -1,7 +1,7 @@
 //! Whatever is wrong with the shared database, no visitor notices, and nothing
 //! is lost or stored twice.
 
-use super::postgres::{self, Postgres};
+use super::postgres::Postgres;
 use super::{asked, content, engine, fleet_of, own, proxy, together, until};
 use crate::harness::{Origin, origin, visitor_at};
 use crate::program::{Program, Setup, runs};
@@ -85,11 +85,8 @@ async fn all_sent(program: &Program) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_proxies_lose_nothing_and_send_nothing_twice_while_the_database_comes_and_goes() {
-    if !postgres::is_here() {
-        return;
-    }
     let origin = shop().await;
-    let postgres = Postgres::start();
+    let Some(postgres) = Postgres::start() else { return };
     let setups = [0, 1].map(|_| proxy(origin.address, &postgres.url()));
     let mut programs = setups.each_ref().map(Setup::start);
     let addresses = programs.each_ref().map(|program| program.address);
@@ -141,11 +138,8 @@ async fn two_proxies_lose_nothing_and_send_nothing_twice_while_the_database_come
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_that_is_killed_while_it_sends_sends_the_rest_once() {
-    if !postgres::is_here() {
-        return;
-    }
     let origin = shop().await;
-    let postgres = Postgres::start();
+    let Some(postgres) = Postgres::start() else { return };
     let setup = proxy(origin.address, &postgres.url());
     let mut served = 0;
     for pause in [2050, 2300, 4100] {
@@ -171,11 +165,8 @@ async fn a_proxy_that_is_killed_while_it_sends_sends_the_rest_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_hangs_delays_no_visitor_and_no_stop() {
-    if !postgres::is_here() {
-        return;
-    }
     let origin = shop().await;
-    let postgres = Postgres::start();
+    let Some(postgres) = Postgres::start() else { return };
     let setup = proxy(origin.address, &postgres.url());
     let mut program = setup.start();
     waits("it does not connect", async || fleet_of(&program).await["connected"] == true).await;
@@ -202,11 +193,8 @@ async fn a_database_that_hangs_delays_no_visitor_and_no_stop() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_told_and_got_over() {
-    if !postgres::is_here() {
-        return;
-    }
     let origin = shop().await;
-    let postgres = Postgres::start();
+    let Some(postgres) = Postgres::start() else { return };
     let setup = proxy(origin.address, &postgres.url());
     let program = setup.start();
     visitor_at(program.address).opens("/").await;
@@ -239,11 +227,8 @@ async fn a_full_disk_is_told_and_got_over() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_password_is_told_and_never_shown() {
-    if !postgres::is_here() {
-        return;
-    }
     let origin = shop().await;
-    let postgres = Postgres::start();
+    let Some(postgres) = Postgres::start() else { return };
     let url = postgres.url_of("consentry", "hush-hush");
     let ledger = format!("[ledger]\nkeep_days = 30\npostgres_url = {url:?}");
     let setup = Setup::new(origin.address, &ledger);

@@ -22,7 +22,7 @@ fn port() -> u16 {
 }
 
 /// The newest version that is here.
-fn programs() -> Option<PathBuf> {
+fn newest() -> Option<PathBuf> {
     let mut versions: Vec<(u32, PathBuf)> = std::fs::read_dir(VERSIONS)
         .ok()?
         .filter_map(|version| {
@@ -35,16 +35,16 @@ fn programs() -> Option<PathBuf> {
     versions.pop().map(|(_, bin)| bin)
 }
 
-/// Whether there is one; says so when there is none, and fails where
-/// everything is required.
-pub(crate) fn is_here() -> bool {
-    let here = programs().is_some();
-    if !here {
+/// Its programs; says so when there is none, and fails where everything is
+/// required.
+fn programs() -> Option<PathBuf> {
+    let newest = newest();
+    if newest.is_none() {
         let required = std::env::var_os("CONSENTRY_REQUIRE").is_some_and(|what| what == "all");
         assert!(!required, "PostgreSQL is missing; apt-get install postgresql");
         println!("skipped: PostgreSQL is not here; apt-get install postgresql");
     }
-    here
+    newest
 }
 
 /// A server, which ends when it is dropped, and nothing of it remains.
@@ -55,10 +55,12 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
-    /// Starts one in which `consentry` may do everything, with a password.
-    pub(crate) fn start() -> Self {
+    /// Starts one in which `consentry` may do everything, with a password;
+    /// none where PostgreSQL is not here.
+    pub(crate) fn start() -> Option<Self> {
+        let programs = programs()?;
         let directory = TempDir::with_prefix("consentry-pg-").unwrap();
-        let postgres = Self { programs: programs().unwrap(), directory, port: port() };
+        let postgres = Self { programs, directory, port: port() };
         if is_root() {
             let owned = Command::new("chown").arg("postgres").arg(postgres.path()).status();
             assert!(owned.unwrap().success());
@@ -84,7 +86,7 @@ impl Postgres {
             .unwrap();
         assert!(made.status.success(), "{made:?}");
         postgres.up();
-        postgres
+        Some(postgres)
     }
 
     /// Starts it, again.

@@ -1,7 +1,8 @@
 //! The shared ledger is read like a proxy's own, by whoever may.
 
-use super::postgres::{self, Postgres};
-use super::{all_sent, content, engine, entry, fleet_of, now_ms, open, own, proxy, status, until};
+use super::erasing::receipt;
+use super::postgres::Postgres;
+use super::{all_sent, content, engine, entry, fleet_of, now_ms, one, open, own, proxy, status};
 use crate::dashboard::{people, signed_in};
 use crate::harness::{origin, visitor_at};
 use crate::program::{Setup, consentry_command, runs};
@@ -12,9 +13,7 @@ use consentry::ledger::engine::Engine;
 use consentry::ledger::figures::log::Wanted;
 use consentry::ledger::figures::{Figures, Period};
 use consentry::ledger::fleet::Place;
-use consentry::ledger::receipt::{Act, Method, hash_of};
-use consentry::ledger::{Ledger, Receipt, Settings};
-use consentry::purpose::PurposeSet;
+use consentry::ledger::{Ledger, Settings};
 use std::path::Path;
 use tempfile::TempDir;
 
@@ -51,10 +50,7 @@ async fn visited(postgres: &Postgres) -> (Setup, crate::program::Program) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn figures_and_log_are_the_same_in_either() {
-    if !postgres::is_here() {
-        return;
-    }
-    let postgres = Postgres::start();
+    let Some(postgres) = Postgres::start() else { return };
     let (setup, mut program) = visited(&postgres).await;
     let shown = |ledger: &str| {
         let (code, said) = runs(&["log", "--all", "--json", "--ledger", ledger]);
@@ -101,16 +97,12 @@ async fn figures_and_log_are_the_same_in_either() {
 
 #[test]
 fn every_table_of_a_proxys_own_ledger_is_in_the_shared_one_with_its_columns() {
-    if !postgres::is_here() {
-        return;
-    }
     // How far spools are read and rows added up, the tree to go on from, and
     // what was pruned are a proxy's own affair; a row's `id` may be `local_id`
     // there.
     const OWN: [&str; 6] = ["spool", "rolled", "tree", "pruned", "sqlite_sequence", "sqlite_stat1"];
-    let postgres = Postgres::start();
-    let directory = TempDir::new().unwrap();
-    let ledger = open(directory.path(), &postgres.url());
+    let Some(postgres) = Postgres::start() else { return };
+    let (_directory, ledger) = one(&postgres);
     all_sent(&ledger);
     let own = Engine::open(ledger.path()).unwrap();
     let rows = own
@@ -135,82 +127,9 @@ fn every_table_of_a_proxys_own_ledger_is_in_the_shared_one_with_its_columns() {
     }
 }
 
-pub(super) fn receipt(number: u8) -> Receipt {
-    Receipt {
-        number: ReceiptId::new([number; 16]),
-        time_ms: now_ms(),
-        site: "shop".to_owned(),
-        granted: PurposeSet::NECESSARY,
-        asked: PurposeSet::ALL,
-        vendors_allowed: Vec::new(),
-        vendors_refused: vec!["acme-ads".to_owned()],
-        act: Act::Refuse,
-        method: Method::Choices,
-        gpc: false,
-        notice_revision: 7,
-        notice: hash_of("<p>Ask</p>"),
-        choices: hash_of("<p>Choose</p>"),
-        language: "de".to_owned(),
-        valid_s: 60,
-    }
-}
-
-pub(super) fn receipts(ledger: &Ledger) -> i64 {
-    let engine = Engine::open(ledger.path()).unwrap();
-    engine.rows("SELECT count(*) FROM receipt", &[]).unwrap()[0].int(0).unwrap()
-}
-
-#[test]
-fn what_is_erased_at_one_proxy_is_erased_everywhere() {
-    if !postgres::is_here() {
-        return;
-    }
-    let postgres = Postgres::start();
-    let directories = [TempDir::new().unwrap(), TempDir::new().unwrap()];
-    let [one, other] =
-        directories.each_ref().map(|directory| open(directory.path(), &postgres.url()));
-    let mut spool = one.spool(0).unwrap();
-    (1..=3).for_each(|number| spool.keep(&receipt(number)));
-    one.flush().unwrap();
-    until("they are not there", || {
-        postgres.sql("SELECT to_regclass('receipt') IS NOT NULL") == ["t"]
-    });
-    until("they are not there", || postgres.number("SELECT count(*) FROM receipt") == 3);
-    assert_eq!(postgres.number("SELECT sum(times) FROM daily_choice"), 3);
-    // The balancer led the visitor to the other one this time.
-    other.spool(0).unwrap().erase(ReceiptId::new([2; 16]), now_ms());
-    until("it is still there", || postgres.number("SELECT count(*) FROM receipt") == 2);
-    until("it is still in the proxy's own ledger", || receipts(&one) == 2);
-    // One that is erased before it came.
-    other.spool(0).unwrap().erase(ReceiptId::new([9; 16]), now_ms());
-    other.flush().unwrap();
-    until("it is not noted", || postgres.number("SELECT count(*) FROM erased_receipt") == 3);
-    spool.keep(&receipt(9));
-    spool.append(&entry(now_ms(), "/", "x"));
-    all_sent(&one);
-    assert_eq!(postgres.number("SELECT count(*) FROM receipt"), 2);
-    until("it is still in the proxy's own ledger", || receipts(&one) == 2);
-    let dumped = postgres
-        .sql("SELECT r::text FROM receipt r UNION ALL SELECT e::text FROM erased_receipt e");
-    for erased in ["02".repeat(16), "09".repeat(16)] {
-        assert!(!dumped.iter().any(|row| row.contains(&erased)), "{dumped:?}");
-    }
-    for ledger in [one, other] {
-        let path = ledger.path().to_owned();
-        ledger.close().unwrap();
-        let found = consentry::ledger::verify::verify(&path, &[], None, |_, _| {}).unwrap();
-        // These receipts were made without their notices.
-        let faults: Vec<_> = found.faults.iter().filter(|it| it.kind != "notice").collect();
-        assert!(faults.is_empty(), "{faults:?}");
-    }
-}
-
 #[test]
 fn a_certificate_is_checked_with_its_name() {
-    if !postgres::is_here() {
-        return;
-    }
-    let postgres = Postgres::start();
+    let Some(postgres) = Postgres::start() else { return };
     let authority = Authority::signing("127.0.0.1");
     postgres.secure(&authority.file("cert.pem"), &authority.file("key.pem"));
     let connect = |url: &str, ca_file: Option<&Path>| {
@@ -241,17 +160,14 @@ fn a_certificate_is_checked_with_its_name() {
         assert!(said.contains("no secure connection") && !said.contains("s3cret"), "{said}");
     }
     // A server without TLS gets no password.
-    let plain = Postgres::start();
+    let Some(plain) = Postgres::start() else { return };
     let said = connect(&format!("{}?sslmode=verify-full", plain.url()), None).unwrap_err();
     assert!(said.contains("TLS"), "{said}");
 }
 
 #[test]
 fn the_rights_in_the_docs_are_enough_and_no_more() {
-    if !postgres::is_here() {
-        return;
-    }
-    let postgres = Postgres::start();
+    let Some(postgres) = Postgres::start() else { return };
     let first = TempDir::new().unwrap();
     all_sent(&open(first.path(), &postgres.url()));
     postgres.sql(
@@ -287,10 +203,7 @@ fn the_rights_in_the_docs_are_enough_and_no_more() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn check_says_whether_it_could_connect_only_when_asked() {
-    if !postgres::is_here() {
-        return;
-    }
-    let postgres = Postgres::start();
+    let Some(postgres) = Postgres::start() else { return };
     let (setup, _program) = visited(&postgres).await;
     let config = setup.file("consentry.toml");
     let check = |more: &[&str]| {
@@ -309,10 +222,7 @@ async fn check_says_whether_it_could_connect_only_when_asked() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_dashboard_shows_what_all_proxies_did() {
-    if !postgres::is_here() {
-        return;
-    }
-    let postgres = Postgres::start();
+    let Some(postgres) = Postgres::start() else { return };
     let (_setup, _program) = visited(&postgres).await;
     let origin = origin().start().await;
     let sections = format!("{}\n[ledger]\npostgres_url = {:?}", people(), postgres.url());

@@ -1,19 +1,17 @@
 //! What gets into the shared ledger, and that nothing else does.
 
-use super::postgres::{self, Postgres};
-use super::{all_sent, content, engine, entry, now_ms, open, own, place, status, together, until};
+use super::postgres::Postgres;
+use super::{
+    all_sent, content, engine, entry, now_ms, one, open, own, place, status, together, two, until,
+};
 
 use consentry::ledger::engine::Engine;
 use tempfile::TempDir;
 
 #[test]
 fn an_entry_is_in_the_shared_ledger_as_it_is_in_the_proxys_own() {
-    if !postgres::is_here() {
-        return;
-    }
-    let postgres = Postgres::start();
-    let directories = [TempDir::new().unwrap(), TempDir::new().unwrap()];
-    let ledgers = directories.each_ref().map(|directory| open(directory.path(), &postgres.url()));
+    let Some(postgres) = Postgres::start() else { return };
+    let (directories, ledgers) = two(&postgres);
     for (number, ledger) in ledgers.iter().enumerate() {
         let mut spool = ledger.spool(0).unwrap();
         for time in 0..50 {
@@ -33,12 +31,8 @@ fn an_entry_is_in_the_shared_ledger_as_it_is_in_the_proxys_own() {
 
 #[test]
 fn entries_of_which_each_has_decisions_of_its_own_are_added_up_like_any() {
-    if !postgres::is_here() {
-        return;
-    }
-    let postgres = Postgres::start();
-    let directory = TempDir::new().unwrap();
-    let ledger = open(directory.path(), &postgres.url());
+    let Some(postgres) = Postgres::start() else { return };
+    let (_directory, ledger) = one(&postgres);
     let mut spool = ledger.spool(0).unwrap();
     // The sums of more sets than are looked up at once, some met again.
     for number in 0..3_000_u64 {
@@ -53,12 +47,8 @@ fn entries_of_which_each_has_decisions_of_its_own_are_added_up_like_any() {
 
 #[test]
 fn no_text_of_a_stranger_keeps_the_others_back() {
-    if !postgres::is_here() {
-        return;
-    }
-    let postgres = Postgres::start();
-    let directory = TempDir::new().unwrap();
-    let ledger = open(directory.path(), &postgres.url());
+    let Some(postgres) = Postgres::start() else { return };
+    let (directory, ledger) = one(&postgres);
     let mut spool = ledger.spool(0).unwrap();
     let long: String =
         (0..20_000_u32).map(|number| char::from(b'!' + (number % 90) as u8)).collect();
@@ -77,10 +67,7 @@ fn no_text_of_a_stranger_keeps_the_others_back() {
 
 #[test]
 fn two_processes_with_one_ledger_send_everything_once() {
-    if !postgres::is_here() {
-        return;
-    }
-    let postgres = Postgres::start();
+    let Some(postgres) = Postgres::start() else { return };
     let directory = TempDir::new().unwrap();
     let ledgers = [0, 1, 2].map(|_| open(directory.path(), &postgres.url()));
     for round in 0..20 {
@@ -110,12 +97,8 @@ fn two_processes_with_one_ledger_send_everything_once() {
 
 #[test]
 fn a_newer_format_is_refused_in_words_and_waited_for() {
-    if !postgres::is_here() {
-        return;
-    }
-    let postgres = Postgres::start();
-    let directory = TempDir::new().unwrap();
-    let ledger = open(directory.path(), &postgres.url());
+    let Some(postgres) = Postgres::start() else { return };
+    let (directory, ledger) = one(&postgres);
     all_sent(&ledger);
     drop(ledger);
     postgres.sql("UPDATE meta SET schema = 99");
@@ -137,10 +120,7 @@ fn a_newer_format_is_refused_in_words_and_waited_for() {
 
 #[test]
 fn a_ledger_that_was_put_back_to_an_older_state_is_not_mixed_with_the_old_one() {
-    if !postgres::is_here() {
-        return;
-    }
-    let postgres = Postgres::start();
+    let Some(postgres) = Postgres::start() else { return };
     let directory = TempDir::new().unwrap();
     let fill = |ledger: &consentry::ledger::Ledger, page: &str| {
         ledger.spool(0).unwrap().append(&entry(now_ms(), page, "x"));
@@ -177,12 +157,8 @@ fn a_ledger_that_was_put_back_to_an_older_state_is_not_mixed_with_the_old_one() 
 
 #[test]
 fn a_ledger_that_is_begun_anew_is_sent_from_then_on() {
-    if !postgres::is_here() {
-        return;
-    }
-    let postgres = Postgres::start();
-    let directory = TempDir::new().unwrap();
-    let ledger = open(directory.path(), &postgres.url());
+    let Some(postgres) = Postgres::start() else { return };
+    let (directory, ledger) = one(&postgres);
     let mut spool = ledger.spool(0).unwrap();
     spool.append(&entry(now_ms(), "/before", "x"));
     all_sent(&ledger);
@@ -196,12 +172,8 @@ fn a_ledger_that_is_begun_anew_is_sent_from_then_on() {
 
 #[test]
 fn whoever_reads_cannot_change_anything() {
-    if !postgres::is_here() {
-        return;
-    }
-    let postgres = Postgres::start();
-    let directory = TempDir::new().unwrap();
-    let ledger = open(directory.path(), &postgres.url());
+    let Some(postgres) = Postgres::start() else { return };
+    let (_directory, ledger) = one(&postgres);
     all_sent(&ledger);
     let engine = engine(&postgres);
     assert!(engine.rows("DELETE FROM node", &[]).is_err());
@@ -235,7 +207,7 @@ fn whoever_reads_cannot_change_anything() {
 #[ignore = "it measures"]
 fn how_fast_entries_are_sent_and_how_large_they_are() {
     const ENTRIES: u64 = 300_000;
-    let postgres = Postgres::start();
+    let Some(postgres) = Postgres::start() else { return };
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("ledger.db");
     let ledger = consentry::ledger::Ledger::open(consentry::ledger::Settings::new(&path)).unwrap();

@@ -26,6 +26,8 @@ pub mod observe;
 pub mod ledger;
 /// What one protected site is made of.
 pub mod site;
+/// Whom a site was met with, as its visitors are told.
+pub mod declaration;
 /// The pages a visitor sees.
 pub mod visitor;
 /// Carries one exchange there and back: the hot path.

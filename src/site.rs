@@ -139,6 +139,15 @@ impl Site {
         Self { memory: Arc::new(self.memory.copy_for(host)), ..self.clone() }
     }
 
+    /// Whether verdicts are carried out on every page, for everybody.
+    #[must_use]
+    pub fn holds_everywhere(&self) -> bool {
+        let holds = |route: &Route| {
+            route.enforce_share >= 100 && route.mode.unwrap_or(self.mode).enforces()
+        };
+        self.mode.enforces() && self.routes.iter().all(holds)
+    }
+
     /// What holds for the page at `path`, `today`. `lot` says where among a
     /// hundred the visitor stands; it is asked only where that matters.
     #[must_use]

@@ -3,6 +3,7 @@
 use crate::cli::{CONFIGURATION, FINE, IO, UNAVAILABLE, logging};
 use crate::config::{self, Compiled, KeyMode, Overrides, Refresher};
 use crate::dashboard::{Admin, AdminServer, Change, Order, classified_file};
+use crate::declaration::{self, Declarations};
 use crate::ledger::{self, Audit, Ledger};
 use crate::mistake::Mistake;
 use crate::observe::{ConfigReloaded, ExceptionExpired, Observe};
@@ -114,6 +115,9 @@ pub struct Running {
     archive: Arc<Archive>,
     /// The words that visitors are asked with, on their way into the archive.
     archiving: Option<Archiving>,
+    /// Whom the sites were met with, as visitors are told.
+    declarations: Arc<Declarations>,
+    declaring: Option<declaration::Task>,
     /// Which name server is asked about aliases.
     name_server: Option<SocketAddr>,
     lists: Option<Refresher>,
@@ -182,6 +186,7 @@ impl Running {
             let _ = tokio::time::timeout(FIRST_LISTS, lists.settled()).await;
         }
         let archive = Arc::new(Archive::default());
+        let declarations = Arc::new(Declarations::default());
         let self_check = SelfCheck::prepare(compiled.self_check).await;
         let desk = Arc::new(Desk::open(path, compiled.alerts, Arc::clone(&observe)));
         let tls = compiled.proxy.tls.clone();
@@ -191,6 +196,7 @@ impl Running {
             ledger: Arc::clone(&ledger),
             observe: Arc::clone(&observe),
             archive: Arc::clone(&archive),
+            declarations: Arc::clone(&declarations),
             synthetic: self_check.synthetic(),
         };
         let name_server = setup.settings.name_server;
@@ -234,6 +240,7 @@ impl Running {
             Arc::clone(&self_check),
         );
         let rounds = Some(rounds.start());
+        let declaring = Some(declarations.start(Arc::clone(&sites), Arc::clone(&ledger)));
         let told = Mutex::default();
         let archiving = Some(archive.keep_all(sites.load_full(), Arc::clone(&ledger)));
         let running = Self {
@@ -244,6 +251,8 @@ impl Running {
             sites,
             archive,
             archiving,
+            declarations,
+            declaring,
             name_server,
             lists: Some(lists),
             self_check,
@@ -318,6 +327,12 @@ impl Running {
         }
     }
 
+    /// Asks the ledger now whom visitors are told of, and returns when that is
+    /// done.
+    pub async fn renew_declarations(&self) {
+        self.declarations.renew(self.sites.load_full(), Arc::clone(&self.ledger)).await;
+    }
+
     /// Says which exceptions have expired by `today`, each once.
     pub fn tell_expired(&self, today: Date) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
@@ -351,6 +366,7 @@ impl Running {
         }
         self.sites.store(Arc::new(sites));
         self.self_check.soon();
+        self.declarations.soon();
     }
 
     /// Stops: no more visitors, what is under way finishes, and everything on
@@ -360,8 +376,8 @@ impl Running {
     /// When the ledger could not take everything in time; it stays spooled.
     pub async fn stop(self) -> Result<(), ledger::Error> {
         self.draining.store(true, Ordering::Relaxed);
-        let Self { server, admin, ledger, archiving, looking, rounds, .. } = self;
-        drop((looking, rounds));
+        let Self { server, admin, ledger, archiving, declaring, looking, rounds, .. } = self;
+        drop((looking, rounds, declaring));
         let stopped = tokio::task::spawn_blocking(move || {
             server.stop();
             drop(archiving);

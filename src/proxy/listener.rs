@@ -1,5 +1,6 @@
 //! Accepts connections: one runtime a worker, none shared.
 
+use crate::declaration::Declarations;
 use crate::ledger::{Ledger, Spool};
 use crate::observe::{ConnectionRefused, Observe};
 use crate::proxy::head::Peer;
@@ -78,6 +79,8 @@ pub struct Setup {
     pub observe: Arc<Observe>,
     /// Which notices are kept.
     pub archive: Arc<Archive>,
+    /// Whom the sites were met with.
+    pub declarations: Arc<Declarations>,
     /// Who may look at the sites without being counted, if anybody may.
     pub synthetic: Option<Synthetic>,
 }
@@ -97,7 +100,7 @@ impl Server {
     /// When the address, a certificate or the spool cannot be had; then
     /// nothing was started.
     pub fn start(setup: Setup) -> Result<Self, StartError> {
-        let Setup { settings, sites, ledger, observe, archive, synthetic } = setup;
+        let Setup { settings, sites, ledger, observe, archive, declarations, synthetic } = setup;
         let nobody = Arc::new(Observe::silent());
         let count = match settings.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -118,7 +121,7 @@ impl Server {
         let open = Arc::new(AtomicUsize::new(0));
         let settings = Arc::new(settings);
         let (stop, stopping) = watch::channel(false);
-        let recall = Arc::new(Recall::new(ledger.path().to_owned()));
+        let recall = Arc::new(Recall::new(ledger.path().to_owned(), declarations));
         let mut workers = Vec::new();
         for (index, listener) in listeners.into_iter().enumerate() {
             let spool: Spool = ledger.spool(index).map_err(StartError::Spool)?;

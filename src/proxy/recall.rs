@@ -3,6 +3,7 @@
 //! Only our own pages ever wait for it, and only for a moment: a ledger that
 //! is busy, broken or slow is one that cannot say anything now.
 
+use crate::declaration::{Declarations, Told};
 use crate::ledger::Error;
 use crate::ledger::proof::Found;
 use crate::ledger::read::Reader;
@@ -38,6 +39,7 @@ pub(super) struct Recall {
     path: PathBuf,
     asking: Arc<Semaphore>,
     seen: Arc<Mutex<HashMap<String, Seen>>>,
+    declarations: Arc<Declarations>,
 }
 
 /// The vendors of a site, as far as they are known, and when they were asked
@@ -52,6 +54,7 @@ struct Seen {
 #[derive(Debug, Default)]
 pub(super) struct Recalled {
     seen: Option<Arc<BTreeSet<String>>>,
+    declared: Option<Arc<Told>>,
     withheld: Option<Withheld>,
     receipt: Option<Kept>,
 }
@@ -61,6 +64,7 @@ impl Recalled {
     pub(super) fn on_record(&self) -> OnRecord<'_> {
         OnRecord {
             seen: self.seen.as_deref(),
+            declared: self.declared.as_deref(),
             withheld: self.withheld.as_ref(),
             receipt: self.receipt.as_ref(),
         }
@@ -69,8 +73,9 @@ impl Recalled {
 
 impl Recall {
     /// Asks the ledger at that path.
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, asking: Arc::new(Semaphore::new(AT_ONCE)), seen: Arc::default() }
+    pub(super) fn new(path: PathBuf, declarations: Arc<Declarations>) -> Self {
+        let asking = Arc::new(Semaphore::new(AT_ONCE));
+        Self { path, asking, seen: Arc::default(), declarations }
     }
 
     /// What the ledger says that `page` shows.
@@ -80,6 +85,10 @@ impl Recall {
         }
         match page {
             Page::Choices => Recalled { seen: self.seen(&visit.site.name), ..Recalled::default() },
+            Page::Declaration => {
+                let declared = self.declarations.of(&visit.site.name);
+                Recalled { declared, ..Recalled::default() }
+            }
             Page::Me => {
                 let withheld = self.withheld(request.uri.query(), visit).await;
                 Recalled { withheld, ..Recalled::default() }
@@ -202,7 +211,7 @@ mod tests {
         spool.append(&entry(1, "/", [block("a.example/1.js")]));
         drop(spool);
         ledger.close().unwrap();
-        let recall = Recall::new(path);
+        let recall = Recall::new(path, Arc::default());
         assert_eq!(recall.seen("shop"), None, "the first one only asks");
         let known = loop {
             if let Some(known) = recall.seen("shop") {
@@ -220,7 +229,7 @@ mod tests {
         let dir = TempDir::new().unwrap();
         let path = dir.path().join("ledger.db");
         Ledger::open(Settings::new(&path)).unwrap().close().unwrap();
-        let recall = Recall::new(path);
+        let recall = Recall::new(path, Arc::default());
         let (ended, end) = std::sync::mpsc::channel();
         let answer: Option<()> = recall
             .ask(move |ledger| {

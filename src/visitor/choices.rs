@@ -45,6 +45,7 @@ fn main(return_to: &ReturnTo, visit: &Visit<'_>) -> Markup {
             li { a href=(return_to.as_str()) { (texts.back) } }
             @if let Some(url) = policy_url(visit) { li { a href=(url) { (texts.policy) } } }
             li { a href=(return_to.url("me", visit)) { (texts.my_record) } }
+            li { a href=(return_to.url("declaration", visit)) { (texts.declared_title) } }
         }
     }
 }
@@ -119,7 +120,7 @@ fn one(purpose: Purpose, visit: &Visit<'_>) -> Markup {
 
 /// The operator's policy, if it is an address a visitor can follow: not
 /// `javascript:` or another scheme that does something else.
-fn policy_url<'a>(visit: &Visit<'a>) -> Option<&'a str> {
+pub(super) fn policy_url<'a>(visit: &Visit<'a>) -> Option<&'a str> {
     let url = visit.site.notice.policy_url.as_str();
     let followable = ["https://", "http://", "/"].iter().any(|start| url.starts_with(start));
     followable.then_some(url)

@@ -10,6 +10,7 @@ mod api;
 mod archive;
 mod choices;
 mod choose;
+mod declaration;
 mod embed;
 mod form;
 mod me;
@@ -112,6 +113,8 @@ pub enum Page {
     Reports,
     /// What counts for the visitor, and what was held back for them.
     Me,
+    /// Whom the site was met with.
+    Declaration,
     /// Where one embed is shown.
     Embed,
     /// The visitor's receipt.
@@ -136,6 +139,7 @@ pub fn own_page(site: &Site, path: &str) -> Option<Page> {
         "/state" => Some(Page::State),
         "/reports" => Some(Page::Reports),
         "/me" => Some(Page::Me),
+        "/declaration" => Some(Page::Declaration),
         "/embed" => Some(Page::Embed),
         "/receipt" => Some(Page::Receipt),
         _ if site.guard.find(rest.strip_prefix('/').unwrap_or_default()).is_some() => {
@@ -185,6 +189,9 @@ pub fn answer(page: Page, request: &request::Parts, body: &[u8], visit: &Visit<'
         (Page::Me, &Method::GET | &Method::HEAD) => {
             me::page(&ReturnTo::from_query(request.uri.query(), visit), visit)
         }
+        (Page::Declaration, &Method::GET | &Method::HEAD) => {
+            declaration::page(&ReturnTo::from_query(request.uri.query(), visit), visit)
+        }
         (Page::Receipt, &Method::GET | &Method::HEAD) => receipt::download(visit),
         (Page::Receipt, &Method::POST) => match receipt::delete(&request.headers, body, visit) {
             Ok((response, erased)) => return Answer { erased, ..Answer::shown(response) },
@@ -212,9 +219,10 @@ pub fn answer(page: Page, request: &request::Parts, body: &[u8], visit: &Visit<'
             Err(refusal) => embed::in_frame(refusal.page(&ReturnTo::home(), visit)),
         },
         (Page::Choices | Page::Receipt, _) => wrong_method("GET, HEAD, POST", visit),
-        (Page::State | Page::Me | Page::Guard | Page::Script | Page::Api, _) => {
-            wrong_method("GET, HEAD", visit)
-        }
+        (
+            Page::State | Page::Me | Page::Declaration | Page::Guard | Page::Script | Page::Api,
+            _,
+        ) => wrong_method("GET, HEAD", visit),
         (Page::Reports | Page::Embed, _) => wrong_method("POST", visit),
         (Page::Unknown, _) => Refusal::Unknown.page(&ReturnTo::home(), visit),
     };
@@ -298,6 +306,7 @@ mod tests {
             "/.consentry/choices?choice=all&purpose=marketing&_method=POST&return_to=/",
             "/.consentry/state",
             "/.consentry/me",
+            "/.consentry/declaration",
             "/.consentry/reports",
             "/.consentry/nothing",
             "/.consentry",
@@ -369,6 +378,7 @@ mod tests {
             (Method::PUT, "/.consentry/choices", "GET, HEAD, POST"),
             (Method::POST, "/.consentry/state", "GET, HEAD"),
             (Method::DELETE, "/.consentry/me", "GET, HEAD"),
+            (Method::POST, "/.consentry/declaration", "GET, HEAD"),
             (Method::GET, "/.consentry/reports", "POST"),
         ] {
             let response = trial.ask(method, path, &[], "").response;

@@ -1,6 +1,7 @@
 //! What the ledger says, for our own pages. This room asks nobody: the proxy
 //! asks and hands the answers in.
 
+use crate::declaration::Told;
 use crate::ledger::withheld::{Held, OnPage};
 use crate::ledger::{Notice, Receipt};
 use crate::policy::redact_path;
@@ -14,6 +15,8 @@ pub struct OnRecord<'a> {
     /// The ids of the vendors that were seen on the site; nothing as long as
     /// nobody knows.
     pub seen: Option<&'a BTreeSet<String>>,
+    /// Whom the site was met with; nothing before the ledger was asked.
+    pub declared: Option<&'a Told>,
     /// What was held back; nothing when the ledger could not answer.
     pub withheld: Option<&'a Withheld>,
     /// The visitor's receipt; nothing when it is not there (any more, or yet).

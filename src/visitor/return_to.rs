@@ -116,6 +116,7 @@ fn local_path(text: &str, visit: &Visit<'_>) -> Option<String> {
             Page::State
             | Page::Reports
             | Page::Me
+            | Page::Declaration
             | Page::Receipt
             | Page::Script
             | Page::Api

@@ -97,28 +97,38 @@ fn short(vendor: &Vendor, visit: &Visit<'_>) -> Markup {
 /// All there is to know of a service, and its switch, which stands under its
 /// first purpose alone: two could contradict each other.
 fn whole(vendor: &Vendor, purpose: Purpose, visit: &Visit<'_>) -> Markup {
-    let texts = visit.texts();
-    let followable = ["https://", "http://"].iter().any(|start| vendor.source.starts_with(start));
     html! {
-        p { (short(vendor, visit)) }
-        @if !vendor.cookies.is_empty() {
-            p.quiet { (texts.vendor_cookies) " " bdi dir="ltr" { (cookies(vendor)) } }
-        }
-        @if followable {
-            p { a href=(vendor.source) rel="noreferrer nofollow" {
-                (texts.vendor_more.replace("{vendor}", &vendor.name))
-            } }
-        }
+        (who(vendor, visit))
+        @if !vendor.cookies.is_empty() { (cookies(&vendor.cookies, visit)) }
+        (more(vendor, visit))
         @if vendor.purpose == purpose { (switch(vendor, visit)) }
     }
 }
 
-fn cookies(vendor: &Vendor) -> String {
-    let mut names: Vec<_> = vendor.cookies.iter().take(MAX_COOKIES).map(String::as_str).collect();
-    if vendor.cookies.len() > names.len() {
+/// A service, its company, and what it is for.
+pub(super) fn who(vendor: &Vendor, visit: &Visit<'_>) -> Markup {
+    html! { p { (short(vendor, visit)) } }
+}
+
+/// Where a service says more of itself.
+pub(super) fn more(vendor: &Vendor, visit: &Visit<'_>) -> Markup {
+    let followable = ["https://", "http://"].iter().any(|start| vendor.source.starts_with(start));
+    html! {
+        @if followable {
+            p { a href=(vendor.source) rel="noreferrer nofollow" {
+                (visit.texts().vendor_more.replace("{vendor}", &vendor.name))
+            } }
+        }
+    }
+}
+
+/// Names of cookies of one service.
+pub(super) fn cookies(all: &[String], visit: &Visit<'_>) -> Markup {
+    let mut names: Vec<_> = all.iter().take(MAX_COOKIES).map(String::as_str).collect();
+    if all.len() > names.len() {
         names.push("…");
     }
-    names.join(", ")
+    html! { p.quiet { (visit.texts().vendor_cookies) " " bdi dir="ltr" { (names.join(", ")) } } }
 }
 
 fn switch(vendor: &Vendor, visit: &Visit<'_>) -> Markup {

@@ -40,7 +40,7 @@ pub(super) fn words(visit: &Visit<'_>) -> Markup {
 }
 
 /// Whether silence was taken for a "yes" about something.
-fn by_region(visit: &Visit<'_>) -> bool {
+pub(super) fn by_region(visit: &Visit<'_>) -> bool {
     Purpose::OPTIONAL.iter().any(|purpose| visit.consent.source_of(*purpose) == Source::Region)
 }
 

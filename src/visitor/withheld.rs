@@ -121,7 +121,7 @@ fn more(count: usize, texts: &Texts) -> String {
 }
 
 /// A text whose words in braces are markup.
-fn filled(text: &str, words: &[(&str, Markup)]) -> Markup {
+pub(super) fn filled(text: &str, words: &[(&str, Markup)]) -> Markup {
     let mut escaped = html! { (text) }.into_string();
     for (name, markup) in words {
         escaped = escaped.replace(name, &markup.0);

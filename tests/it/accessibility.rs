@@ -75,8 +75,9 @@ async fn e8_axe_finds_nothing_wrong_in_what_we_show() {
             // With the page around it: it takes nothing away.
             let found = violations(&browser, &axe, "document").await;
             assert_eq!(found, [] as [String; 0], "the page with the notice, {case}");
-            for path in ["/.consentry/choices", "/.consentry/me", "/.consentry/nothing"] {
-                browser.goes_to(&at(path)).await;
+            let pages = ["choices", "me", "declaration", "nothing"];
+            for path in pages.map(|page| format!("/.consentry/{page}")) {
+                browser.goes_to(&at(&path)).await;
                 let found = violations(&browser, &axe, "document").await;
                 assert_eq!(found, [] as [String; 0], "{path}, {case}");
             }

@@ -191,6 +191,24 @@ async fn g11_the_declaration_lists_what_was_met_and_nothing_else() {
         assert!(page.contains(words), "{words}: {page}");
     }
     assert!(!page.contains("Acme Maps"), "it was never met: {page}");
+    assert!(!page.contains("can make up"), "the site sent all of it: {page}");
+    assert!(page.contains("Visitors read this about the last 30 days"), "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g11_an_officer_sees_how_sure_it_is_that_a_service_is_there() {
+    let origin = origin().page("/", "<p>Tea</p>").start().await;
+    let proxy = consentry(&origin).config(&people()).start().await;
+    visitor(&proxy).holding("_stats", "1").opens("/?acmeid=1").await;
+    proxy.ledger().await;
+    let mut ana = signed_in(proxy.admin, "ana").await;
+    let page = text(&ana.opens("/declaration").await.body);
+    for words in [
+        "Counts visits. Only browsers say so, which anybody can make up.",
+        "Shows ads. Visitors brought it along, with a link or a browser;",
+    ] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -32,6 +32,7 @@ mod name_server;
 mod notice_texts;
 mod notice_browser;
 mod notice_services;
+mod declaration;
 mod notice_revision;
 mod notice_theme;
 mod notice_place;

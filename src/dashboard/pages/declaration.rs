@@ -1,27 +1,22 @@
-//! What a site's visitors have to be told: the vendors and cookies that were
-//! really met, not those that somebody once wrote down. Made to be printed, or
-//! copied into a privacy policy.
+//! What a site's visitors have to be told, with what they are not told. Made
+//! to be looked at before it is linked to, printed, or copied into a privacy
+//! policy.
 
 use crate::dashboard::layout;
 use crate::dashboard::office::Context;
 use crate::dashboard::pages::asked::{Asked, figures, site_names};
-use crate::dashboard::pages::show::{name, vendor};
+use crate::dashboard::pages::show::{day, name, vendor};
+use crate::declaration::{DAYS, Declaration, Evidence, Service};
 use crate::ledger::figures::Period;
 use crate::ledger::figures::newcomers::Seen;
-use crate::ledger::figures::vendors::OfVendor;
 use crate::purpose::Purpose;
-use crate::site::Sites;
+use crate::site::Site;
 
 use axum::extract::RawQuery;
 use axum::response::Response;
 use maud::{Markup, html};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
-
-/// How far back it looks unless somebody asks for another time.
-const DAYS: u32 = 30;
-
-/// More than anybody would read.
-const MOST: u32 = 2000;
 
 /// The page.
 pub(in crate::dashboard) async fn page(context: Context, RawQuery(query): RawQuery) -> Response {
@@ -33,36 +28,38 @@ pub(in crate::dashboard) async fn page(context: Context, RawQuery(query): RawQue
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         asked.period = Period::last(DAYS, u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
     }
-    let (period, site) = (asked.period, asked.site.clone());
+    let (period, site, sites) = (asked.period, asked.site.clone(), context.sites());
     let found = figures(&context, move |figures| {
         let site = site.as_deref();
-        Ok((
-            site_names(figures, period)?,
-            figures.vendors(period, site)?,
-            figures.met("cookie", period, site, MOST)?,
-            figures.unlisted(site, MOST, |_| true)?,
-        ))
+        let is_other = |known: &&Arc<Site>| site.is_some_and(|name| *known.name != *name);
+        let (others, named): (Vec<_>, Vec<_>) = sites.iter().partition(is_other);
+        // The ledger knows sites, too, that the configuration has no more.
+        let catalogues: Vec<_> =
+            named.iter().chain(&others).map(|site| site.policy.catalogue()).collect();
+        let found = Declaration::derive(figures, &catalogues, period, site)?;
+        Ok((site_names(figures, period)?, found))
     });
     match found.await {
-        Ok((names, vendors, cookies, unlisted)) => {
-            let sites = context.sites();
-            let met = |seen: &&Seen| {
-                seen.last_ms >= period.from_ms() && seen.first_ms < period.until_ms()
-            };
-            let unlisted: Vec<&Seen> = unlisted.iter().filter(met).collect();
-            let observed = vendors.iter().any(|of| of.parts.would_withhold > 0);
+        Ok((names, found)) => {
+            let observed = found.is_observed();
+            let prefix = asked.site.as_ref().and_then(|name| {
+                let sites = context.sites();
+                let site = sites.iter().find(|site| *site.name == **name)?;
+                Some(format!("{}/declaration", site.own_prefix))
+            });
             let body = html! {
                 (asked.form("/declaration", &names, &html! {}))
+                p.quiet { "Visitors read this about the last " (DAYS) " days, in their language, at " code { (prefix.as_deref().unwrap_or("/.consentry/declaration")) } " on the site itself: link to that from the privacy policy." }
                 p { "In the " (period.len()) " days up to " (period.last_day()) ", pages of " @if let Some(site) = &asked.site { (name(site)) } @else { "these sites" } " tried to load or set the following." @if !observed { " Nothing that needs your agreement is loaded or set before you agree." } }
                 @if observed { p.warning { "Verdicts were only recorded on some of these pages (mode " code { "observe" } "): there, things passed before anybody agreed, and this must not be published as it is." } }
                 h2 { "Companies" }
-                (companies(&vendors, &sites))
+                (companies(&found.services))
                 h2 { "Cookies" }
-                (jar(&cookies))
-                @if !unlisted.is_empty() {
+                (jar(&found.cookies))
+                @if !found.unlisted.is_empty() {
                     h2 { "Not classified yet" }
                     p.quiet { "Nobody has said whose these are. " a href="/new" { "Classify them" } " before you publish this." }
-                    ul { @for seen in unlisted { li { (name(&seen.name)) } } }
+                    ul { @for seen in &found.unlisted { li { (name(&seen.name)) } } }
                 }
             };
             layout::page(&context.session, "Declaration", "/sites", &body)
@@ -71,25 +68,42 @@ pub(in crate::dashboard) async fn page(context: Context, RawQuery(query): RawQue
     }
 }
 
-fn companies(vendors: &[OfVendor], sites: &Sites) -> Markup {
+fn companies(services: &[Service]) -> Markup {
     html! {
         div.wide {
             table {
-                thead { tr { th scope="col" { "Service" } th scope="col" { "Company" } th scope="col" { "Used for" } th scope="col" { "What it does" } th scope="col" { "When" } } }
+                thead { tr { th scope="col" { "Service" } th scope="col" { "Company" } th scope="col" { "Used for" } th scope="col" { "What it does" } th scope="col" { "When" } th scope="col" { "Seen since" } } }
                 tbody {
-                    @for of in vendors.iter().filter(|of| !of.vendor_id.is_empty()) {
-                        @let known = sites.iter().find_map(|site| site.policy.catalogue().vendor(&of.vendor_id));
+                    @for service in services {
+                        @let known = service.vendor.as_ref();
                         tr {
-                            th scope="row" { (vendor(&of.vendor)) }
+                            th scope="row" { (vendor(&service.met.vendor)) }
                             td { (known.map_or("\u{2013}", |vendor| vendor.owner.as_str())) }
-                            td { (of.purposes.join(", ")) }
-                            td { (known.map_or("\u{2013}", |vendor| vendor.about.as_str())) }
-                            td { (when(&of.purposes)) }
+                            td { (service.met.purposes.join(", ")) }
+                            td {
+                                (known.map_or("\u{2013}", |vendor| vendor.about.as_str()))
+                                @if let Some(doubt) = doubt(service.evidence) { br; span.quiet { (doubt) } }
+                            }
+                            td { (when(&service.met.purposes)) }
+                            td { @if let Some(first_ms) = service.met.first_ms { (day(first_ms)) } }
                         }
                     }
                 }
             }
         }
+    }
+}
+
+/// What an officer has to know of a service before they believe in it.
+const fn doubt(evidence: Evidence) -> Option<&'static str> {
+    match evidence {
+        Evidence::Site => None,
+        Evidence::Browsers => Some(
+            "Only browsers say so, which anybody can make up. With `vendors` in the configuration of the site, visitors are told of it only if it is among them.",
+        ),
+        Evidence::BroughtAlong => Some(
+            "Visitors brought it along, with a link or a browser; visitors are not told of it.",
+        ),
     }
 }
 

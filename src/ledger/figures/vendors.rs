@@ -182,6 +182,52 @@ impl Figures {
             })
         })
     }
+
+    /// The vendors of a period by id, each once with every kind of thing it was
+    /// met with.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn kinds_met(
+        &self,
+        period: Period,
+        site: Option<&str>,
+    ) -> Result<Vec<(String, String)>, Error> {
+        let mut question =
+            Question::new("SELECT DISTINCT vendor_id, kind FROM daily_kind WHERE vendor_id <> ''");
+        question.in_days(period).on_site("site", site).add(" ORDER BY 1, 2", []);
+        self.all(&question, |row| Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned())))
+    }
+
+    /// The ids of the vendors whose cookies the site itself tried to set since
+    /// the period began.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn cookies_sent(&self, period: Period, site: Option<&str>) -> Result<Vec<String>, Error> {
+        let mut question = Question::new(
+            "SELECT DISTINCT d.vendor_id FROM decision d
+             WHERE d.kind = 'cookie' AND d.layer = 'response' AND d.vendor_id <> ''
+             AND EXISTS (SELECT 1 FROM set_member m JOIN combination c ON c.set_id = m.set_id
+                         WHERE m.decision_id = d.id",
+        );
+        question.add(" AND c.last_ms >= ?", [period.from_ms().into()]).on_site("c.site", site);
+        question.add(") ORDER BY 1", []);
+        self.all(&question, |row| Ok(row.text(0)?.to_owned()))
+    }
+
+    /// The ids of the vendors that nothing but reports of browsers speak for,
+    /// which anybody can make up.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn only_reported(&self, site: Option<&str>) -> Result<Vec<String>, Error> {
+        let mut question = Question::new("SELECT name FROM seen WHERE sort = 'vendor'");
+        question
+            .on_site("site", site)
+            .add(" GROUP BY name HAVING min(reported) = 1 ORDER BY name", []);
+        self.all(&question, |row| Ok(row.text(0)?.to_owned()))
+    }
 }
 
 const KINDS: &str = "

@@ -8,15 +8,78 @@ use std::collections::HashMap;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names {
     exact: HashMap<String, RuleIndex>,
-    /// What stands before and after the `*`, by how it begins; the most
-    /// specific first. Most names begin like no pattern at all.
-    wild: HashMap<[u8; BEGINNING], Vec<(String, String, RuleIndex)>>,
-    /// Those that begin with less than that.
-    short: Vec<(String, String, RuleIndex)>,
+    /// Patterns by what stands before their `*`.
+    by_head: Tree,
+    /// Those that begin with it, by how they end, read backwards.
+    by_tail: Tree,
+    inserted: i64,
 }
 
-/// How many bytes of a pattern choose where to look.
-const BEGINNING: usize = 2;
+/// Patterns by one of their ends, byte by byte: looking a name up costs as many
+/// steps as it shares with a pattern, however many there are.
+#[derive(Clone, Debug)]
+struct Tree {
+    nodes: Vec<Node>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Node {
+    /// Where it goes on from here, in no order: few have more than two.
+    next: Vec<(u8, usize)>,
+    patterns: Vec<Pattern>,
+}
+
+#[derive(Clone, Debug)]
+struct Pattern {
+    head: usize,
+    tail: String,
+    /// The largest wins: the most specific pattern, and among those of one
+    /// length the earliest, after those that were to be first.
+    rank: (usize, i64),
+    rule: RuleIndex,
+}
+
+impl Default for Tree {
+    fn default() -> Self {
+        Self { nodes: vec![Node::default()] }
+    }
+}
+
+impl Tree {
+    fn insert(&mut self, way: impl Iterator<Item = u8>, pattern: Pattern) {
+        let mut at = 0;
+        for byte in way {
+            let fresh = self.nodes.len();
+            let Some(node) = self.nodes.get_mut(at) else { return };
+            at = match node.next.iter().find(|(known, _)| *known == byte) {
+                Some((_, next)) => *next,
+                None => {
+                    node.next.push((byte, fresh));
+                    self.nodes.push(Node::default());
+                    fresh
+                }
+            };
+        }
+        if let Some(node) = self.nodes.get_mut(at) {
+            node.patterns.push(pattern);
+        }
+    }
+
+    /// The patterns on the way through a name, from either end of it.
+    fn along(&self, name: impl Iterator<Item = u8>) -> impl Iterator<Item = &Pattern> {
+        let mut name = name;
+        let mut at = self.nodes.first();
+        std::iter::from_fn(move || {
+            let node = at?;
+            at = name.next().and_then(|byte| {
+                let next = node.next.iter().find(|(known, _)| *known == byte);
+                next.and_then(|(_, next)| self.nodes.get(*next))
+            });
+            Some(node)
+        })
+        .flat_map(|node| &node.patterns)
+    }
+}
 
 impl Names {
     /// Adds a name; `first` makes it win over one that is already there.
@@ -29,35 +92,32 @@ impl Names {
                 self.exact.entry(pattern.to_owned()).or_insert(rule);
             }
             Some((head, tail)) => {
-                let length = head.len() + tail.len();
-                let list = match head.as_bytes().first_chunk::<BEGINNING>() {
-                    Some(beginning) => self.wild.entry(*beginning).or_default(),
-                    None => &mut self.short,
-                };
-                let at = list
-                    .iter()
-                    .position(|(h, t, _)| {
-                        let other = h.len() + t.len();
-                        other < length || (first && other == length)
-                    })
-                    .unwrap_or(list.len());
-                list.insert(at, (head.to_owned(), tail.to_owned(), rule));
+                self.inserted += 1;
+                let order = if first { self.inserted } else { -self.inserted };
+                let rank = (head.len() + tail.len(), order);
+                let pattern = Pattern { head: head.len(), tail: tail.to_owned(), rank, rule };
+                if head.is_empty() {
+                    self.by_tail.insert(tail.bytes().rev(), pattern);
+                } else {
+                    self.by_head.insert(head.bytes(), pattern);
+                }
             }
         }
     }
 
     pub(super) fn find(&self, name: &str) -> Option<RuleIndex> {
         self.exact.get(name).copied().or_else(|| {
-            let beginning = name.as_bytes().first_chunk::<BEGINNING>();
-            let wild = beginning.and_then(|beginning| self.wild.get(beginning));
-            wild.into_iter()
-                .flatten()
-                .chain(&self.short)
-                .find(|(head, tail, _)| {
-                    name.strip_prefix(head.as_str())
-                        .is_some_and(|rest| rest.ends_with(tail.as_str()))
+            let bytes = name.as_bytes();
+            let by_head = self.by_head.along(bytes.iter().copied());
+            let by_tail = self.by_tail.along(bytes.iter().rev().copied());
+            by_head
+                .chain(by_tail)
+                .filter(|pattern| {
+                    let rest = bytes.get(pattern.head..);
+                    rest.is_some_and(|rest| rest.ends_with(pattern.tail.as_bytes()))
                 })
-                .map(|(_, _, rule)| *rule)
+                .max_by_key(|pattern| pattern.rank)
+                .map(|pattern| pattern.rule)
         })
     }
 }
@@ -85,6 +145,30 @@ mod tests {
             ("_gat_UA", Some(4)),
         ] {
             assert_eq!(names.find(name), rule, "{name}");
+        }
+    }
+
+    #[test]
+    fn among_patterns_the_most_specific_wins_and_then_the_first() {
+        let mut names = Names::default();
+        names.insert("*/t.js", false, 1);
+        names.insert("/cdn/*", false, 2);
+        names.insert("/cdn/*.js", false, 3);
+        names.insert("ab*", false, 4);
+        names.insert("a*b", false, 5);
+        names.insert("a*b", true, 6);
+        names.insert("*", false, 7);
+        for (name, rule) in [
+            ("/cdn/t.js", 3),
+            ("/x/t.js", 1),
+            ("/cdn/", 2),
+            ("/cdn/.js", 3),
+            ("abb", 6),
+            ("abc", 4),
+            ("aß", 7),
+            ("", 7),
+        ] {
+            assert_eq!(names.find(name), Some(rule), "{name}");
         }
     }
 

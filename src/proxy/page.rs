@@ -1,16 +1,21 @@
 //! Sends a page through the rewriter, on its way from origin to visitor.
 
+mod streamed;
+mod watched;
+
+pub(super) use watched::watch;
+
 use crate::enforce::browser::Guard;
 use crate::enforce::codec::Coding;
 use crate::enforce::html::PageContext;
 use crate::enforce::{Pipeline, PipelineError, Start};
-use crate::observe::PageCut;
 use crate::proxy::body::{self, Body, BoxError, PassedBody, Patience, Prefixed};
 use crate::proxy::browser::{self, Browser};
 use crate::proxy::error::Error;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::variant::{Variant, mark_page, mark_variant};
 use crate::proxy::{Limits, Timeouts};
+use streamed::{RewrittenBody, State};
 
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, VARY};
@@ -36,9 +41,6 @@ const WHOLE_BYTES: usize = 2 * 1024 * 1024;
 
 /// How long a page's head waits for that. A slow origin's first bytes must not.
 const FIRST_LOOK: Duration = Duration::from_millis(25);
-
-/// What is sent at once.
-const SEND_BYTES: usize = 16 * 1024;
 
 /// What a decoder is fed at once: compressed bytes may inflate a thousandfold.
 const FEED_COMPRESSED_BYTES: usize = 2 * 1024;
@@ -292,40 +294,6 @@ async fn look(
     Ok(Looked { pipeline, ended, codings, send })
 }
 
-/// Judges a page without changing a byte of it.
-pub(super) fn watch(
-    parts: Parts,
-    source: Incoming,
-    plan: Plan,
-    exchange: Exchange,
-    limits: &Limits,
-    timeouts: &Timeouts,
-) -> Response<Body> {
-    let applied: Vec<&str> = parts
-        .headers
-        .get_all(CONTENT_ENCODING)
-        .iter()
-        .filter_map(|field| field.to_str().ok())
-        .collect();
-    let content_type =
-        parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let pipeline = Coding::parse_list(&applied.join(",")).ok().and_then(|codings| {
-        Pipeline::new(Start {
-            context: plan.context,
-            codings,
-            send: Coding::Identity,
-            content_type,
-            inflation: limits.page_inflation,
-            append_only: false,
-            pass_unfilterable: false,
-        })
-        .ok()
-    });
-    let body =
-        WatchedBody { source, pipeline, exchange, patience: Patience::new(timeouts.response_body) };
-    Response::from_parts(parts, body.boxed_unsync())
-}
-
 const fn feed_bytes(codings: &[Coding]) -> usize {
     if codings.is_empty() { FEED_PLAIN_BYTES } else { FEED_COMPRESSED_BYTES }
 }
@@ -388,200 +356,5 @@ impl futures_core::Stream for Frames {
 
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         Poll::Ready(self.0.pop_front())
-    }
-}
-
-enum State {
-    /// The origin still sends.
-    Flowing,
-    /// Everything is in `out`.
-    Ended,
-    /// Nothing more may be sent.
-    Cut,
-}
-
-/// A page that is rewritten while it streams.
-struct RewrittenBody {
-    source: Incoming,
-    queue: Bytes,
-    pipeline: Pipeline,
-    out: Vec<u8>,
-    exchange: Exchange,
-    patience: Patience,
-    state: State,
-    /// How much the pipeline is fed at once.
-    feed: usize,
-    /// Whether something was written since the last flush. A flush is not
-    /// free: it ends a block of the coding.
-    dirty: bool,
-}
-
-impl RewrittenBody {
-    fn cut(&mut self, detail: &str) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        self.state = State::Cut;
-        let event = PageCut { site: &self.exchange.site.name, path: &self.exchange.path, detail };
-        self.exchange.observe().emit(&event);
-        self.exchange.decisions.extend(self.pipeline.take_decisions().iter().cloned());
-        self.exchange.file();
-        Poll::Ready(Some(Err(detail.to_owned().into())))
-    }
-
-    fn send(&mut self) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Poll::Ready(Some(Ok(Frame::data(Bytes::from(std::mem::take(&mut self.out))))))
-    }
-}
-
-impl http_body::Body for RewrittenBody {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = &mut *self;
-        loop {
-            match this.state {
-                State::Cut => return Poll::Ready(None),
-                State::Ended if this.out.is_empty() => return Poll::Ready(None),
-                State::Ended => return this.send(),
-                State::Flowing => {}
-            }
-            if this.out.len() >= SEND_BYTES {
-                return this.send();
-            }
-            if !this.queue.is_empty() {
-                let piece = this.queue.split_to(this.feed.min(this.queue.len()));
-                this.dirty = true;
-                match this.pipeline.write(&piece) {
-                    Ok(out) => {
-                        this.out.extend(out);
-                        if let Some(why) = this.pipeline.take_failure() {
-                            this.exchange.passed_unfiltered(&why);
-                        }
-                    }
-                    Err(error) => return this.cut(&error.to_string()),
-                }
-                continue;
-            }
-            match Pin::new(&mut this.source).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => {
-                    this.patience.reset();
-                    if let Ok(data) = frame.into_data() {
-                        this.queue = data;
-                    }
-                }
-                Poll::Ready(Some(Err(error))) => {
-                    return this.cut(&format!("the origin's body broke off: {error}"));
-                }
-                Poll::Ready(None) => match this.pipeline.finish() {
-                    Ok(out) => {
-                        this.out.extend(out);
-                        if let Some(why) = this.pipeline.take_failure() {
-                            this.exchange.passed_unfiltered(&why);
-                        }
-                        this.exchange
-                            .decisions
-                            .extend(this.pipeline.take_decisions().iter().cloned());
-                        this.exchange.file();
-                        this.state = State::Ended;
-                    }
-                    Err(error) => return this.cut(&error.to_string()),
-                },
-                Poll::Pending => {
-                    if std::mem::take(&mut this.dirty) {
-                        match this.pipeline.flush() {
-                            Ok(out) => this.out.extend(out),
-                            Err(error) => return this.cut(&error.to_string()),
-                        }
-                    }
-                    if !this.out.is_empty() {
-                        return this.send();
-                    }
-                    return match this.patience.poll_elapsed(cx) {
-                        Poll::Ready(()) => this.cut("the origin stopped sending"),
-                        Poll::Pending => Poll::Pending,
-                    };
-                }
-            }
-        }
-    }
-}
-
-impl Drop for RewrittenBody {
-    fn drop(&mut self) {
-        if !matches!(self.state, State::Ended | State::Cut) {
-            self.exchange.decisions.extend(self.pipeline.take_decisions().iter().cloned());
-        }
-    }
-}
-
-/// A page that passes as it is while a copy of it is judged.
-struct WatchedBody {
-    source: Incoming,
-    pipeline: Option<Pipeline>,
-    exchange: Exchange,
-    patience: Patience,
-}
-
-impl WatchedBody {
-    fn look(&mut self, data: &[u8]) {
-        let Some(pipeline) = &mut self.pipeline else { return };
-        let failed = data.chunks(FEED_COMPRESSED_BYTES).any(|piece| pipeline.write(piece).is_err());
-        self.exchange.decisions.extend(pipeline.take_decisions().iter().cloned());
-        if failed {
-            self.pipeline = None;
-        }
-    }
-
-    fn end(&mut self) {
-        if let Some(mut pipeline) = self.pipeline.take() {
-            let _ = pipeline.finish();
-            self.exchange.decisions.extend(pipeline.take_decisions().iter().cloned());
-        }
-        self.exchange.file();
-    }
-}
-
-impl http_body::Body for WatchedBody {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match Pin::new(&mut self.source).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
-                self.patience.reset();
-                if let Some(data) = frame.data_ref() {
-                    self.look(data);
-                }
-                if self.source.is_end_stream() {
-                    self.end();
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Poll::Ready(Some(Err(error))) => {
-                self.end();
-                Poll::Ready(Some(Err(error.into())))
-            }
-            Poll::Ready(None) => {
-                self.end();
-                Poll::Ready(None)
-            }
-            Poll::Pending => match self.patience.poll_elapsed(cx) {
-                Poll::Ready(()) => Poll::Ready(Some(Err("the origin stopped sending".into()))),
-                Poll::Pending => Poll::Pending,
-            },
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.source.is_end_stream()
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        self.source.size_hint()
     }
 }

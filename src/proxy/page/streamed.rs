@@ -1,0 +1,140 @@
+//! A page that leaves while its origin still sends it.
+
+use crate::enforce::Pipeline;
+use crate::observe::PageCut;
+use crate::proxy::body::{BoxError, Patience};
+use crate::proxy::exchange::Exchange;
+
+use bytes::Bytes;
+use http_body::Frame;
+use hyper::body::Incoming;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// What is sent at once.
+const SEND_BYTES: usize = 16 * 1024;
+
+pub(super) enum State {
+    /// The origin still sends.
+    Flowing,
+    /// Everything is in `out`.
+    Ended,
+    /// Nothing more may be sent.
+    Cut,
+}
+
+/// A page that is rewritten while it streams.
+pub(super) struct RewrittenBody {
+    pub(super) source: Incoming,
+    pub(super) queue: Bytes,
+    pub(super) pipeline: Pipeline,
+    pub(super) out: Vec<u8>,
+    pub(super) exchange: Exchange,
+    pub(super) patience: Patience,
+    pub(super) state: State,
+    /// How much the pipeline is fed at once.
+    pub(super) feed: usize,
+    /// Whether something was written since the last flush. A flush is not
+    /// free: it ends a block of the coding.
+    pub(super) dirty: bool,
+}
+
+impl RewrittenBody {
+    fn cut(&mut self, detail: &str) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.state = State::Cut;
+        let event = PageCut { site: &self.exchange.site.name, path: &self.exchange.path, detail };
+        self.exchange.observe().emit(&event);
+        self.exchange.decisions.extend(self.pipeline.take_decisions().iter().cloned());
+        self.exchange.file();
+        Poll::Ready(Some(Err(detail.to_owned().into())))
+    }
+
+    fn send(&mut self) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from(std::mem::take(&mut self.out))))))
+    }
+}
+
+impl http_body::Body for RewrittenBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        loop {
+            match this.state {
+                State::Cut => return Poll::Ready(None),
+                State::Ended if this.out.is_empty() => return Poll::Ready(None),
+                State::Ended => return this.send(),
+                State::Flowing => {}
+            }
+            if this.out.len() >= SEND_BYTES {
+                return this.send();
+            }
+            if !this.queue.is_empty() {
+                let piece = this.queue.split_to(this.feed.min(this.queue.len()));
+                this.dirty = true;
+                match this.pipeline.write(&piece) {
+                    Ok(out) => {
+                        this.out.extend(out);
+                        if let Some(why) = this.pipeline.take_failure() {
+                            this.exchange.passed_unfiltered(&why);
+                        }
+                    }
+                    Err(error) => return this.cut(&error.to_string()),
+                }
+                continue;
+            }
+            match Pin::new(&mut this.source).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    this.patience.reset();
+                    if let Ok(data) = frame.into_data() {
+                        this.queue = data;
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    return this.cut(&format!("the origin's body broke off: {error}"));
+                }
+                Poll::Ready(None) => match this.pipeline.finish() {
+                    Ok(out) => {
+                        this.out.extend(out);
+                        if let Some(why) = this.pipeline.take_failure() {
+                            this.exchange.passed_unfiltered(&why);
+                        }
+                        this.exchange
+                            .decisions
+                            .extend(this.pipeline.take_decisions().iter().cloned());
+                        this.exchange.file();
+                        this.state = State::Ended;
+                    }
+                    Err(error) => return this.cut(&error.to_string()),
+                },
+                Poll::Pending => {
+                    if std::mem::take(&mut this.dirty) {
+                        match this.pipeline.flush() {
+                            Ok(out) => this.out.extend(out),
+                            Err(error) => return this.cut(&error.to_string()),
+                        }
+                    }
+                    if !this.out.is_empty() {
+                        return this.send();
+                    }
+                    return match this.patience.poll_elapsed(cx) {
+                        Poll::Ready(()) => this.cut("the origin stopped sending"),
+                        Poll::Pending => Poll::Pending,
+                    };
+                }
+            }
+        }
+    }
+}
+
+impl Drop for RewrittenBody {
+    fn drop(&mut self) {
+        if !matches!(self.state, State::Ended | State::Cut) {
+            self.exchange.decisions.extend(self.pipeline.take_decisions().iter().cloned());
+        }
+    }
+}

@@ -77,6 +77,9 @@ pub struct Site {
     pub address_truncated: bool,
     /// Whether pages carry a Content-Security-Policy of ours.
     pub browser_policy: bool,
+    /// Whether what became of a page is remembered for the next visitor who
+    /// gets the same one.
+    pub remembers_pages: bool,
     /// The scripts that keep holding in the browser.
     pub guard: Arc<GuardFiles>,
     /// What the site's own scripts can ask and do.

@@ -205,6 +205,7 @@ pub struct Limits {
     pub request_body_bytes: Spanned<u64>,
     pub page_memory_bytes: Spanned<usize>,
     pub page_inflation: Spanned<u64>,
+    pub memo_bytes: Spanned<u64>,
     pub connections: Spanned<usize>,
     pub requests_per_second: Spanned<u32>,
     pub request_burst: Spanned<u32>,
@@ -220,6 +221,7 @@ impl Default for Limits {
             request_body_bytes: default(ours.request_body_bytes),
             page_memory_bytes: default(ours.page_memory_bytes),
             page_inflation: default(ours.page_inflation),
+            memo_bytes: default(ours.memo_bytes),
             connections: default(ours.connections),
             requests_per_second: default(ours.requests_per_second),
             request_burst: default(ours.request_burst),
@@ -452,6 +454,8 @@ pub struct Site {
     pub address_truncated: bool,
     /// Whether pages carry a Content-Security-Policy of ours.
     pub browser_policy: bool,
+    /// Whether what became of a page is remembered.
+    pub remember_pages: bool,
     /// The operator's name as visitors know it; empty for the host's.
     pub operator: String,
     /// The privacy policy; empty for no link.
@@ -497,6 +501,7 @@ impl Default for Site {
             own_prefix: default("/.consentry".into()),
             address_truncated: true,
             browser_policy: true,
+            remember_pages: true,
             operator: String::new(),
             policy_url: default(String::new()),
             google_consent: default("auto".into()),

@@ -208,6 +208,7 @@ fn limits(written: &Limits, findings: &mut Findings<'_>) -> proxy::Limits {
         request_body_bytes: findings.number(&written.request_body_bytes, 1..=1 << 40),
         page_memory_bytes: findings.number(&written.page_memory_bytes, 1024..=GIB),
         page_inflation: findings.number(&written.page_inflation, 1..=100_000),
+        memo_bytes: findings.number(&written.memo_bytes, 0..=1 << 40),
         connections: findings.number(&written.connections, 1..=10_000_000),
         requests_per_second: findings.number(&written.requests_per_second, 0..=1_000_000),
         request_burst: findings.number(&written.request_burst, 1..=10_000_000),

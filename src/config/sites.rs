@@ -208,6 +208,7 @@ fn site(
         own_prefix,
         address_truncated: written.address_truncated,
         browser_policy: written.browser_policy,
+        remembers_pages: written.remember_pages,
         guard: Arc::clone(&shared.guard),
         google_consent: scripts::google_consent(&written.google_consent, findings),
         memory: Arc::default(),

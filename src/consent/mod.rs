@@ -172,6 +172,20 @@ impl Consent {
         self.vendors().map_or_else(|| class.to_owned(), |own| format!("{class}-{}", own.mark()))
     }
 
+    /// Writes everything about it that a page can depend on: two visitors with
+    /// the same get the same page. When and how they chose is not in it.
+    pub fn write_mark(&self, out: &mut Vec<u8>) {
+        let flags = u8::from(self.gpc) | u8::from(self.doubtful) << 1;
+        out.extend([self.granted.bits(), self.decided.bits(), flags, self.region as u8]);
+        for source in self.sources.iter().chain([&self.source]) {
+            out.extend(source.name().as_bytes());
+            out.push(0);
+        }
+        if let Some(vendors) = self.vendors() {
+            vendors.write(out);
+        }
+    }
+
     /// What the visitor said about `purpose`.
     #[must_use]
     pub const fn state(&self, purpose: Purpose) -> State {

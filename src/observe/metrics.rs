@@ -66,6 +66,12 @@ pub(super) struct ChoiceLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RecallLabels {
+    site: String,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct ResultLabels {
     pub(super) result: &'static str,
 }
@@ -113,6 +119,7 @@ pub struct ListState {
 pub struct Metrics {
     registry: Registry,
     decisions: Family<DecisionLabels, Counter>,
+    recalls: Family<RecallLabels, Counter>,
     pub(super) exchanges: Family<ExchangeLabels, Counter>,
     pub(super) failures: Family<FailureLabels, Counter>,
     pub(super) choices: Family<ChoiceLabels, Counter>,
@@ -162,6 +169,7 @@ impl Metrics {
         let mut metrics = Self {
             registry: Registry::default(),
             decisions: Family::default(),
+            recalls: Family::default(),
             exchanges: Family::default(),
             failures: Family::default(),
             choices: Family::default(),
@@ -203,6 +211,11 @@ impl Metrics {
         registry.register("consentry_build", "What runs", version);
         registry.register("consentry_decisions", "Decisions taken", self.decisions.clone());
         registry.register("consentry_exchanges", "Exchanges answered", self.exchanges.clone());
+        registry.register(
+            "consentry_pages_remembered",
+            "Pages that were looked for in memory, and whether what became of them was there",
+            self.recalls.clone(),
+        );
         registry.register(
             "consentry_exchange_failures",
             "Exchanges that failed, by whose fault it was",
@@ -362,6 +375,11 @@ impl Metrics {
     /// Other lists are used from now on.
     pub fn forget_lists(&self) {
         self.lists.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    pub(super) fn count_recall(&self, site: &str, found: bool) {
+        let result = if found { "hit" } else { "miss" };
+        self.recalls.get_or_create(&RecallLabels { site: site.to_owned(), result }).inc();
     }
 
     pub(super) fn count_decision(&self, site: &str, decision: &Decision) {

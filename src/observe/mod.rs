@@ -55,6 +55,11 @@ impl Observe {
         }
     }
 
+    /// Counts a page that was remembered, or was not.
+    pub fn count_recall(&self, site: &str, found: bool) {
+        self.metrics.count_recall(site, found);
+    }
+
     /// Counts the decisions of one exchange.
     pub fn count_decisions(&self, site: &str, decisions: &Decisions) {
         for decision in decisions.iter() {

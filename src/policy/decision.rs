@@ -4,6 +4,7 @@ use crate::catalogue::{Kind, Place, Vendor};
 use crate::policy::{Exception, Ruling, Verdict, redact_name, redact_path};
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use url::Url;
 
 /// How many different decisions one exchange may record. A page with more is
@@ -129,20 +130,56 @@ impl Decision {
     }
 }
 
-/// The decisions of one exchange: each once, in the order they were taken.
-#[derive(Clone, Debug, Default, Hash)]
-pub struct Decisions {
+/// What was decided about a page, kept to be put on record again whenever the
+/// same page comes.
+#[derive(Debug)]
+pub struct Kept {
     list: Vec<Decision>,
     dropped: u32,
+    /// Another for each, so that it need not be read to be recognised.
+    number: u64,
+}
+
+impl Kept {
+    /// How many bytes it holds, about.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let texts: usize = self.list.iter().map(|decision| decision.what.len()).sum();
+        self.list.len() * size_of::<Decision>() + texts
+    }
+
+    /// The decisions, in the order they were taken.
+    pub fn iter(&self) -> impl Iterator<Item = &Decision> {
+        self.list.iter()
+    }
+}
+
+/// The decisions of one exchange: each once, in the order they were taken, but
+/// for those of a page that was judged before, which come first.
+#[derive(Clone, Debug, Default)]
+pub struct Decisions {
+    kept: Option<Arc<Kept>>,
+    list: Vec<Decision>,
+    dropped: u32,
+}
+
+/// Two that are made of the same parts are the same; the parts decide, not what
+/// they say, so this tells what is alike and never what is different.
+impl std::hash::Hash for Decisions {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.kept.as_ref().map(|kept| kept.number).hash(state);
+        self.list.hash(state);
+        self.dropped.hash(state);
+    }
 }
 
 impl Decisions {
     /// Files a decision, unless the same one is there already.
     pub fn push(&mut self, decision: Decision) {
-        if self.list.contains(&decision) {
+        if self.iter().any(|known| *known == decision) {
             return;
         }
-        if self.list.len() >= MAX_DECISIONS {
+        if self.len() >= MAX_DECISIONS {
             self.dropped += 1;
             return;
         }
@@ -154,20 +191,92 @@ impl Decisions {
         decisions.into_iter().for_each(|decision| self.push(decision));
     }
 
-    /// The decisions, in the order they were taken.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Decision> {
-        self.list.iter()
+    /// Keeps them for the next time the same page comes.
+    #[must_use]
+    pub fn keep(self) -> Arc<Kept> {
+        static NUMBER: AtomicU64 = AtomicU64::new(1);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let (dropped, list) = match self.kept {
+            None => (self.dropped, self.list),
+            Some(kept) => {
+                let list = kept.list.iter().cloned().chain(self.list).collect();
+                (self.dropped + kept.dropped, list)
+            }
+        };
+        Arc::new(Kept { list, dropped, number })
+    }
+
+    /// Files what was kept of a page.
+    pub fn repeat(&mut self, kept: &Arc<Kept>) {
+        if self.kept.is_some() || self.list.len() + kept.list.len() > MAX_DECISIONS {
+            return self.extend(kept.list.iter().cloned());
+        }
+        self.list.retain(|known| !kept.list.contains(known));
+        self.kept = Some(Arc::clone(kept));
+    }
+
+    /// The decisions.
+    pub fn iter(&self) -> impl Iterator<Item = &Decision> {
+        self.kept.iter().flat_map(|kept| &kept.list).chain(&self.list)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.kept.as_ref().map_or(0, |kept| kept.list.len()) + self.list.len()
     }
 
     /// Whether nothing was decided.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
+        self.len() == 0
     }
 
     /// How many did not fit.
     #[must_use]
     pub fn dropped(&self) -> u32 {
-        self.dropped
+        self.dropped + self.kept.as_ref().map_or(0, |kept| kept.dropped)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Basis;
+
+    fn decision(what: &str) -> Decision {
+        let verdict = Verdict::Allow(Basis::Unlisted);
+        let ruling = Ruling { verdict, identity: None, exception: None };
+        Decision::on_name(&ruling, Layer::Html, Kind::Script, what)
+    }
+
+    fn of(names: &[&str]) -> Decisions {
+        let mut decisions = Decisions::default();
+        decisions.extend(names.iter().map(|name| decision(name)));
+        decisions
+    }
+
+    #[test]
+    fn what_was_kept_of_a_page_is_said_again_once() {
+        let kept = of(&["page-a", "page-b"]).keep();
+        let mut decisions = of(&["cookie", "page-b"]);
+        decisions.repeat(&kept);
+        decisions.push(decision("page-a"));
+        let names: Vec<_> = decisions.iter().map(|decision| decision.what.as_str()).collect();
+        assert_eq!(names, ["page-a", "page-b", "cookie"]);
+        assert_eq!(decisions.len(), 3);
+        assert_eq!(decisions.clone().keep().iter().count(), 3);
+        // A second page in one exchange is filed like anything else.
+        decisions.repeat(&of(&["page-a", "page-c"]).keep());
+        assert_eq!(decisions.len(), 4);
+    }
+
+    #[test]
+    fn however_much_is_said_again_there_is_an_end() {
+        let names: Vec<String> = (0..MAX_DECISIONS).map(|number| format!("n-{number}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let mut decisions = of(&["own"]);
+        decisions.repeat(&of(&names).keep());
+        assert_eq!((decisions.len(), decisions.dropped()), (MAX_DECISIONS, 1));
     }
 }

@@ -14,7 +14,7 @@ mod ping;
 mod verdict;
 
 pub use aliases::Aliases;
-pub use decision::{Decision, Decisions, Layer, MAX_DECISIONS};
+pub use decision::{Decision, Decisions, Kept, Layer, MAX_DECISIONS};
 pub use exception::{Effect, Exception, Scope};
 pub use path::PathPattern;
 pub use redact::{redact_name, redact_path};

@@ -69,8 +69,8 @@ pub(super) struct Prefixed {
 }
 
 impl Prefixed {
-    pub(super) fn new(first: Vec<Bytes>, rest: PassedBody) -> Self {
-        Self { first: first.into(), rest }
+    pub(super) fn new(first: impl IntoIterator<Item = Bytes>, rest: PassedBody) -> Self {
+        Self { first: first.into_iter().collect(), rest }
     }
 }
 

@@ -50,12 +50,10 @@ impl Browser {
         Self { guard, reports, memory: Arc::clone(&site.memory) }
     }
 
-    /// Adds the page's policy beside the site's own.
-    pub(super) fn add_policy(&self, policy: &BrowserPolicy, headers: &mut HeaderMap) {
+    /// The page's policy, which stands beside the site's own.
+    pub(super) fn field(&self, policy: &BrowserPolicy) -> Option<HeaderValue> {
         let field = self.reports.as_ref().and_then(|reports| policy.header(reports));
-        if let Some(field) = field.and_then(|field| HeaderValue::from_str(&field).ok()) {
-            headers.append(CONTENT_SECURITY_POLICY, field);
-        }
+        field.and_then(|field| HeaderValue::from_str(&field).ok())
     }
 }
 

@@ -79,6 +79,11 @@ impl Exchange {
         self.decisions.push(Decision::on_name(&ruling, Layer::Html, Kind::Inline, "page"));
     }
 
+    /// Whether the page was remembered.
+    pub(super) fn recalled(&self, found: bool) {
+        self.observe.count_recall(&self.site.name, found);
+    }
+
     /// How many things were withheld so far.
     pub(super) fn withheld(&self) -> usize {
         self.decisions.iter().filter(|decision| decision.verdict.blocks()).count()

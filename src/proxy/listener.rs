@@ -5,6 +5,7 @@ use crate::ledger::{Ledger, Spool};
 use crate::observe::{ConnectionRefused, Observe};
 use crate::proxy::head::Peer;
 use crate::proxy::limiter::Limiter;
+use crate::proxy::memo::Memo;
 use crate::proxy::recall::Recall;
 use crate::proxy::synthetic::{Carriers, Synthetic};
 use crate::proxy::tls::{TlsError, acceptor};
@@ -122,6 +123,7 @@ impl Server {
         let settings = Arc::new(settings);
         let (stop, stopping) = watch::channel(false);
         let recall = Arc::new(Recall::new(ledger.path().to_owned(), declarations));
+        let memo = Arc::new(Memo::new(settings.limits.memo_bytes));
         let mut workers = Vec::new();
         for (index, listener) in listeners.into_iter().enumerate() {
             let spool: Spool = ledger.spool(index).map_err(StartError::Spool)?;
@@ -134,6 +136,7 @@ impl Server {
                 limiter: Arc::clone(&limiter),
                 archive: Arc::clone(&archive),
                 recall: Arc::clone(&recall),
+                memo: Arc::clone(&memo),
                 canary: None,
             };
             let synthetic = synthetic.as_ref().map(|synthetic| {

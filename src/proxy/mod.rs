@@ -16,6 +16,7 @@ mod forward;
 mod head;
 mod limiter;
 mod listener;
+mod memo;
 mod own_pages;
 mod page;
 mod recall;
@@ -55,14 +56,15 @@ use error::Error;
 use exchange::{Exchange, now_ms};
 use head::{Head, Peer};
 use limiter::Limiter;
+use memo::{Key, Memo};
 use page::Plan;
 use recall::Recall;
-use shown::Shown;
+use shown::{Showing, Shown};
 use upstream::Upstream;
 use variant::{Destination, Variant};
 
 use arc_swap::ArcSwap;
-use http::header::{CONTENT_LENGTH, RANGE};
+use http::header::{CONTENT_LENGTH, CONTENT_SECURITY_POLICY, RANGE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body as _;
@@ -87,6 +89,7 @@ pub(crate) struct Proxy {
     limiter: Arc<Limiter>,
     archive: Arc<Archive>,
     recall: Arc<Recall>,
+    memo: Arc<Memo>,
     /// Who answers for the canary page, where it may be asked for.
     canary: Option<Origin>,
 }
@@ -164,10 +167,10 @@ impl Proxy {
         let variant = Variant::of(&consent, &rules.policy, visit.texts, &site.notice.theme);
         let enforcing = rules.mode.enforces();
         let before = revival::asked(&mut parts, &consent).filter(|_| enforcing && !site.cmp_markup);
-        let shown = match (enforcing, &before) {
-            (true, Some(_)) => Shown::link(&visit, path_and_query(&url)),
-            (true, None) => Shown::on_page(&parts, &visit, destination, path_and_query(&url)),
-            (false, _) => Shown::default(),
+        let showing = match (enforcing, &before) {
+            (true, Some(_)) => Showing::link(&consent),
+            (true, None) => Showing::on_page(&parts, &consent, destination),
+            (false, _) => Showing::Nothing,
         };
         // Then nothing on a page can be blocked.
         let granted_all = !rules.policy.may_block(&consent);
@@ -234,10 +237,10 @@ impl Proxy {
         forward::prepare_response(&mut parts);
         let is_page = document::is_document(&parts, destination);
         // Neither the notice nor the guard is markup that XML could take.
-        let (shown, browser) = if document::is_xml(&parts) {
-            (Shown::default(), browser.map(|browser| Browser { guard: None, ..browser }))
+        let (showing, browser) = if document::is_xml(&parts) {
+            (Showing::Nothing, browser.map(|browser| Browser { guard: None, ..browser }))
         } else {
-            (shown.under(&parts.headers), browser)
+            (showing, browser)
         };
         let outcome = clear_response(
             &mut parts,
@@ -258,35 +261,42 @@ impl Proxy {
             exchange.file();
             return Ok(self.ended(&exchange, started, Response::from_parts(parts, body::empty())));
         }
-        let untouched = enforcing && append_only && shown.is_nothing();
+        let untouched = enforcing && append_only && showing.is_nothing();
         let patience = self.settings.timeouts.response_body;
         let guarded =
             !append_only && browser.as_ref().is_some_and(|browser| browser.guard.is_some());
-        // Most answers are no pages and need none of it.
-        let context = |shown: Shown, url: &Url| PageContext {
-            policy: rules.policy.clone(),
-            consent: consent.clone(),
-            before: before.clone(),
-            host: head.host.clone(),
-            placeholders: visitor::placeholders(&visit, path_and_query(url)),
-            others: OtherTools {
-                makes_live: site.cmp_markup,
-                appended_beside: (site.beside_other_cmp
-                    && consent.is_undecided()
-                    && !shown.is_nothing())
-                .then(|| visitor::link(&visit, path_and_query(url))),
-            },
-            appended: shown.appended,
-            opening: shown.opening,
-            memory_bytes: self.settings.limits.page_memory_bytes,
-            enforcing,
-            guarded,
-            url: url.clone(),
+        // Most answers are no pages, and most pages are remembered: neither
+        // needs any of it.
+        let context = |showing: Showing, headers: &HeaderMap| {
+            let shown = Shown::of(showing, &visit, path_and_query(&url)).under(headers);
+            PageContext {
+                policy: rules.policy.clone(),
+                consent: consent.clone(),
+                before: before.clone(),
+                host: head.host.clone(),
+                placeholders: visitor::placeholders(&visit, path_and_query(&url)),
+                others: OtherTools {
+                    makes_live: site.cmp_markup,
+                    appended_beside: (site.beside_other_cmp
+                        && consent.is_undecided()
+                        && !showing.is_nothing())
+                    .then(|| visitor::link(&visit, path_and_query(&url))),
+                },
+                appended: shown.appended,
+                opening: shown.opening,
+                memory_bytes: self.settings.limits.page_memory_bytes,
+                enforcing,
+                guarded,
+                url: url.clone(),
+            }
         };
         if !is_page {
             if let Some(browser) = browser.filter(|_| is_worker) {
-                let context = context(Shown::default(), &url);
-                browser.add_policy(&browser::worker_policy(&context, site), &mut parts.headers);
+                let context = context(Showing::Nothing, &parts.headers);
+                let field = browser.field(&browser::worker_policy(&context, site));
+                if let Some(field) = field {
+                    parts.headers.append(CONTENT_SECURITY_POLICY, field);
+                }
             }
             if script::is_script(&method, &parts) {
                 let begun = script::Begun::read(&parts, body, patience).await?;
@@ -316,8 +326,33 @@ impl Proxy {
             return Ok(self.ended(&exchange, started, response));
         }
 
-        let context = Arc::new(context(shown, &url));
-        let plan = Plan { context, append_only, variant, browser };
+        let recall = (self.memo.is_on()
+            && site.remembers_pages
+            && before.is_none()
+            && method == Method::GET)
+            .then(|| {
+                let mut key = Key::new(site, &consent, day_of(now_s));
+                key.add(&[
+                    u8::from(enforcing),
+                    u8::from(untouched),
+                    u8::from(append_only),
+                    showing as u8,
+                    u8::from(guarded),
+                    u8::from(browser.is_some()),
+                    rules.mode as u8,
+                ]);
+                for part in [variant.as_str(), head.scheme(), head.authority.as_str()] {
+                    key.add(part.as_bytes());
+                }
+                key.add(path_and_query(&url).as_bytes());
+                page::Recall {
+                    memo: Arc::clone(&self.memo),
+                    key,
+                    taught: site.memory.taught(&head.host),
+                }
+            });
+        let draft = |headers: &HeaderMap| context(showing, headers);
+        let plan = Plan { draft, append_only, variant, browser, recall };
         if rules.by_lot && !enforcing {
             variant::mark_page(&mut parts.headers, &plan.variant, false);
         }

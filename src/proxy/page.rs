@@ -9,25 +9,26 @@ use crate::enforce::browser::Guard;
 use crate::enforce::codec::Coding;
 use crate::enforce::html::PageContext;
 use crate::enforce::{Pipeline, PipelineError, Start};
-use crate::proxy::body::{self, Body, BoxError, PassedBody, Patience, Prefixed};
+use crate::policy::Kept;
+use crate::proxy::body::{self, Body, PassedBody, Patience, Prefixed};
 use crate::proxy::browser::{self, Browser};
 use crate::proxy::error::Error;
 use crate::proxy::exchange::Exchange;
+use crate::proxy::memo::{Key, Left, Memo, Remembered};
 use crate::proxy::variant::{Variant, mark_page, mark_variant};
 use crate::proxy::{Limits, Timeouts};
 use streamed::{RewrittenBody, State};
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, VARY};
+use http::header::{
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, VARY,
+};
 use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use http_body::Frame;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -48,14 +49,47 @@ const FEED_COMPRESSED_BYTES: usize = 2 * 1024;
 /// What the rewriter is fed at once when nothing is compressed.
 const FEED_PLAIN_BYTES: usize = 64 * 1024;
 
-/// What happens to a page.
-pub(super) struct Plan {
-    pub(super) context: Arc<PageContext>,
+/// What happens to a page. `draft` makes what it is judged by out of its header
+/// fields; a page that is remembered needs none of it.
+pub(super) struct Plan<F> {
+    pub(super) draft: F,
     pub(super) variant: Variant,
     /// Nothing can be blocked: only `context.appended` is added.
     pub(super) append_only: bool,
     /// What goes along to hold in the browser.
     pub(super) browser: Option<Browser>,
+    /// Where the page may be remembered.
+    pub(super) recall: Option<Recall>,
+}
+
+/// Where a page may be remembered, and what it depends on.
+pub(super) struct Recall {
+    pub(super) memo: Arc<Memo>,
+    pub(super) key: Key,
+    /// What is known about the hosts that the site's pages load.
+    pub(super) taught: u64,
+}
+
+impl Recall {
+    /// The same, with what the origin's answer adds.
+    fn about(mut self, headers: &HeaderMap, send: Coding) -> Self {
+        self.key.add(send.name().as_bytes());
+        self.key.add_fields(headers, &[CONTENT_TYPE, CONTENT_ENCODING, CONTENT_SECURITY_POLICY]);
+        self
+    }
+
+    fn find(&self) -> Option<Arc<Remembered>> {
+        self.memo.find(&self.key, self.taught)
+    }
+
+    fn keep(self, original: &Bytes, left: &Left, decisions: &Arc<Kept>, exchange: &Exchange) {
+        if self.memo.takes(original.len()) {
+            let (original, left) = (original.clone(), left.clone());
+            let decisions = Arc::clone(decisions);
+            let page = Remembered::new(&exchange.site, self.taught, original, left, decisions);
+            self.memo.keep(self.key, page);
+        }
+    }
 }
 
 /// Whether a response is a document that can load or run something. What does
@@ -114,30 +148,51 @@ pub(super) fn codings(
     Ok((codings, send))
 }
 
-/// Rewrites a page.
+/// Rewrites a page, or gives back what became of it before.
 ///
 /// # Errors
 /// When it turns out before its head has left that the page cannot be passed
 /// on. Later, the connection is cut.
-pub(super) async fn rewrite(
-    mut parts: Parts,
+pub(super) async fn rewrite<F: FnOnce(&HeaderMap) -> PageContext>(
+    parts: Parts,
     mut source: Incoming,
     request: &HeaderMap,
-    plan: Plan,
+    plan: Plan<F>,
     mut exchange: Exchange,
     limits: &Limits,
     timeouts: &Timeouts,
 ) -> Result<Response<Body>, Error> {
     let mut first = FirstLook::default();
-    let looked = look(&parts, &mut source, request, &plan, &exchange, limits, &mut first).await;
-    let Looked { mut pipeline, ended, codings, send } = match looked {
+    let codings = match codings(request, &parts) {
+        Ok((applied, send)) => Codings { applied, send },
         Err(Error::Unfilterable(why)) if exchange.rules.pass_unfilterable => {
-            mark_page(&mut parts.headers, &plan.variant, false);
-            exchange.passed_unfiltered(&why);
-            exchange.file();
-            let rest = PassedBody::new(source, timeouts.response_body);
-            let body = Prefixed::new(first.originals, rest).boxed_unsync();
-            return Ok(Response::from_parts(parts, body));
+            return Ok(unfiltered(parts, source, first, &plan.variant, exchange, &why, timeouts));
+        }
+        Err(error) => return Err(error),
+    };
+    let Plan { draft, variant, append_only, browser, recall } = plan;
+    let recall = recall.map(|recall| recall.about(&parts.headers, codings.send));
+    let page = Page { parts, variant, append_only, browser };
+    let deadline = Instant::now() + FIRST_LOOK;
+    if let Some(recall) = &recall {
+        let found = match recall.find() {
+            Some(found) if first.is(&found, &mut source, deadline).await? => Some(found),
+            Some(_) | None => None,
+        };
+        exchange.recalled(found.is_some());
+        if let Some(found) = found {
+            exchange.decisions.repeat(&found.decisions);
+            let original = found.original.clone();
+            return Ok(page.leave(found.left.clone(), original, &codings, exchange));
+        }
+    }
+    let context = Arc::new(draft(&page.parts.headers));
+    let looked =
+        look(&page, &mut source, context, &codings, &exchange, limits, deadline, &mut first);
+    let (mut pipeline, ended) = match looked.await {
+        Err(Error::Unfilterable(why)) if exchange.rules.pass_unfilterable => {
+            let Page { parts, variant, .. } = page;
+            return Ok(unfiltered(parts, source, first, &variant, exchange, &why, timeouts));
         }
         looked => looked?,
     };
@@ -145,81 +200,140 @@ pub(super) async fn rewrite(
     if let Some(why) = &failure {
         exchange.passed_unfiltered(why);
     }
-    let feed = feed_bytes(&codings);
-    if let Some(browser) = &plan.browser {
-        // What was not read is no ground for a policy.
-        let known = ended && failure.is_none();
-        let tag = if plan.append_only {
-            told_google(browser, &parts.headers, &exchange)
+    // What was not read is no ground for a policy.
+    let known = ended && failure.is_none();
+    let mut policy = None;
+    if let Some(browser) = &page.browser {
+        let headers = &page.parts.headers;
+        let tag = if page.append_only {
+            told_google(browser, headers, &exchange)
         } else {
-            guard(browser, &mut parts.headers, &mut pipeline, known, &exchange)
+            let (field, tag) = guard(browser, headers, &mut pipeline, known, &exchange);
+            policy = field;
+            tag
         };
-        if ended && !pipeline.changed() && tag.is_empty() {
-            // It leaves as it came.
-        } else {
+        // Otherwise it leaves as it came.
+        if !ended || pipeline.changed() || !tag.is_empty() {
             first.out =
                 pipeline.release(&tag).map_err(|error| Error::Unfilterable(error.to_string()))?;
         }
     }
     let changed = !ended || pipeline.changed();
-    exchange.decisions.extend(pipeline.take_decisions().iter().cloned());
-    if ended && !changed {
-        mark_page(&mut parts.headers, &plan.variant, false);
-        if exchange.decisions.iter().any(|decision| decision.verdict.is_by_consent()) {
-            mark_variant(&mut parts.headers, &plan.variant);
-        }
-        exchange.file();
-        let originals: Vec<Result<Frame<Bytes>, BoxError>> =
-            first.originals.into_iter().map(|bytes| Ok(Frame::data(bytes))).collect();
-        let body = http_body_util::StreamBody::new(Frames(originals.into())).boxed_unsync();
-        return Ok(Response::from_parts(parts, body));
+    let decisions = pipeline.take_decisions();
+    let transcoded = pipeline.transcoded();
+    if !ended {
+        exchange.decisions.extend(decisions.iter().cloned());
+        let Page { mut parts, variant, .. } = page;
+        set_fields(&mut parts.headers, &variant, &codings, transcoded);
+        let rewritten = RewrittenBody {
+            feed: feed_bytes(&codings.applied),
+            source,
+            arrived: first.arrived,
+            queue: first.queue,
+            pipeline,
+            out: first.out,
+            exchange,
+            patience: Patience::new(timeouts.response_body),
+            state: State::Flowing,
+            dirty: true,
+        };
+        return Ok(Response::from_parts(parts, rewritten.boxed_unsync()));
     }
-    mark_page(&mut parts.headers, &plan.variant, true);
-    set_coding(&mut parts.headers, &codings, send);
-    if pipeline.transcoded() {
-        parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    let original = joined(first.originals);
+    let bytes = changed.then(|| Bytes::from(first.out));
+    let left = Left { policy, bytes, transcoded };
+    let decisions = decisions.keep();
+    exchange.decisions.repeat(&decisions);
+    if let Some(recall) = recall.filter(|_| failure.is_none()) {
+        recall.keep(&original, &left, &decisions, &exchange);
     }
-    if ended {
-        exchange.file();
-        return Ok(Response::from_parts(parts, body::full(first.out)));
-    }
-    let rewritten = RewrittenBody {
-        source,
-        queue: first.queue,
-        pipeline,
-        out: first.out,
-        exchange,
-        patience: Patience::new(timeouts.response_body),
-        state: State::Flowing,
-        feed,
-        dirty: true,
-    };
-    Ok(Response::from_parts(parts, rewritten.boxed_unsync()))
+    Ok(page.leave(left, original, &codings, exchange))
 }
 
-/// Gives a page its policy and its guard: what is known of a page that has not
-/// ended would be too little for a policy, and enough for the guard.
+/// The codings of a page.
+struct Codings {
+    /// The origin's, in the order they were applied.
+    applied: Vec<Coding>,
+    /// The one it leaves in.
+    send: Coding,
+}
+
+/// A page that is about to leave.
+struct Page {
+    parts: Parts,
+    variant: Variant,
+    append_only: bool,
+    browser: Option<Browser>,
+}
+
+impl Page {
+    /// Leaves as a whole.
+    fn leave(
+        self,
+        left: Left,
+        original: Bytes,
+        codings: &Codings,
+        mut exchange: Exchange,
+    ) -> Response<Body> {
+        let Self { mut parts, variant, .. } = self;
+        if let Some(policy) = left.policy {
+            parts.headers.append(CONTENT_SECURITY_POLICY, policy);
+        }
+        let body = if let Some(bytes) = left.bytes {
+            set_fields(&mut parts.headers, &variant, codings, left.transcoded);
+            bytes
+        } else {
+            mark_page(&mut parts.headers, &variant, false);
+            if exchange.decisions.iter().any(|decision| decision.verdict.is_by_consent()) {
+                mark_variant(&mut parts.headers, &variant);
+            }
+            original
+        };
+        exchange.file();
+        Response::from_parts(parts, body::full(body))
+    }
+}
+
+/// Passes a page on that cannot be rewritten, where that is wanted.
+fn unfiltered(
+    mut parts: Parts,
+    source: Incoming,
+    first: FirstLook,
+    variant: &Variant,
+    mut exchange: Exchange,
+    why: &str,
+    timeouts: &Timeouts,
+) -> Response<Body> {
+    mark_page(&mut parts.headers, variant, false);
+    exchange.passed_unfiltered(why);
+    exchange.file();
+    let rest = PassedBody::new(source, timeouts.response_body);
+    let begun = first.originals.into_iter().chain(first.arrived);
+    Response::from_parts(parts, Prefixed::new(begun, rest).boxed_unsync())
+}
+
+/// A page's policy and its guard: what is known of a page that has not ended
+/// would be too little for a policy, and enough for the guard.
 fn guard(
     browser: &Browser,
-    headers: &mut HeaderMap,
+    headers: &HeaderMap,
     pipeline: &mut Pipeline,
     ended: bool,
     exchange: &Exchange,
-) -> String {
+) -> (Option<HeaderValue>, String) {
     let policy = pipeline.browser_policy(&browser.memory);
-    let nonce = browser::script_nonce(headers);
-    if ended {
-        browser.add_policy(&policy, headers);
-    }
-    match &browser.guard {
+    let field = if ended { browser.field(&policy) } else { None };
+    let tags = match &browser.guard {
         Some(guard) if pipeline.runs_scripts() || !ended => {
             let choices_url = pipeline.choices_url().to_owned();
+            let nonce = browser::script_nonce(headers);
             let guard = Guard { nonce, choices_url, ..guard.clone() };
             let catalogue = exchange.rules.policy.catalogue();
             guard.tags(&policy, catalogue, &exchange.consent, &pipeline.stand_ins())
         }
         Some(_) | None => String::new(),
-    }
+    };
+    (field, tags)
 }
 
 /// What a page gets on which nothing is denied: only where Google's tags are
@@ -230,72 +344,64 @@ fn told_google(browser: &Browser, headers: &HeaderMap, exchange: &Exchange) -> S
     with_nonce.map(|guard| guard.google_tag(&exchange.consent)).unwrap_or_default()
 }
 
-/// A page's beginning was judged.
-struct Looked {
-    pipeline: Pipeline,
-    /// Whether the beginning is all of it.
-    ended: bool,
-    codings: Vec<Coding>,
-    send: Coding,
-}
-
-/// Judges the beginning of a page.
+/// Judges the beginning of a page; says whether it is all of it.
+#[expect(clippy::too_many_arguments, reason = "one call, and nothing of it is left out")]
 async fn look(
-    parts: &Parts,
+    page: &Page,
     source: &mut Incoming,
-    request: &HeaderMap,
-    plan: &Plan,
+    context: Arc<PageContext>,
+    codings: &Codings,
     exchange: &Exchange,
     limits: &Limits,
+    deadline: Instant,
     first: &mut FirstLook,
-) -> Result<Looked, Error> {
-    let (codings, send) = codings(request, parts)?;
-    let content_type =
-        parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
+) -> Result<(Pipeline, bool), Error> {
+    let content_type = page.parts.headers.get(CONTENT_TYPE);
     let start = Start {
-        context: Arc::clone(&plan.context),
-        codings: codings.clone(),
-        send,
-        content_type,
+        context,
+        codings: codings.applied.clone(),
+        send: codings.send,
+        content_type: content_type.and_then(|value| value.to_str().ok()).map(str::to_owned),
         inflation: limits.page_inflation,
-        append_only: plan.append_only,
+        append_only: page.append_only,
         pass_unfilterable: exchange.rules.pass_unfilterable,
     };
     let unfilterable = |error: &PipelineError| Error::Unfilterable(error.to_string());
     let mut pipeline = Pipeline::new(start).map_err(|error| unfilterable(&error))?;
-    let feed = feed_bytes(&codings);
-    let most = if plan.browser.is_some() { WHOLE_BYTES } else { FIRST_LOOK_BYTES };
-    if plan.browser.is_some() {
+    let feed = feed_bytes(&codings.applied);
+    let most = if page.browser.is_some() { WHOLE_BYTES } else { FIRST_LOOK_BYTES };
+    if page.browser.is_some() {
         pipeline.wait();
     }
-    let deadline = Instant::now() + FIRST_LOOK;
     let ended = loop {
         if first.taken >= most || !first.queue.is_empty() || first.out.len() >= most {
             break false;
         }
-        match timeout_at(deadline, source.frame()).await {
-            Err(_) => break false,
-            Ok(None) => {
+        match first.next(source, deadline).await? {
+            Next::Late => break false,
+            Next::End => {
                 first.out.extend(pipeline.finish().map_err(|error| unfilterable(&error))?);
                 break true;
             }
-            Ok(Some(Err(error))) => {
-                return Err(Error::OriginBroken(format!("its body broke off: {error}")));
-            }
-            Ok(Some(Ok(frame))) => {
-                if let Ok(data) = frame.into_data() {
-                    first
-                        .take(data, feed, most, &mut pipeline)
-                        .map_err(|error| unfilterable(&error))?;
-                }
+            Next::Data(data) => {
+                first.take(data, feed, most, &mut pipeline).map_err(|error| unfilterable(&error))?
             }
         }
     };
-    Ok(Looked { pipeline, ended, codings, send })
+    Ok((pipeline, ended))
 }
 
 const fn feed_bytes(codings: &[Coding]) -> usize {
     if codings.is_empty() { FEED_PLAIN_BYTES } else { FEED_COMPRESSED_BYTES }
+}
+
+/// Says what a page that was changed is now.
+fn set_fields(headers: &mut HeaderMap, variant: &Variant, codings: &Codings, transcoded: bool) {
+    mark_page(headers, variant, true);
+    set_coding(headers, &codings.applied, codings.send);
+    if transcoded {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    }
 }
 
 fn set_coding(headers: &mut HeaderMap, codings: &[Coding], send: Coding) {
@@ -319,14 +425,76 @@ fn set_coding(headers: &mut HeaderMap, codings: &[Coding], send: Coding) {
 /// The beginning of a page, both as it came and as it would leave.
 #[derive(Default)]
 struct FirstLook {
+    /// What arrived and was not looked at yet.
+    arrived: VecDeque<Bytes>,
+    ended: bool,
     originals: Vec<Bytes>,
     out: Vec<u8>,
-    /// What arrived and has not been fed yet.
+    /// What was looked at and has not been fed yet.
     queue: Bytes,
     taken: usize,
 }
 
+/// What comes next of a page.
+enum Next {
+    Data(Bytes),
+    End,
+    /// Nothing, for too long.
+    Late,
+}
+
 impl FirstLook {
+    async fn next(&mut self, source: &mut Incoming, deadline: Instant) -> Result<Next, Error> {
+        if let Some(data) = self.arrived.pop_front() {
+            return Ok(Next::Data(data));
+        }
+        loop {
+            if self.ended {
+                return Ok(Next::End);
+            }
+            match timeout_at(deadline, source.frame()).await {
+                Err(_) => return Ok(Next::Late),
+                Ok(None) => self.ended = true,
+                Ok(Some(Err(error))) => {
+                    return Err(Error::OriginBroken(format!("its body broke off: {error}")));
+                }
+                Ok(Some(Ok(frame))) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Ok(Next::Data(data));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether what arrives is that page, and nothing more. What was read for
+    /// that is looked at again otherwise.
+    async fn is(
+        &mut self,
+        known: &Remembered,
+        source: &mut Incoming,
+        deadline: Instant,
+    ) -> Result<bool, Error> {
+        let mut read = VecDeque::new();
+        let mut at = 0;
+        let same = loop {
+            match self.next(source, deadline).await? {
+                Next::Late => break false,
+                Next::End => break at == known.original.len(),
+                Next::Data(data) => {
+                    let goes_on = known.goes_on(at, &data);
+                    at += data.len();
+                    read.push_back(data);
+                    if !goes_on {
+                        break false;
+                    }
+                }
+            }
+        };
+        self.arrived = read;
+        Ok(same)
+    }
+
     fn take(
         &mut self,
         data: Bytes,
@@ -349,12 +517,9 @@ impl FirstLook {
     }
 }
 
-struct Frames(VecDeque<Result<Frame<Bytes>, BoxError>>);
-
-impl futures_core::Stream for Frames {
-    type Item = Result<Frame<Bytes>, BoxError>;
-
-    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        Poll::Ready(self.0.pop_front())
+fn joined(mut pieces: Vec<Bytes>) -> Bytes {
+    match pieces.len() {
+        0 | 1 => pieces.pop().unwrap_or_default(),
+        _ => pieces.concat().into(),
     }
 }

@@ -50,6 +50,8 @@ pub struct Limits {
     pub page_memory_bytes: usize,
     /// How many times larger than its compressed form a page may be.
     pub page_inflation: u64,
+    /// Memory for pages and what became of them, in bytes; 0 for none.
+    pub memo_bytes: u64,
     /// Open connections of visitors.
     pub connections: usize,
     /// Requests a second one visitor may make; 0 for no limit.
@@ -68,6 +70,7 @@ impl Default for Limits {
             request_body_bytes: 64 * 1024 * 1024,
             page_memory_bytes: 8 * 1024 * 1024,
             page_inflation: 200,
+            memo_bytes: 64 * 1024 * 1024,
             connections: 16_384,
             requests_per_second: 200,
             request_burst: 1000,

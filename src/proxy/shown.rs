@@ -1,6 +1,7 @@
 //! What we add to a page: the notice while something is undecided, the link to
 //! the choices afterwards.
 
+use crate::consent::Consent;
 use crate::enforce::html::{Opening, escape};
 use crate::proxy::browser::{directive, script_nonce};
 use crate::proxy::variant::Destination;
@@ -26,35 +27,56 @@ enum Styles {
     Forbidden,
 }
 
-impl Shown {
+/// What a page is to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Showing {
+    Nothing,
+    Notice,
+    Link,
+}
+
+impl Showing {
     /// The notice goes to everybody who may look at a page. The link goes only
     /// where a browser says that a person is looking, so that whoever fetches
     /// a page as data gets it byte for byte.
-    pub(super) fn on_page(
-        parts: &Parts,
-        visit: &Visit<'_>,
-        destination: Destination,
-        return_to: &str,
-    ) -> Self {
+    pub(super) fn on_page(parts: &Parts, consent: &Consent, destination: Destination) -> Self {
         let by_script = ["x-requested-with", "hx-request", "turbo-frame", "x-pjax"]
             .iter()
             .any(|name| parts.headers.contains_key(*name));
         let accept = parts.headers.get(ACCEPT).and_then(|value| value.to_str().ok());
         let takes_html = accept.is_some_and(|accept| accept.contains("text/html"));
         match destination {
-            Destination::Page | Destination::Unknown if by_script => Self::default(),
-            Destination::Page | Destination::Unknown if visit.consent.is_undecided() => {
-                match accept {
-                    Some(accept) if !takes_html && !accept.contains("*/*") => Self::default(),
-                    _ => Self::notice(visit, return_to),
-                }
-            }
-            Destination::Page => Self::link(visit, return_to),
-            Destination::Unknown if takes_html => Self::link(visit, return_to),
+            Destination::Page | Destination::Unknown if by_script => Self::Nothing,
+            Destination::Page | Destination::Unknown if consent.is_undecided() => match accept {
+                Some(accept) if !takes_html && !accept.contains("*/*") => Self::Nothing,
+                _ => Self::Notice,
+            },
+            Destination::Page => Self::link(consent),
+            Destination::Unknown if takes_html => Self::link(consent),
             Destination::Unknown
             | Destination::Framed
             | Destination::Fetch
-            | Destination::Asset => Self::default(),
+            | Destination::Asset => Self::Nothing,
+        }
+    }
+
+    /// The link to choose again, where there is something to choose.
+    pub(super) fn link(consent: &Consent) -> Self {
+        if consent.offers_choices() { Self::Link } else { Self::Nothing }
+    }
+
+    pub(super) fn is_nothing(self) -> bool {
+        self == Self::Nothing
+    }
+}
+
+impl Shown {
+    /// The markup for it; `return_to` is where a choice leads back to.
+    pub(super) fn of(showing: Showing, visit: &Visit<'_>, return_to: &str) -> Self {
+        match showing {
+            Showing::Nothing => Self::default(),
+            Showing::Notice => Self::notice(visit, return_to),
+            Showing::Link => Self { appended: visitor::link(visit, return_to), opening: None },
         }
     }
 
@@ -63,18 +85,6 @@ impl Shown {
             appended: visitor::notice(visit, return_to),
             opening: Some(visitor::opening(visit, return_to)),
         }
-    }
-
-    /// The link to choose again, where there is something to choose.
-    pub(super) fn link(visit: &Visit<'_>, return_to: &str) -> Self {
-        if !visit.consent.offers_choices() {
-            return Self::default();
-        }
-        Self { appended: visitor::link(visit, return_to), opening: None }
-    }
-
-    pub(super) const fn is_nothing(&self) -> bool {
-        self.appended.is_empty()
     }
 
     /// The same under the page's own policy: with the nonces it asks of scripts

@@ -41,6 +41,10 @@ impl Variant {
         ))
     }
 
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// The validator that leaves here for an origin's: weak, since the bytes
     /// are ours.
     fn wrap(&self, origin: &str) -> Option<HeaderValue> {

@@ -26,7 +26,7 @@ mod services;
 mod state;
 mod status;
 #[cfg(test)]
-mod trial;
+pub(crate) mod trial;
 mod withheld;
 
 pub use archive::{archived, in_every_language};

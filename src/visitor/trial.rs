@@ -99,7 +99,7 @@ pub(super) fn headers(fields: &[(&str, &str)]) -> HeaderMap {
     headers
 }
 
-pub(super) fn site() -> Site {
+pub(crate) fn site() -> Site {
     let text = "
         [[vendor]]
         id = 'zebra'
@@ -172,6 +172,7 @@ pub(super) fn site() -> Site {
         own_prefix: "/.consentry".into(),
         address_truncated: true,
         browser_policy: true,
+        remembers_pages: true,
         guard: Arc::new(GuardFiles::of(&catalogue)),
         api: Arc::new(ScriptApi::new("/.consentry", &[], false)),
         google_consent: GoogleConsent::Auto,

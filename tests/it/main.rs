@@ -51,6 +51,7 @@ mod verify;
 mod self_check;
 mod fleet;
 mod alerts;
+mod remembered;
 mod report;
 mod sharing;
 mod readme;

@@ -6,6 +6,7 @@ use crate::enforce::CookiePlaces;
 use crate::enforce::browser::reach::Uses;
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// How many hosts a site's reports may teach; the oldest goes.
@@ -19,6 +20,9 @@ const MAX_VERDICTS: usize = 8192;
 
 /// How many hosts' pages are remembered, where one site serves any host.
 const MAX_PLACES: usize = 1024;
+
+/// Numbers everything that any site learns.
+static LESSONS: AtomicU64 = AtomicU64::new(1);
 
 /// One site's memory. It holds nothing about a visitor, is bounded, and is
 /// lost on restart: then the next report teaches it again.
@@ -34,6 +38,9 @@ pub struct Memory {
 struct Place {
     learned: VecDeque<String>,
     named: VecDeque<String>,
+    /// Tells what was learned from anything that was or will be, here and
+    /// elsewhere; 0 for nothing.
+    taught: u64,
 }
 
 impl Memory {
@@ -41,7 +48,20 @@ impl Memory {
     /// because the verdict on it allows it and a browser had to refuse it.
     /// Says whether it is new.
     pub fn learn(&self, host: &str, authority: &str) -> bool {
-        self.at(host, |place| keep(&mut place.learned, authority, MAX_LEARNED))
+        self.at(host, |place| {
+            let is_new = keep(&mut place.learned, authority, MAX_LEARNED);
+            if is_new {
+                place.taught = LESSONS.fetch_add(1, Ordering::Relaxed);
+            }
+            is_new
+        })
+    }
+
+    /// Another number whenever reports taught something else about the hosts
+    /// that pages of `host` load.
+    #[must_use]
+    pub fn taught(&self, host: &str) -> u64 {
+        self.at(host, |place| place.taught)
     }
 
     /// The same memory for other rules: what pages load is still known, and
@@ -97,7 +117,10 @@ impl Memory {
 
     fn at<T>(&self, host: &str, act: impl FnOnce(&mut Place) -> T) -> T {
         let mut places = lock(&self.places);
-        if places.len() >= MAX_PLACES && !places.contains_key(host) {
+        if let Some(place) = places.get_mut(host) {
+            return act(place);
+        }
+        if places.len() >= MAX_PLACES {
             places.clear();
         }
         act(places.entry(host.to_owned()).or_default())
@@ -173,5 +196,25 @@ mod tests {
         let learned = memory.learned("shop.example");
         assert_eq!(learned.len(), MAX_LEARNED);
         assert!(!learned.contains(&"a.example".to_owned()));
+    }
+
+    #[test]
+    fn a_number_stands_for_what_is_known_and_never_for_anything_else() {
+        let memory = Memory::default();
+        assert_eq!(memory.taught("shop.example"), 0);
+        memory.learn("shop.example", "a.example");
+        let first = memory.taught("shop.example");
+        memory.learn("shop.example", "a.example");
+        assert_eq!(memory.taught("shop.example"), first);
+        memory.learn("shop.example", "b.example");
+        assert!(![0, first].contains(&memory.taught("shop.example")));
+        for number in 0..=MAX_PLACES {
+            memory.learn(&format!("h{number}.example"), "a.example");
+        }
+        memory.learn("shop.example", "c.example");
+        assert!(
+            ![0, first].contains(&memory.taught("shop.example")),
+            "also after it was forgotten"
+        );
     }
 }

@@ -8,6 +8,7 @@ use crate::proxy::exchange::Exchange;
 use bytes::Bytes;
 use http_body::Frame;
 use hyper::body::Incoming;
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -26,6 +27,8 @@ pub(super) enum State {
 /// A page that is rewritten while it streams.
 pub(super) struct RewrittenBody {
     pub(super) source: Incoming,
+    /// What came from it already.
+    pub(super) arrived: VecDeque<Bytes>,
     pub(super) queue: Bytes,
     pub(super) pipeline: Pipeline,
     pub(super) out: Vec<u8>,
@@ -85,6 +88,10 @@ impl http_body::Body for RewrittenBody {
                     }
                     Err(error) => return this.cut(&error.to_string()),
                 }
+                continue;
+            }
+            if let Some(data) = this.arrived.pop_front() {
+                this.queue = data;
                 continue;
             }
             match Pin::new(&mut this.source).poll_frame(cx) {

@@ -5,7 +5,7 @@ use crate::catalogue::inline::{Signatures, normalise};
 use crate::catalogue::names::Names;
 use crate::catalogue::own_paths::OwnPaths;
 use crate::catalogue::scripts::Scripts;
-use crate::catalogue::{Catalogue, Kind, KindSet, Place, Rule, RuleIndex, Vendor};
+use crate::catalogue::{Catalogue, Place, Rule, RuleIndex, Vendor};
 use crate::mistake::{Mistake, closest, parse};
 use crate::purpose::{Purpose, PurposeSet};
 
@@ -222,7 +222,7 @@ impl Compiler {
         }));
         let mut lines = Lines::new(file);
         for host in &written.hosts {
-            match read_host(host.get_ref()) {
+            match HostPattern::read(host.get_ref()) {
                 Ok(pattern) => {
                     let rule = self.rule(vendor, &mut lines, host);
                     self.host_rule(pattern, stand_in, necessary, rule);
@@ -339,7 +339,7 @@ impl Compiler {
         };
         let necessary =
             self.vendors.get(vendor).is_some_and(|vendor| vendor.purpose == Purpose::Necessary);
-        match read_host(written.name.get_ref()) {
+        match HostPattern::read(written.name.get_ref()) {
             Ok(pattern) => {
                 let rule = self.rule(vendor, &mut Lines::new(file), &written.name);
                 self.host_rule(pattern, stand_in, necessary, rule);
@@ -477,38 +477,6 @@ fn check_reason(
     }
 }
 
-fn read_host(text: &str) -> Result<HostPattern, String> {
-    let (address, kinds) = match text.split_once(" as ") {
-        None => (text, KindSet::ALL),
-        Some((address, kinds)) => {
-            let kinds = kinds
-                .split(',')
-                .map(|name| {
-                    Kind::from_name(name.trim()).ok_or_else(|| format!("unknown kind `{name}`"))
-                })
-                .collect::<Result<KindSet, String>>()?;
-            (address, kinds)
-        }
-    };
-    let (exact, address) = match address.strip_prefix('=') {
-        Some(address) => (true, address),
-        None => (false, address),
-    };
-    let (host, path) = match address.find('/') {
-        Some(at) => address.split_at_checked(at).unwrap_or((address, "")),
-        None => (address, ""),
-    };
-    let valid = host.contains('.')
-        && host.bytes().all(|b| {
-            b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'_')
-        })
-        && !host.split('.').any(str::is_empty);
-    if !valid {
-        return Err(format!("`{host}` is no host name: lower case, without scheme, port or `*`"));
-    }
-    Ok(HostPattern { host: host.to_owned(), path: path.to_owned(), exact, kinds })
-}
-
 fn is_pattern(text: &str) -> bool {
     !text.is_empty() && text != "*" && text.matches('*').count() <= 1
 }
@@ -574,7 +542,8 @@ mod tests {
         };
         let catalogue = Catalogue::compile(&[theirs, ours]).unwrap();
         let url = url::Url::parse("https://a.px.acme.example/p.js").unwrap();
-        let subject = crate::catalogue::Subject::Load { kind: Kind::Script, url: &url };
+        let subject =
+            crate::catalogue::Subject::Load { kind: crate::catalogue::Kind::Script, url: &url };
         let found = catalogue.identify(subject).unwrap();
         assert_eq!((found.vendor.id.as_str(), found.place.to_string().as_str()), ("acme", "b:2"));
         for (text, expected) in [

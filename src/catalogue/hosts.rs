@@ -17,6 +17,43 @@ pub(super) struct HostPattern {
     pub(super) kinds: KindSet,
 }
 
+impl HostPattern {
+    /// Reads it as it stands in a catalogue file.
+    pub(super) fn read(text: &str) -> Result<Self, String> {
+        let (address, kinds) = match text.split_once(" as ") {
+            None => (text, KindSet::ALL),
+            Some((address, kinds)) => {
+                let kinds = kinds
+                    .split(',')
+                    .map(|name| {
+                        Kind::from_name(name.trim()).ok_or_else(|| format!("unknown kind `{name}`"))
+                    })
+                    .collect::<Result<KindSet, String>>()?;
+                (address, kinds)
+            }
+        };
+        let (exact, address) = match address.strip_prefix('=') {
+            Some(address) => (true, address),
+            None => (false, address),
+        };
+        let (host, path) = match address.find('/') {
+            Some(at) => address.split_at_checked(at).unwrap_or((address, "")),
+            None => (address, ""),
+        };
+        let valid = host.contains('.')
+            && host.bytes().all(|b| {
+                b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'_')
+            })
+            && !host.split('.').any(str::is_empty);
+        if !valid {
+            return Err(format!(
+                "`{host}` is no host name: lower case, without scheme, port or `*`"
+            ));
+        }
+        Ok(Self { host: host.to_owned(), path: path.to_owned(), exact, kinds })
+    }
+}
+
 /// All host rules, found by walking up the labels of a host.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Hosts {

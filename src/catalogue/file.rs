@@ -160,7 +160,9 @@ pub(super) fn compile(
             }
         }
     }
-    let mut compiler = Compiler::default();
+    let theirs = files.iter().map(|file| file.name.clone());
+    let theirs = theirs.filter(|name| !EMBEDDED.iter().any(|(ours, _)| ours == name)).collect();
+    let mut compiler = Compiler { theirs, ..Compiler::default() };
     for (file, vendor) in &written {
         compiler.vendor(file, vendor, stand_in, &mut mistakes);
     }
@@ -172,6 +174,8 @@ pub(super) fn compile(
 
 #[derive(Default)]
 struct Compiler {
+    /// The operator's files, in their order.
+    theirs: Vec<String>,
     vendors: Vec<Arc<Vendor>>,
     rules: Vec<Rule>,
     hosts: Hosts,
@@ -313,11 +317,18 @@ impl Compiler {
         necessary: bool,
         rule: RuleIndex,
     ) {
-        if let Some(suffix) = stand_in {
+        let stood_in = stand_in.map(|suffix| {
             let host = format!("{}{suffix}", pattern.host);
-            self.hosts.insert(HostPattern { host, ..pattern.clone() }, necessary, rule);
+            HostPattern { host, ..pattern.clone() }
+        });
+        for pattern in stood_in.into_iter().chain([pattern]) {
+            // A later file knows better; ours speak as one.
+            let (rules, theirs) = (&self.rules, &self.theirs);
+            if let Some(file) = file_of(rules, theirs, rule) {
+                self.hosts.correct(&pattern, |other| file_of(rules, theirs, other) < Some(file));
+            }
+            self.hosts.insert(pattern, necessary, rule);
         }
-        self.hosts.insert(pattern, necessary, rule);
     }
 
     /// One more host of a vendor, after all vendors are known.
@@ -404,6 +415,12 @@ impl Compiler {
             lists: None,
         })
     }
+}
+
+/// Which of the operator's files a rule stands in; none for ours.
+fn file_of(rules: &[Rule], theirs: &[String], rule: RuleIndex) -> Option<usize> {
+    let file = &rules.get(rule as usize)?.place.file;
+    theirs.iter().position(|name| **name == **file)
 }
 
 /// Turns byte offsets into lines; offsets mostly come in rising order.

@@ -70,6 +70,19 @@ impl Hosts {
         });
     }
 
+    /// Takes out what `earlier` files say of the same host and path, as far as
+    /// the pattern says something else.
+    pub(super) fn correct(&mut self, pattern: &HostPattern, earlier: impl Fn(RuleIndex) -> bool) {
+        if let Some(rules) = self.by_host.get_mut(&pattern.host) {
+            rules.retain(|(other, _, rule)| {
+                let is_covered = other.path == pattern.path
+                    && (other.exact || !pattern.exact)
+                    && other.kinds.is_within(pattern.kinds);
+                !is_covered || !earlier(*rule)
+            });
+        }
+    }
+
     /// The most specific rule for an address: the longest host, then the
     /// longest path.
     pub(super) fn find(&self, host: &str, path: &str, kind: Kind) -> Option<RuleIndex> {
@@ -138,6 +151,7 @@ impl Hosts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalogue::{Catalogue, EMBEDDED, SourceFile, Subject};
 
     fn hosts() -> Hosts {
         let mut hosts = Hosts::default();
@@ -174,5 +188,36 @@ mod tests {
         ] {
             assert_eq!(hosts.find(host, path, kind), rule, "{host}{path}");
         }
+    }
+
+    const HEAD: &str = "[[vendor]]\nid = 'ID'\nname = 'Acme'\nowner = 'Acme'\nabout = 'Ads.'\nsource = 'https://acme.example'\n";
+
+    #[test]
+    fn a_later_file_says_whose_a_host_is() {
+        let vendor = |id: &str, rest: &str| {
+            format!("{}purposes = ['marketing']\n{rest}\n", HEAD.replace("ID", id))
+        };
+        let file = |name: &str, text: String| SourceFile { name: name.into(), text };
+        let hosts = "hosts = ['a.example', '=b.example', 'c.example/pay', 'd.example']";
+        let theirs = file("own", vendor("theirs", "hosts = ['d.example', '=a.example']"));
+        let host = |name: &str| format!("[[host]]\nname = '{name}'\nvendor = 'said'\n");
+        let said = ["b.example", "c.example", "d.example"].map(host).concat();
+        let said = file("said", vendor("said", "hosts = []") + &said);
+        let ours = file(EMBEDDED[0].0, vendor("ours", hosts));
+        let catalogue = Catalogue::compile(&[ours, theirs, said]).unwrap();
+        for (address, whose) in [
+            ("https://a.example/", "theirs"),
+            ("https://sub.a.example/", "ours"),
+            ("https://b.example/", "said"),
+            ("https://c.example/", "said"),
+            ("https://c.example/pay", "ours"),
+            ("https://d.example/", "said"),
+        ] {
+            let url = url::Url::parse(address).unwrap();
+            let subject = Subject::Load { kind: Kind::Script, url: &url };
+            assert_eq!(catalogue.identify(subject).unwrap().vendor.id, whose, "{address}");
+        }
+        let of = |id| catalogue.hosts_of(catalogue.vendor(id).unwrap()).collect::<Vec<_>>();
+        assert_eq!(of("ours"), ["*.a.example", "a.example"]);
     }
 }

@@ -106,6 +106,11 @@ impl KindSet {
     pub const fn contains(self, kind: Kind) -> bool {
         self.0 & 1 << kind as u32 != 0
     }
+
+    /// Whether every kind in it is in `other`, too.
+    pub(super) const fn is_within(self, other: Self) -> bool {
+        self.0 & !other.0 == 0
+    }
 }
 
 impl FromIterator<Kind> for KindSet {

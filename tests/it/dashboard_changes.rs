@@ -202,6 +202,8 @@ async fn g10_what_the_catalogue_knows_an_officer_cannot_call_something_else() {
     let mut ben = office.signs_in("ben").await;
     assert_eq!(sends(&mut ben, "/classify", &fields).await.status, 303);
     assert_eq!(office.audit("classify", "ads.acme.example").detail["before"], "acme-ads");
+    let page = ben.opens("/classify?host=ads.acme.example").await;
+    assert!(page.body.contains("known as that of <strong>Newcomer Pixels"), "{}", page.body);
     // What was said here, an officer may say better.
     let page = sends(&mut ana, "/classify", &with(&NEW_VENDOR, &[REVIEW])).await;
     assert_eq!(page.status, 422, "there is one of that name already");

@@ -125,6 +125,35 @@ async fn g5_the_block_log_is_filtered_by_its_address_down_to_the_rule() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn g6_a_vendor_is_nobodys_until_somebody_answers_for_it_whatever_exceptions_name_it() {
+    let origin = origin().page("/", TAGS).start().await;
+    let owned = |vendor: &str| {
+        format!(
+            "[[ownership]]\nvendor = '{vendor}'\nowner = 'Ana'\nreason = 'ads'\nreview = 2099-01-31\n"
+        )
+    };
+    for (owners, expected) in [
+        (String::new(), Some("Nobody answers for 2 vendors here.")),
+        (owned("acme-ads"), Some("Nobody answers for one vendor here.")),
+        (owned("acme-ads") + &owned("acme-stats"), None),
+    ] {
+        let sections = format!("{HELP}{owners}{}", people());
+        let proxy = consentry(&origin).config(&sections).start().await;
+        visitor(&proxy).opens("/").await;
+        proxy.ledger().await;
+        let mut ana = signed_in(proxy.admin, "ana").await;
+        let page = ana.opens("/vendors").await.body;
+        assert!(text(&page).contains("Acme Ads") && text(&page).contains("Acme Stats"), "{page}");
+        match expected {
+            Some(words) => assert!(text(&page).contains(words), "{words}: {page}"),
+            None => assert!(!page.contains("Nobody answers"), "{page}"),
+        }
+        let link = "href=\"/ownership?vendor=acme-stats&amp;site=\"";
+        assert_eq!(page.contains(link), !owners.contains("acme-stats"), "{page}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn g5_hostile_names_are_text_on_every_page() {
     let hostile = "<script src=\"https://ads.acme.example/%3Cscript%3Ealert(1)%3C/script%3E\u{202e}.js\"></script>\
         <img src=\"https://evil.example/'%22%3E%3Cimg%20src=x%20onerror=alert(1)%3E\">";

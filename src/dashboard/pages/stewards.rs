@@ -39,14 +39,12 @@ pub(super) fn of(context: &Context) -> Stewards {
 
 impl Stewards {
     /// The exceptions that name a vendor.
-    pub(super) fn of_vendor(
-        &self,
-        id: &str,
-    ) -> impl Iterator<Item = &(Vec<String>, Arc<Exception>)> {
+    fn of_vendor(&self, id: &str) -> impl Iterator<Item = &(Vec<String>, Arc<Exception>)> {
         self.exceptions.iter().filter(move |(_, each)| each.scope.vendor.as_deref() == Some(id))
     }
 
-    fn owned(&self, id: &str) -> impl Iterator<Item = &Ownership> {
+    /// Who answers for a vendor.
+    pub(super) fn owned(&self, id: &str) -> impl Iterator<Item = &Ownership> {
         self.ownerships.iter().filter(move |said| said.vendor == id)
     }
 

@@ -35,10 +35,10 @@ pub(in crate::dashboard) async fn page(context: Context, RawQuery(query): RawQue
 fn table(asked: &Asked, vendors: &[OfVendor], stewards: &Stewards) -> Markup {
     let all = |of: &OfVendor| of.parts.withheld + of.parts.would_withhold + of.parts.let_through;
     let most = vendors.iter().map(all).max().unwrap_or(0);
-    let nobodys = vendors.iter().filter(|of| {
-        !of.vendor_id.is_empty() && stewards.of_vendor(&of.vendor_id).next().is_none()
-    });
-    let nobodys = nobodys.count();
+    let nobodys = vendors
+        .iter()
+        .filter(|of| !of.vendor_id.is_empty() && stewards.owned(&of.vendor_id).next().is_none())
+        .count();
     html! {
         @if vendors.is_empty() { p { "No vendor was met in this time." } } @else {
             @if nobodys > 0 {

@@ -14,6 +14,7 @@ use maud::{DOCTYPE, Markup, html};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::sync::LazyLock;
+use url::form_urlencoded;
 
 const STYLE: &str = include_str!("office.css");
 
@@ -85,6 +86,14 @@ pub(super) fn bare(status: StatusCode, title: &str, body: &Markup) -> Response {
         }
     };
     whole(status, title, &frame)
+}
+
+/// The address of a page that is asked for something.
+pub(super) fn address(path: &str, asked: &[(&str, &str)]) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(asked);
+    let query = query.finish();
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
 }
 
 /// The hidden field that every form needs; see [`Session::csrf`].

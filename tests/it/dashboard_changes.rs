@@ -105,7 +105,7 @@ fn found(page: &Page) -> (u16, String) {
 /// Whether the newcomer waits for somebody to say whose it is, on the page and
 /// for programs.
 async fn waits(officer: &mut Visitor) -> (bool, bool) {
-    let on_page = officer.opens("/new").await.body.contains(&format!("host={HOST}\""));
+    let on_page = officer.opens("/new").await.body.contains(&format!("\"/classify?host={HOST}\""));
     (on_page, officer.opens("/api/v1/unlisted").await.body.contains(HOST))
 }
 

@@ -68,21 +68,17 @@ impl AuditQuery {
     }
 
     fn link(&self, before: i64) -> String {
-        let mut query = url::form_urlencoded::Serializer::new(String::from("/audit?"));
         let before = before.to_string();
-        for (name, value) in [
-            ("who", &self.who),
+        let all = [
+            ("who", self.who.as_str()),
             ("act", &self.act),
             ("about", &self.about),
             ("from", &self.from),
             ("to", &self.to),
             ("before", &before),
-        ] {
-            if !value.is_empty() {
-                query.append_pair(name, value);
-            }
-        }
-        query.finish()
+        ];
+        let asked: Vec<_> = all.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        layout::address("/audit", &asked)
     }
 }
 
@@ -168,5 +164,21 @@ fn detail(value: &Value) -> Markup {
             },
             other => (word(other)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn older_ones_are_found_by_an_address_that_asks_the_same() {
+        let asked = AuditQuery {
+            who: "ana & co".to_owned(),
+            from: "2026-03-01".to_owned(),
+            before: "900".to_owned(),
+            ..AuditQuery::default()
+        };
+        assert_eq!(asked.link(800), "/audit?who=ana+%26+co&from=2026-03-01&before=800");
     }
 }

@@ -268,9 +268,7 @@ pub(super) async fn take_back(context: Context, Form(fields): Form<Fields>) -> R
 }
 
 fn address(host: &str) -> String {
-    let query =
-        url::form_urlencoded::Serializer::new(String::new()).append_pair("host", host).finish();
-    format!("/classify?{query}")
+    layout::address("/classify", &[("host", host)])
 }
 
 async fn show(

@@ -227,16 +227,13 @@ fn list(context: &Context, all: &[Ownership]) -> Markup {
 }
 
 fn buttons(context: &Context, said: &Ownership) -> Markup {
-    let query = url::form_urlencoded::Serializer::new(String::new())
-        .append_pair("vendor", &said.vendor)
-        .append_pair("site", &said.site)
-        .finish();
+    let this = layout::address("/ownership", &[("vendor", &said.vendor), ("site", &said.site)]);
     html! {
         form method="post" action="/ownership/take-back" {
             (layout::csrf(&context.session))
             input type="hidden" name="vendor" value=(said.vendor);
             input type="hidden" name="site" value=(said.site);
-            a href={ "/ownership?" (query) } { "Change" } " "
+            a href=(this) { "Change" } " "
             button.plain aria-label={ "Take off " (said.vendor) } { "Take off" }
         }
     }

@@ -109,25 +109,18 @@ impl Asked {
 
     /// The address of a page about the same period and site, with more.
     pub(in crate::dashboard) fn link(&self, path: &str, more: &[(&str, &str)]) -> String {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        match self.days {
-            Some(USUAL_DAYS) => {}
-            Some(days) => {
-                query.append_pair("days", &days.to_string());
-            }
-            None => {
-                query.append_pair("from", &self.period.first().to_string());
-                query.append_pair("to", &self.period.last_day().to_string());
-            }
-        }
-        if let Some(site) = &self.site {
-            query.append_pair("site", site);
-        }
-        for (name, value) in more {
-            query.append_pair(name, value);
-        }
-        let query = query.finish();
-        if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+        let when = match self.days {
+            Some(USUAL_DAYS) => Vec::new(),
+            Some(days) => vec![("days", days.to_string())],
+            None => vec![
+                ("from", self.period.first().to_string()),
+                ("to", self.period.last_day().to_string()),
+            ],
+        };
+        let when = when.iter().map(|(name, value)| (*name, value.as_str()));
+        let site = self.site.as_deref().map(|site| ("site", site));
+        let all: Vec<_> = when.chain(site).chain(more.iter().copied()).collect();
+        layout::address(path, &all)
     }
 
     /// The same, with everything else that was asked but what is in `more`.

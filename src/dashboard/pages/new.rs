@@ -67,7 +67,7 @@ fn waiting(unlisted: &[Seen]) -> Markup {
                                 td.what { (name(&each.page)) }
                                 td.what { (asker(each)) }
                                 td { (moment(each.last_ms)) }
-                                td { a.button href=(classify(&each.name)) { "Classify" span.skip { " " (name(&each.name)) } } }
+                                td { a.button href=(layout::address("/classify", &[("host", &each.name)])) { "Classify" span.skip { " " (name(&each.name)) } } }
                             }
                         }
                     }
@@ -75,12 +75,6 @@ fn waiting(unlisted: &[Seen]) -> Markup {
             }
         }
     }
-}
-
-fn classify(host: &str) -> String {
-    let mut query = url::form_urlencoded::Serializer::new(String::from("/classify?"));
-    query.append_pair("host", host);
-    query.finish()
 }
 
 fn asker(each: &Seen) -> Markup {

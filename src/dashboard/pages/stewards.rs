@@ -1,5 +1,6 @@
 //! Who answers for a vendor and for every exception, and why.
 
+use crate::dashboard::layout;
 use crate::dashboard::office::Context;
 use crate::dashboard::pages::show::name;
 use crate::policy::{Effect, Exception};
@@ -88,10 +89,7 @@ impl Stewards {
 
 /// Where somebody says who answers for a vendor.
 fn own(vendor: &str, site: &str) -> String {
-    url::form_urlencoded::Serializer::new(String::from("/ownership?"))
-        .append_pair("vendor", vendor)
-        .append_pair("site", site)
-        .finish()
+    layout::address("/ownership", &[("vendor", vendor), ("site", site)])
 }
 
 fn table(exceptions: &[&(Vec<String>, Arc<Exception>)], today: Date) -> Markup {

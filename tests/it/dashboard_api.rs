@@ -164,10 +164,13 @@ async fn every_endpoint_is_described_and_answers_as_described() {
     let log =
         read(&asks(proxy.admin, TOKENS[0], "GET", "/api/v1/decisions?vendor=acme-ads", "").await);
     assert_eq!((log["lines"].as_array().unwrap().len(), &log["next"]), (1, &Value::Null), "{log}");
-    for query in ["from=yesterday", "days=0", "verdict=maybe", "after=x", "purpose=fun"] {
+    let long = format!("page=/{}", "x".repeat(5000));
+    for query in ["from=yesterday", "days=0", "verdict=maybe", "after=x", "purpose=fun", &long] {
         let path = format!("/api/v1/decisions?{query}");
         assert_eq!(asks(proxy.admin, TOKENS[0], "GET", &path, "").await.status, 422, "{query}");
     }
+    let before = asks(proxy.admin, TOKENS[0], "GET", "/api/v1/audits?before=x", "").await;
+    assert_eq!(before.status, 422, "{}", before.body);
     let nothing = asks(proxy.admin, TOKENS[0], "GET", "/api/v1/nothing", "").await;
     assert_eq!((nothing.status.as_u16(), &read(&nothing)["status"]), (404, &404.into()));
 }

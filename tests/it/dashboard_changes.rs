@@ -407,7 +407,9 @@ async fn g10_who_came_and_what_they_did_is_on_record() {
     let page = ana.opens("/audit?act=classify&who=ana").await;
     assert!(page.body.contains(HOST) && !page.body.contains("sign in</td>"), "{}", page.body);
     assert!(ana.opens("/audit?who=ben").await.body.contains("Nothing on record fits"));
-    assert_eq!(ana.opens("/audit?from=yesterday").await.status, 422);
+    for query in ["from=yesterday", "before=x", "before=1e3"] {
+        assert_eq!(ana.opens(&format!("/audit?{query}")).await.status, 422, "{query}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

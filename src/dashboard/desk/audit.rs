@@ -41,6 +41,12 @@ impl AuditQuery {
             let wrong = |_| Refused::because(format!("“{day}” is not a day: write 2026-03-31."));
             day.parse().map(Some).map_err(wrong)
         };
+        let before = text(&self.before)
+            .map(|id| {
+                let wrong = |_| Refused::because(format!("“{id}” is no place in the audit trail."));
+                id.parse().map_err(wrong)
+            })
+            .transpose()?;
         let after = |day: Date| day.tomorrow().unwrap_or(day);
         Ok(AuditFilter {
             since_ms: day(&self.from)?.map(start_ms),
@@ -49,7 +55,7 @@ impl AuditQuery {
             act: text(&self.act),
             about: text(&self.about),
             after_id: None,
-            before_id: self.before.trim().parse().ok(),
+            before_id: before,
         })
     }
 

@@ -19,8 +19,12 @@ const USUAL_DAYS: u32 = 7;
 /// A longer period is cut: ten years.
 const MOST_DAYS: i64 = 3660;
 
-/// The longest value that is taken from an address.
-const MAX_VALUE: usize = 300;
+/// The longest value that is taken from an address, in bytes: longer than the
+/// paths of pages are.
+pub(super) const MAX_VALUE: usize = 4096;
+
+/// As much of a name as is repeated.
+const MAX_NAME: usize = 20;
 
 /// What stands in a page's address.
 #[derive(Clone, Debug)]
@@ -53,7 +57,14 @@ impl Asked {
         let (mut from, mut to) = (None, None);
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
             let value = value.trim();
-            if value.is_empty() || value.len() > MAX_VALUE {
+            if value.is_empty() {
+                continue;
+            }
+            if value.len() > MAX_VALUE {
+                let name: String = name.chars().take(MAX_NAME).collect();
+                asked
+                    .mistakes
+                    .push(format!("“{name}” is longer than {MAX_VALUE} bytes and was left out"));
                 continue;
             }
             match &*name {
@@ -149,7 +160,7 @@ impl Asked {
     /// The fields for period and site, as part of a form; `more` follows.
     pub(in crate::dashboard) fn form(&self, path: &str, sites: &[String], more: &Markup) -> Markup {
         html! {
-            @for mistake in &self.mistakes { p.warning role="alert" { (mistake) "." } }
+            @for mistake in &self.mistakes { p.warning role="alert" { (plain::text(mistake)) "." } }
             form.filters method="get" action=(path) {
                 div {
                     label for="from" { "From" }
@@ -256,7 +267,11 @@ mod tests {
             let asked = asked(query);
             assert_eq!((asked.period.len(), asked.mistakes.len()), (7, 1), "{query}");
         }
-        assert!(asked(&format!("site={}", "x".repeat(1000))).site.is_none());
+        let long = asked(&format!("site={}", "x".repeat(MAX_VALUE + 1)));
+        assert_eq!(long.mistakes, ["“site” is longer than 4096 bytes and was left out"]);
+        assert!(long.site.is_none());
+        let page = format!("/{}", "x".repeat(2000));
+        assert_eq!(asked(&format!("page={page}")).value("page"), Some(&*page));
         assert!(asked("&&=&%ff=%ff&days=").mistakes.is_empty());
     }
 }

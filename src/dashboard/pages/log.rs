@@ -2,7 +2,7 @@
 
 use crate::dashboard::layout;
 use crate::dashboard::office::Context;
-use crate::dashboard::pages::asked::{Asked, figures, site_names};
+use crate::dashboard::pages::asked::{Asked, MAX_VALUE, figures, site_names};
 use crate::dashboard::pages::show::{moment, name, vendor, verdict};
 use crate::ledger::figures::log::{Cursor, LogPage, Wanted};
 use crate::ledger::figures::vendors::OfVendor;
@@ -132,8 +132,8 @@ fn filters(asked: &Asked, vendors: &[OfVendor]) -> Markup {
         (choice(asked, "vendor", "Vendor", "Any", &known))
         (choice(asked, "purpose", "Purpose", "Any", &purposes))
         (choice(asked, "kind", "Kind", "Any", &kinds))
-        div { label for="page" { "Page" } input #page name="page" value=[asked.value("page")] placeholder="/checkout" maxlength="300"; }
-        div { label for="what" { "Name contains" } input #what name="what" value=[asked.value("what")] placeholder="pixel" maxlength="300"; }
+        div { label for="page" { "Page" } input #page name="page" value=[asked.value("page")] placeholder="/checkout" maxlength=(MAX_VALUE); }
+        div { label for="what" { "Name contains" } input #what name="what" value=[asked.value("what")] placeholder="pixel" maxlength=(MAX_VALUE); }
     }
 }
 

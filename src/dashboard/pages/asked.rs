@@ -32,6 +32,8 @@ pub(in crate::dashboard) struct Asked {
     pub(in crate::dashboard) period: Period,
     /// The days that end with today, if that is what was asked for.
     days: Option<u32>,
+    /// How many there are unless somebody asks for others.
+    usual: u32,
     pub(in crate::dashboard) site: Option<String>,
     /// Everything else: names and values, the last of a name counting.
     others: Vec<(String, String)>,
@@ -42,14 +44,21 @@ pub(in crate::dashboard) struct Asked {
 impl Asked {
     /// Reads a query as it is now.
     pub(in crate::dashboard) fn read(query: Option<&str>) -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self::read_at(query, u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
+        Self::read_or(query, USUAL_DAYS)
     }
 
-    fn read_at(query: Option<&str>, now_ms: u64) -> Self {
+    /// The same for a page that shows so many days unless somebody asks for
+    /// others.
+    pub(in crate::dashboard) fn read_or(query: Option<&str>, usual: u32) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self::read_at(query, usual, u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn read_at(query: Option<&str>, usual: u32, now_ms: u64) -> Self {
         let mut asked = Self {
-            period: Period::last(USUAL_DAYS, now_ms),
-            days: Some(USUAL_DAYS),
+            period: Period::last(usual, now_ms),
+            days: Some(usual),
+            usual,
             site: None,
             others: Vec::new(),
             mistakes: Vec::new(),
@@ -88,7 +97,8 @@ impl Asked {
             asked.days = None;
             asked.period = Period::days(first, last);
             if asked.period.len() > MOST_DAYS {
-                asked.period = Period::last(USUAL_DAYS, now_ms);
+                asked.days = Some(usual);
+                asked.period = Period::last(usual, now_ms);
                 asked.mistakes.push("that is more than ten years; these are the last days".into());
             }
         }
@@ -121,7 +131,8 @@ impl Asked {
     /// The address of a page about the same period and site, with more.
     pub(in crate::dashboard) fn link(&self, path: &str, more: &[(&str, &str)]) -> String {
         let when = match self.days {
-            Some(USUAL_DAYS) => Vec::new(),
+            // A page that shows others by itself has to be told.
+            Some(USUAL_DAYS) if self.usual == USUAL_DAYS => Vec::new(),
             Some(days) => vec![("days", days.to_string())],
             None => vec![
                 ("from", self.period.first().to_string()),
@@ -236,7 +247,25 @@ mod tests {
     const NOW: u64 = 1_795_348_800_000; // 2026-11-22 12:00 UTC
 
     fn asked(query: &str) -> Asked {
-        Asked::read_at(Some(query), NOW)
+        Asked::read_at(Some(query), USUAL_DAYS, NOW)
+    }
+
+    #[test]
+    fn g11_a_page_of_more_days_says_which_it_shows_and_links_to_the_others() {
+        let days = |query: &str| {
+            let asked = Asked::read_at(Some(query), 30, NOW);
+            let form = asked.form("/declaration", &[], &html! {}).into_string();
+            let bold = form.split_once("<strong>").unwrap().1.split_once('<').unwrap().0.to_owned();
+            for days in ["7", "30"] {
+                let link = format!("<a href=\"/declaration?days={days}\">{days}</a>");
+                assert_eq!(form.contains(&link), bold != days, "{form}");
+            }
+            (asked.period.len(), bold)
+        };
+        assert_eq!(days(""), (30, "30".to_owned()));
+        assert_eq!(days("from=&to="), (30, "30".to_owned()));
+        assert_eq!(days("days=7"), (7, "7".to_owned()));
+        assert_eq!(days("from=0001-01-01"), (30, "30".to_owned()));
     }
 
     #[test]

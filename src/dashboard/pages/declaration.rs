@@ -7,7 +7,6 @@ use crate::dashboard::office::Context;
 use crate::dashboard::pages::asked::{Asked, figures, site_names};
 use crate::dashboard::pages::show::{day, name, vendor};
 use crate::declaration::{DAYS, Declaration, Evidence, Service};
-use crate::ledger::figures::Period;
 use crate::ledger::figures::newcomers::Seen;
 use crate::purpose::Purpose;
 use crate::site::Site;
@@ -16,18 +15,10 @@ use axum::extract::RawQuery;
 use axum::response::Response;
 use maud::{Markup, html};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The page.
 pub(in crate::dashboard) async fn page(context: Context, RawQuery(query): RawQuery) -> Response {
-    let mut asked = Asked::read(query.as_deref());
-    if query
-        .as_deref()
-        .is_none_or(|query| !["days=", "from=", "to="].iter().any(|word| query.contains(word)))
-    {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        asked.period = Period::last(DAYS, u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
-    }
+    let asked = Asked::read_or(query.as_deref(), DAYS);
     let (period, site, sites) = (asked.period, asked.site.clone(), context.sites());
     let found = figures(&context, move |figures| {
         let site = site.as_deref();

@@ -245,10 +245,18 @@ async fn k5_nobody_looks_where_nothing_is_withheld_or_no_host_is_known() {
         ("[self_check]\ninterval_s = 1\n", "", "it answers to any host"),
         (EVERY_SECOND, "mode = 'observe'", "nothing is withheld there"),
     ] {
-        let proxy = consentry(&origin).config(config).site(site).start().await;
+        let config = format!("{config}{}", people());
+        let proxy = consentry(&origin).config(&config).site(site).start().await;
         let status = status_once(&proxy, |status| status.last_run_ms.is_some()).await;
         assert!(status.sites[0].skipped.as_ref().unwrap().starts_with(why), "{status:#?}");
         assert!(status.sites[0].states.is_empty());
+        assert_eq!(status.is_green(), None, "nothing was looked at");
+        let mut ana = signed_in(proxy.admin, "ana").await;
+        let page = ana.opens("/").await.body;
+        for part in ["has not looked at any site", "1 site is not looked at: default", why] {
+            assert!(page.contains(part), "{part}: {page}");
+        }
+        assert!(!page.contains("all is well"), "{page}");
     }
     let proxy = consentry(&origin).config("[self_check]\ninterval_s = 0\n").start().await;
     assert_eq!(proxy.running().self_check.status(), Status::default());

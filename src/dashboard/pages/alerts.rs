@@ -29,10 +29,23 @@ pub(super) fn in_short(context: &Context) -> Markup {
     let (status, told) = (context.self_check().status(), context.desk().told());
     html! {
         @match status.is_green() {
-            Some(true) if told.open.is_empty() => p { span.tag.allow { "all is well" } " The self-check was green when it last looked" @if let Some(time) = status.last_run_ms { " (" (moment(time.cast_signed())) " UTC)" } ", and nothing else is wrong. " a href="/alerts" { "Alerts" } },
+            Some(true) if told.open.is_empty() => p { span.tag.allow { "all is well" } " The self-check was green when it last looked" @if let Some(time) = status.last_run_ms { " (" (moment(time.cast_signed())) " UTC)" } ", and nothing else is wrong. " (unseen(&status)) a href="/alerts" { "Alerts" } },
             Some(false) => p.warning role="status" { strong { "The self-check is red: what must be held back passes, or what was agreed to does not." } " " a href="/alerts" { "See what it found" } },
             _ if !told.open.is_empty() => p.warning role="status" { (told.open.len()) @if told.open.len() == 1 { " thing is wrong" } @else { " things are wrong" } " at the moment: " (name(told.open.first().map_or("", |(_, what)| what))) " " a href="/alerts" { "See all" } },
+            _ if status.interval_s == 0 => p { span.tag.open { "not looked at" } " The self-check is switched off in the configuration. " a href="/alerts" { "Alerts" } },
+            _ if status.last_run_ms.is_some() => p { span.tag.open { "not looked at" } " The self-check has not looked at any site. " (unseen(&status)) a href="/alerts" { "Alerts" } },
             _ => p.quiet { "The self-check has not looked yet. " a href="/alerts" { "Alerts" } },
+        }
+    }
+}
+
+/// How many sites may be broken without anybody knowing, and what to do about
+/// the first.
+fn unseen(status: &Status) -> Markup {
+    let count = status.skipped().count();
+    html! {
+        @if let Some((site, why)) = status.skipped().next() {
+            (count) @if count == 1 { " site is" } @else { " sites are" } " not looked at: " (name(site)) ", because " (name(why)) ". "
         }
     }
 }

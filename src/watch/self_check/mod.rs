@@ -61,12 +61,18 @@ pub struct Status {
 }
 
 impl Status {
-    /// Whether everything that was looked at is as it must be; nothing before
-    /// the first look.
+    /// Whether everything that was looked at is as it must be; nothing as long
+    /// as nobody has looked at any site.
     #[must_use]
     pub fn is_green(&self) -> Option<bool> {
-        self.last_run_ms?;
-        Some(self.sites.iter().flat_map(|site| &site.states).all(|state| state.ok))
+        let mut states = self.sites.iter().flat_map(|site| &site.states).peekable();
+        states.peek()?;
+        Some(states.all(|state| state.ok))
+    }
+
+    /// The sites that nobody looks at, and why not.
+    pub fn skipped(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.sites.iter().filter_map(|site| Some((site.site.as_str(), site.skipped.as_deref()?)))
     }
 }
 
@@ -211,7 +217,7 @@ impl SelfCheck {
             states: Vec::new(),
         };
         let Some(host) = host else {
-            let why = "it answers to any host, and [self_check] has no `host`";
+            let why = "it answers to any host; say under which with `host` in [self_check]";
             status.skipped = Some(why.to_owned());
             return status;
         };

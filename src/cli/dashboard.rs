@@ -1,7 +1,7 @@
 //! `consentry dashboard` and `consentry hash-password`: the way into the
 //! dashboard.
 
-use crate::cli::{CONFIGURATION, FINE, IO, UNAVAILABLE};
+use crate::cli::{CONFIGURATION, FINE, IO, LEDGER, UNAVAILABLE};
 use crate::config::{self, KeyMode, Overrides};
 use crate::dashboard::{PasswordHash, link_file};
 
@@ -11,8 +11,9 @@ use std::path::PathBuf;
 /// Prints the link that opens the dashboard of a running proxy, once.
 #[derive(Clone, Debug, clap::Args)]
 pub struct DashboardArgs {
-    /// The ledger that the proxy writes
-    #[arg(long, value_name = "PATH", env = "CONSENTRY_LEDGER__FILE", conflicts_with = "config")]
+    /// The ledger that the proxy writes; left out, the one of the
+    /// configuration, or consentry-data/ledger.db
+    #[arg(long, value_name = "PATH", env = "CONSENTRY_LEDGER__FILE")]
     pub ledger: Option<PathBuf>,
     /// The configuration file that names the ledger
     #[arg(long, value_name = "FILE")]
@@ -23,7 +24,7 @@ pub struct DashboardArgs {
 pub fn run(args: &DashboardArgs, out: &mut dyn Write, err: &mut dyn Write) -> i32 {
     let overrides = Overrides { ledger: args.ledger.clone(), ..Overrides::default() };
     let ledger = match &args.config {
-        None => args.ledger.clone().unwrap_or_else(|| "consentry-data/ledger.db".into()),
+        None => args.ledger.clone().unwrap_or_else(|| LEDGER.into()),
         Some(file) => {
             let variables = config::environment();
             match config::load(Some(file), variables, &overrides, KeyMode::CheckOnly) {

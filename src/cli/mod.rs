@@ -29,6 +29,9 @@ pub const IO: i32 = 74;
 /// Exit code: the configuration is wrong (sysexits `EX_CONFIG`).
 pub const CONFIGURATION: i32 = 78;
 
+/// Where the ledger is as long as nobody says otherwise.
+const LEDGER: &str = "consentry-data/ledger.db";
+
 /// The ledger that a command reads.
 #[derive(Clone, Debug, clap::Args)]
 pub struct LedgerFile {
@@ -38,7 +41,7 @@ pub struct LedgerFile {
         long = "ledger",
         value_name = "PATH",
         env = "CONSENTRY_LEDGER__FILE",
-        default_value = "consentry-data/ledger.db"
+        default_value = LEDGER
     )]
     pub path: PathBuf,
 }

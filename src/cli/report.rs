@@ -8,7 +8,7 @@ mod gather;
 mod page;
 mod table;
 
-use crate::cli::{CONFIGURATION, FINE, IO, USAGE};
+use crate::cli::{CONFIGURATION, FINE, IO, LEDGER, USAGE};
 use crate::config::{self, KeyMode, Overrides};
 use crate::ledger::figures::Period;
 use crate::ledger::receipt::hex;
@@ -19,20 +19,16 @@ use jiff::ToSpan;
 use jiff::civil::Date;
 use sha2::{Digest, Sha256};
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Reports what visitors chose, what was withheld, what changed and who owns
 /// what.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ReportArgs {
-    /// The ledger to read; a proxy may be writing it meanwhile
-    #[arg(
-        long,
-        value_name = "PATH",
-        env = "CONSENTRY_LEDGER__FILE",
-        default_value = "consentry-data/ledger.db"
-    )]
-    pub ledger: PathBuf,
+    /// The ledger to read, which a proxy may be writing meanwhile; left out,
+    /// the one of the configuration, or consentry-data/ledger.db
+    #[arg(long, value_name = "PATH", env = "CONSENTRY_LEDGER__FILE")]
+    pub ledger: Option<PathBuf>,
     /// The first day of the period (UTC): 2026-03-01
     #[arg(long, value_name = "DAY", required_unless_present = "month")]
     pub from: Option<Date>,
@@ -45,7 +41,8 @@ pub struct ReportArgs {
     /// Only of the site of that name
     #[arg(long, value_name = "NAME")]
     pub site: Option<String>,
-    /// The configuration file: it says who owns what, and which exceptions there are
+    /// The configuration file: it names the ledger, and says who owns what and
+    /// which exceptions there are
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// html, json or csv; left out, what the file's name says, or html
@@ -108,7 +105,7 @@ pub fn run(args: &ReportArgs, out: &mut dyn Write, err: &mut dyn Write) -> i32 {
 fn report(args: &ReportArgs, out: &mut dyn Write, err: &mut dyn Write) -> Result<(), Failure> {
     let period = period(args)?;
     let configured = args.config.as_deref().map(|file| {
-        let flags = Overrides { ledger: Some(args.ledger.clone()), ..Overrides::default() };
+        let flags = Overrides { ledger: args.ledger.clone(), ..Overrides::default() };
         config::load(Some(file), config::environment(), &flags, KeyMode::CheckOnly)
     });
     let configured = configured.transpose().map_err(|mistakes| {
@@ -116,8 +113,11 @@ fn report(args: &ReportArgs, out: &mut dyn Write, err: &mut dyn Write) -> Result
         Failure::Configuration(told.join("\n"))
     })?;
     let sites = configured.as_ref().map(|compiled| &compiled.sites);
-    let report =
-        gather(&Asked { ledger: &args.ledger, period, site: args.site.as_deref(), sites })?;
+    let ledger = match &configured {
+        Some(compiled) => compiled.ledger_file.as_path(),
+        None => args.ledger.as_deref().unwrap_or_else(|| Path::new(LEDGER)),
+    };
+    let report = gather(&Asked { ledger, period, site: args.site.as_deref(), sites })?;
     // Plain, so that it is harmless to show, and the same by value.
     let json = format!("{}\n", plain::json(&serde_json::to_string(&report)?));
     let figures = hex(&Sha256::digest(&json));

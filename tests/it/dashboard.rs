@@ -98,6 +98,14 @@ async fn who_may_read_the_ledger_enters_by_a_link_and_nobody_else_does() {
     let (code, link) = runs(&["dashboard", "--ledger", ledger.to_str().unwrap()]);
     let path = link.trim().strip_prefix(&format!("http://{}", proxy.admin)).unwrap();
     assert!(code == 0 && path.starts_with("/enter?token="), "{link}");
+    // As in a container: the variable is there, and a configuration is named.
+    let config = proxy.directory().join("link.toml");
+    std::fs::write(&config, "[[site]]\norigin = 'http://127.0.0.1:1'\n").unwrap();
+    let output = consentry_command(&["dashboard", "--config", config.to_str().unwrap()])
+        .env("CONSENTRY_LEDGER__FILE", &ledger)
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), link, "{:?}", output.stderr);
     // A chat program that looks at the link does not use it up.
     for _ in 0..2 {
         assert_eq!(visitor.opens(path).await.status, 200);

@@ -2,7 +2,7 @@
 
 use crate::driver;
 use crate::harness::CATALOGUE;
-use crate::program::runs;
+use crate::program::{consentry_command, runs};
 
 use consentry::catalogue::{Catalogue, Kind, SourceFile};
 use consentry::consent::{ReceiptId, Source};
@@ -222,6 +222,24 @@ fn g7_the_same_period_is_the_same_bytes_and_the_hash_is_theirs() {
         let (_, other, _) = march.reports(name, &["--month", "2026-04", "--config", &config]);
         assert_ne!(first, other);
     }
+}
+
+#[test]
+fn g7_a_report_with_a_configuration_reads_the_ledger_that_it_names() {
+    let march = March::new();
+    let config = march.config();
+    let ledger = march.file("ledger.db");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("[ledger]\nfile = {ledger:?}\n{text}")).unwrap();
+    let said = |words: &[&str]| {
+        let output = consentry_command(words).current_dir(march.directory.path()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        output.stdout
+    };
+    let named = said(&["report", "--month", "2026-03", "--config", &config]);
+    let ledger = ledger.to_str().unwrap();
+    let given = ["report", "--month", "2026-03", "--config", &config, "--ledger", ledger];
+    assert!(!named.is_empty() && named == said(&given));
 }
 
 #[test]

@@ -284,6 +284,7 @@ impl Running {
         // First, so that no list of before is swapped in afterwards.
         self.lists = None;
         self.archiving = None;
+        self.self_check.configure(fresh.self_check);
         self.replace_sites(fresh.sites);
         self.desk.configure(fresh.alerts);
         self.observe.metrics().forget_lists();

@@ -382,6 +382,11 @@ impl Metrics {
         self.recalls.get_or_create(&RecallLabels { site: site.to_owned(), result }).inc();
     }
 
+    /// Nobody looks at that site in that state any more.
+    pub fn forget_self_check(&self, site: &str, state: &'static str) {
+        self.self_check_ok.remove(&StateLabels { site: site.to_owned(), state });
+    }
+
     pub(super) fn count_decision(&self, site: &str, decision: &Decision) {
         let purpose = match decision.verdict {
             Verdict::Block(Grounds::NotGranted(purpose) | Grounds::VendorRefused(purpose)) => {

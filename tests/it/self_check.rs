@@ -3,6 +3,7 @@
 
 use crate::dashboard::{people, signed_in};
 use crate::harness::{Proxy, consentry, origin, visitor};
+use crate::program::Setup;
 use crate::tls::Authority;
 
 use consentry::catalogue::Catalogue;
@@ -260,6 +261,41 @@ async fn k5_nobody_looks_where_nothing_is_withheld_or_no_host_is_known() {
     }
     let proxy = consentry(&origin).config("[self_check]\ninterval_s = 0\n").start().await;
     assert_eq!(proxy.running().self_check.status(), Status::default());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn k5_a_reload_says_where_to_look_from_then_on() {
+    let origin = origin().page("/", PAGE).page("/sale", PAGE).start().await;
+    let setup = Setup::new(origin.address, EVERY_SECOND);
+    let mut program = setup.start();
+    let elsewhere = EVERY_SECOND.replace("= 1", "= 2").replace("shop", "www.shop");
+    setup.configure(origin.address, &format!("{elsewhere}path = '/sale'\n"));
+    program.reloads();
+    let told = program.says("interval_s changes when consentry is started again");
+    assert!(told.contains("until then it is 1"), "{told}");
+    let (mut admin, since) = (crate::harness::visitor_at(program.admin), Instant::now());
+    loop {
+        let ready: serde_json::Value =
+            serde_json::from_str(&admin.opens("/readyz").await.body).unwrap();
+        let site = &ready["self_check"]["sites"][0];
+        if site["path"] == "/sale" && site["host"] == "www.shop.example" {
+            break;
+        }
+        assert!(since.elapsed() < PATIENCE, "{ready:#}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn k5_a_site_that_is_gone_has_no_figure_any_more() {
+    let origin = origin().page("/", PAGE).start().await;
+    let proxy = consentry(&origin).config(EVERY_SECOND).start().await;
+    status_once(&proxy, is_green).await;
+    let figures = || proxy.running().observe.exposition().contains("self_check_ok{");
+    assert!(figures());
+    proxy.running().replace_sites(Sites::default());
+    status_once(&proxy, |status| status.sites.is_empty()).await;
+    assert!(!figures());
 }
 
 #[tokio::test(flavor = "multi_thread")]

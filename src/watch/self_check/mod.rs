@@ -91,6 +91,13 @@ pub struct SiteStatus {
     pub states: Vec<StateStatus>,
 }
 
+impl SiteStatus {
+    /// Whether it is among those that were looked at.
+    fn is_among(&self, all: &[Self]) -> bool {
+        all.iter().any(|other| other.site == self.site && !other.states.is_empty())
+    }
+}
+
 /// What was found in one state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateStatus {
@@ -152,6 +159,19 @@ impl SelfCheck {
         self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Looks at the sites as other settings say, from the next look on. How
+    /// often stays as it was: with zero, nothing is there to look with.
+    pub fn configure(&self, fresh: Settings) {
+        let interval = self.settings.load().interval;
+        if fresh.interval != interval {
+            tracing::warn!(
+                "[self_check] interval_s changes when consentry is started again; until then it is {}",
+                interval.as_secs()
+            );
+        }
+        self.settings.store(Arc::new(Settings { interval, ..fresh }));
+    }
+
     /// Has it look again at once: something has changed.
     pub fn soon(&self) {
         self.soon.notify_one();
@@ -196,8 +216,14 @@ impl SelfCheck {
         }
         let now_ms = now_ms();
         let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        for gone in status.sites.iter().filter(|site| !site.is_among(&all)) {
+            for state in &gone.states {
+                observe.metrics().forget_self_check(&gone.site, state.state.name());
+            }
+        }
         status.sites = all;
         status.last_run_ms = Some(now_ms);
+        drop(status);
         observe.emit(&SelfCheckEnded { time_s: now_ms / 1000 });
     }
 

@@ -1,8 +1,7 @@
 //! `consentry export`: takes the ledger out into files for other programs.
 
-mod file;
-
 use crate::cli::log::when::{since, until};
+use crate::cli::part::Part;
 use crate::cli::{FINE, IO, LedgerFile, USAGE};
 use crate::ledger::audit::AuditFilter;
 use crate::ledger::export::{
@@ -14,7 +13,6 @@ use crate::ledger::read::{Filter, Reader, VerdictWord};
 use crate::ledger::receipt::hex;
 use crate::ledger::{self, Checkpoint};
 use crate::purpose::Purpose;
-use file::Part;
 
 use serde_json::{Value, json};
 use std::io::{self, IsTerminal, Write};
@@ -153,7 +151,7 @@ fn export(
             let mut part = Part::begin(path).map_err(failed)?;
             let sum = write(args, reader, format, &mut part)?;
             let manifest = manifest(args, reader, format, &sum)?;
-            part.finish(&manifest).map_err(failed)?;
+            part.finish_with(&manifest).map_err(failed)?;
             told(err, &sum, Some(path));
             Ok(())
         }

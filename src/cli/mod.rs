@@ -9,6 +9,7 @@ pub mod health;
 pub mod lists;
 pub mod log;
 mod logging;
+mod part;
 pub mod proof;
 pub mod report;
 pub mod serve;

@@ -8,6 +8,7 @@ mod gather;
 mod page;
 mod table;
 
+use crate::cli::part::Part;
 use crate::cli::{CONFIGURATION, FINE, IO, LEDGER, USAGE};
 use crate::config::{self, KeyMode, Overrides};
 use crate::ledger::figures::Period;
@@ -129,7 +130,9 @@ fn report(args: &ReportArgs, out: &mut dyn Write, err: &mut dyn Write) -> Result
     let hash = hex(&Sha256::digest(&bytes));
     match &args.output {
         Some(path) => {
-            std::fs::write(path, &bytes)?;
+            let mut part = Part::begin(path)?;
+            (&mut part).write_all(&bytes)?;
+            part.finish()?;
             writeln!(err, "{hash}  {}", path.display())?;
         }
         None => {

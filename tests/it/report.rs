@@ -261,6 +261,51 @@ fn g7_nothing_in_a_report_runs_and_nothing_is_from_elsewhere() {
 }
 
 #[test]
+fn g7_a_report_says_what_it_does_not_name() {
+    let march = March::new();
+    rusqlite::Connection::open(march.file("ledger.db"))
+        .unwrap()
+        .execute_batch(
+            "INSERT INTO seen (sort, site, name, first_ms, last_ms, views, page, kind, what, via,
+                 vendor_id, vendor, purpose, verdict, reported)
+             WITH RECURSIVE up(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM up WHERE n < 2100)
+             SELECT 'host', site, 'h' || n || '.example', first_ms, last_ms, 1, page, kind, what,
+                 via, '', '', '', 'block', 0
+             FROM up, (SELECT * FROM seen WHERE name = 'ads.acme.example');
+             INSERT INTO audit (time_ms, who, role, act, about, detail)
+             WITH RECURSIVE up(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM up WHERE n < 2005)
+             SELECT first_ms, 'ana', 'officer', 'classify', 'h.example', 'null'
+             FROM up, (SELECT * FROM seen WHERE name = 'ads.acme.example')",
+        )
+        .unwrap();
+    let (_, text, said) = march.reports("march.json", &["--month", "2026-03"]);
+    let report: serde_json::Value = serde_json::from_str(&text).expect(&said);
+    let left_out = report["newcomers_left_out"].as_u64().unwrap();
+    assert!(left_out > 100, "{left_out}");
+    assert_eq!(report["newcomers"].as_array().unwrap().len(), 2000);
+    assert_eq!(report["audits_left_out"], 5);
+    let (_, page, _) = march.reports("march.html", &["--month", "2026-03"]);
+    let (_, table, _) = march.reports("march.csv", &["--month", "2026-03"]);
+    for (count, row) in [(left_out, "change,,new"), (5, "change,,by people")] {
+        assert!(page.contains(&format!("{count} more are not named here")), "{count}");
+        assert!(table.contains(&format!("{row},not named here,{count}\n")), "{count}");
+    }
+}
+
+#[test]
+fn g7_a_report_is_replaced_whole_and_nobody_else_can_read_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let march = March::new();
+    std::fs::write(march.file("march.html"), "an older one").unwrap();
+    let older = std::fs::File::open(march.file("march.html")).unwrap();
+    let (code, page, said) = march.reports("march.html", &["--month", "2026-03"]);
+    assert!(code == 0 && page.starts_with("<!DOCTYPE html>"), "{said}");
+    assert_eq!(std::io::read_to_string(older).unwrap(), "an older one");
+    let mode = std::fs::metadata(march.file("march.html")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
 fn g7_a_ledger_that_was_changed_is_not_reported_on_as_if_it_were_not() {
     let march = March::new();
     rusqlite::Connection::open(march.file("ledger.db"))

@@ -20,7 +20,8 @@ const PAGES: u32 = 10;
 /// How many newcomers are named, and how many changes.
 const MOST: u32 = 2000;
 
-/// How many newcomers are read at most; a page can make up any number.
+/// How many newcomers are read at most to find the first; a page can make up
+/// any number.
 const READ: u32 = 100_000;
 
 /// What a report is asked for.
@@ -43,9 +44,13 @@ pub(super) struct Report {
     pub(super) overview: Overview,
     pub(super) choices: Vec<Choices>,
     pub(super) vendors: Vec<OfVendor>,
+    /// The first of them, and how many came after these.
     pub(super) newcomers: Vec<Newcomer>,
+    pub(super) newcomers_left_out: u64,
     pub(super) policies: Vec<OfRevision>,
+    /// The last of them, and how many came before these.
     pub(super) audits: Vec<Audited>,
+    pub(super) audits_left_out: u64,
     pub(super) exceptions: Vec<Excepted>,
     pub(super) gaps: Vec<Gap>,
     /// Whether a configuration said who owns what.
@@ -128,6 +133,13 @@ pub(super) fn gather(asked: &Asked<'_>) -> Result<Report, Error> {
     let changes =
         AuditFilter { since_ms: Some(times.0), until_ms: Some(times.1), ..AuditFilter::default() };
     let figures = Figures::open(ledger)?;
+    let newcomers = newcomers(&figures, period, site)?;
+    let audits = reader.audits(&changes, MOST as usize)?;
+    let mut audits_in_all = 0_u64;
+    reader.each_audit(&changes, |_| {
+        audits_in_all += 1;
+        true
+    })?;
     Ok(Report {
         format: "consentry report 1",
         first_day: period.first().to_string(),
@@ -137,13 +149,19 @@ pub(super) fn gather(asked: &Asked<'_>) -> Result<Report, Error> {
         overview: figures.overview(period, site)?,
         choices: figures.choices(period, site)?,
         vendors: vendors(&figures, asked)?,
-        newcomers: newcomers(&figures, period, site)?,
+        newcomers_left_out: left_out(figures.newcomers_in_all(period, site)?, &newcomers),
+        newcomers,
         policies: figures.revisions(period, site)?,
-        audits: reader.audits(&changes, MOST as usize)?,
+        audits_left_out: left_out(audits_in_all, &audits),
+        audits,
         exceptions: sites.map(|sites| exceptions(sites, site)).unwrap_or_default(),
         gaps: reader.gaps(&filter)?,
         owners_known: sites.is_some(),
     })
+}
+
+fn left_out<T>(in_all: u64, named: &[T]) -> u64 {
+    in_all.saturating_sub(named.len() as u64)
 }
 
 fn rests_on(reader: &Reader, ledger: &Path, period: Period) -> Result<RestsOn, Error> {

@@ -174,6 +174,9 @@ fn changes(report: &Report) -> Markup {
                 } } }
             }
         }
+        @if report.newcomers_left_out > 0 {
+            p { strong { (report.newcomers_left_out) " more are not named here" } ": these are the first of the period. The page New of the dashboard has the last." }
+        }
         @if !report.policies.is_empty() {
             h3 { "Policies that decided" }
             table {
@@ -193,6 +196,9 @@ fn changes(report: &Report) -> Markup {
                     td { (said(&audited.audit.who)) } td { (said(&audited.audit.act)) }
                     td { (said(&audited.audit.about)) }
                 } } }
+            }
+            @if report.audits_left_out > 0 {
+                p { strong { (report.audits_left_out) " more are not named here" } ": these are the last of the period. An export has all." }
             }
         }
     }

@@ -66,6 +66,12 @@ pub(super) fn table(report: &Report, figures: &str) -> Result<Vec<u8>, csv::Erro
         let value = format!("{} {} {}", stamp(audit.time_ms.cast_signed()), audit.who, audit.about);
         rows.row(["change", "", &audit.act, "by", &value])?;
     }
+    for (name, count) in [("new", report.newcomers_left_out), ("by people", report.audits_left_out)]
+    {
+        if count > 0 {
+            rows.row(["change", "", name, "not named here", &count.to_string()])?;
+        }
+    }
     for exception in &report.exceptions {
         rows.row(["exception", &exception.site, &exception.what, "owner", &exception.owner])?;
         rows.row(["exception", &exception.site, &exception.what, "until", &exception.expires])?;

@@ -87,6 +87,19 @@ impl Figures {
         self.all(&question, Seen::read)
     }
 
+    /// How many were met for the first time in a period.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn newcomers_in_all(&self, period: Period, site: Option<&str>) -> Result<u64, Error> {
+        let mut question =
+            Question::new("SELECT COUNT(*) FROM seen JOIN site ON site.id = seen.site WHERE 1 = 1");
+        let times = [period.from_ms().into(), period.until_ms().into()];
+        question.add(" AND first_ms >= ? AND first_ms < ?", times).on_site("seen.site", site);
+        let count = self.one(&question, |row| row.int(0))?;
+        Ok(count.map_or(0, i64::cast_unsigned))
+    }
+
     /// What was found after the one of that number, in the order of discovery.
     ///
     /// # Errors

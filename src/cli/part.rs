@@ -1,4 +1,5 @@
-//! A file that has its name only when it is whole, and a manifest beside it.
+//! A file that has its name only when it is whole, with or without a manifest
+//! beside it.
 
 use serde_json::Value;
 use std::fs::{self, File, OpenOptions};
@@ -30,22 +31,32 @@ impl Part {
         Ok(Self { path, part, file, is_whole: false })
     }
 
-    /// Gives the file its name, and the manifest its place.
-    pub(super) fn finish(mut self, manifest: &Value) -> io::Result<()> {
+    /// Gives the file its name.
+    pub(super) fn finish(mut self) -> io::Result<()> {
         self.file.sync_all()?;
-        let beside_it = beside(&self.path, ".manifest.json");
         // An older manifest must not stand beside a newer file, not for a moment.
-        match fs::remove_file(&beside_it) {
+        match fs::remove_file(self.manifest()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
         fs::rename(&self.part, &self.path)?;
         self.is_whole = true;
+        Ok(())
+    }
+
+    /// Gives the file its name, and the manifest its place.
+    pub(super) fn finish_with(self, manifest: &Value) -> io::Result<()> {
+        let beside_it = self.manifest();
+        self.finish()?;
         let mut text = serde_json::to_string_pretty(manifest)?;
         text.push('\n');
         let part = beside(&beside_it, &format!(".{}.part", std::process::id()));
         create(&part)?.write_all(text.as_bytes())?;
         fs::rename(&part, &beside_it)
+    }
+
+    fn manifest(&self) -> PathBuf {
+        beside(&self.path, ".manifest.json")
     }
 }
 
@@ -67,7 +78,8 @@ impl Drop for Part {
     }
 }
 
-/// Makes a file that nobody else can read: receipts are in it. Whatever has its
+/// Makes a file that nobody else can read: receipts are in an export, and who
+/// did what in a report. Whatever has its
 /// name already goes, and no link is followed.
 fn create(path: &Path) -> io::Result<File> {
     match fs::remove_file(path) {
@@ -99,7 +111,7 @@ mod tests {
         }
         let mut part = Part::begin(&path).unwrap();
         (&mut part).write_all(b"a,b\n").unwrap();
-        part.finish(&serde_json::json!({})).unwrap();
+        part.finish_with(&serde_json::json!({})).unwrap();
         assert_eq!(fs::read(&victim).unwrap(), b"mine");
         assert_eq!(fs::read(&path).unwrap(), b"a,b\n");
         for path in [&path, &beside(&path, ".manifest.json")] {

@@ -105,10 +105,16 @@ pub(super) async fn sign_in(
         }
         wrong => {
             tracing::warn!("a sign-in to the dashboard failed");
-            match wrong {
-                Some(user) => record(&office, "?", "", FAILED, json!({ "name": user.name })).await,
-                None => record_stranger(&office).await,
-            }
+            // Nobody waits for the disk here: who can measure that knows which
+            // names there are.
+            tokio::spawn(async move {
+                match wrong {
+                    Some(user) => {
+                        record(&office, "?", "", FAILED, json!({ "name": user.name })).await;
+                    }
+                    None => record_stranger(&office).await,
+                }
+            });
             let message = "This name and this password do not go together.";
             let form = form(&given.name, &given.next, Some(message));
             layout::bare(StatusCode::UNAUTHORIZED, "Sign in", &form)

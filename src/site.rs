@@ -151,6 +151,17 @@ impl Site {
         self.mode.enforces() && self.routes.iter().all(holds)
     }
 
+    /// Whether third parties that nobody claims are withheld on every page
+    /// where verdicts are carried out.
+    #[must_use]
+    pub fn holds_unlisted(&self) -> bool {
+        let holds = |mode: Option<Mode>, unlisted: Option<Unlisted>| {
+            mode.unwrap_or(self.mode) != Mode::Safe
+                && unlisted.unwrap_or(self.policy.unlisted()) == Unlisted::Block
+        };
+        holds(None, None) && self.routes.iter().all(|route| holds(route.mode, route.unlisted))
+    }
+
     /// What holds for the page at `path`, `today`. `lot` says where among a
     /// hundred the visitor stands; it is asked only where that matters.
     #[must_use]

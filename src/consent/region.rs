@@ -60,6 +60,12 @@ pub struct Regions {
 }
 
 impl Regions {
+    /// Whether there are visitors whose silence is a "yes".
+    #[must_use]
+    pub fn take_silence_for_yes(&self) -> bool {
+        self.country.is_some() && self.rules.values().any(|rule| *rule != Rule::OptIn)
+    }
+
     /// The rule for whoever sent `headers`. `trusted` says that they come from
     /// a proxy of the operator's: nobody else is believed about it.
     #[must_use]

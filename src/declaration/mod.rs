@@ -14,6 +14,7 @@ use crate::ledger::Error;
 use crate::ledger::figures::newcomers::Seen;
 use crate::ledger::figures::vendors::OfVendor;
 use crate::ledger::figures::{Figures, Period};
+use crate::policy::{Effect, Policy};
 use crate::purpose::Purpose;
 
 use jiff::civil::Date;
@@ -152,6 +153,34 @@ impl Service {
         self.vendor.as_ref().map(|vendor| vendor.purpose).or_else(met)
     }
 
+    /// Whether an exception of `policy` lets something of it pass, on some
+    /// page, for which nobody was asked.
+    #[must_use]
+    pub fn is_excepted(&self, policy: &Policy, today: Date) -> bool {
+        if self.purpose() == Some(Purpose::Necessary) {
+            return false;
+        }
+        let vendor = self.vendor.as_ref();
+        let is_of = |host: &str| {
+            let mut known =
+                vendor.into_iter().flat_map(|vendor| policy.catalogue().hosts_of(vendor));
+            known.any(|known| match known.strip_prefix("*.") {
+                Some(parent) => is_under(parent, host) || is_under(host, parent),
+                None => is_under(known, host),
+            })
+        };
+        policy.exceptions().iter().any(|exception| {
+            let scope = &exception.scope;
+            exception.effect == Effect::Allow
+                && exception.holds_on(today)
+                // A path alone is one of the site itself.
+                && (scope.path.is_none() || scope.host.is_some() || scope.vendor.is_some())
+                && scope.vendor.as_ref().is_none_or(|id| *id == self.met.vendor_id)
+                && scope.host.as_ref().is_none_or(|host| is_of(host))
+                && scope.cookie.as_ref().is_none_or(|name| self.cookies.contains(name))
+        })
+    }
+
     /// Whether visitors are told of it. What only browsers say is believed
     /// unless the operator has said who is there.
     fn is_told(&self, declared: &[String]) -> bool {
@@ -162,6 +191,10 @@ impl Service {
         };
         is_there && self.purpose().is_some()
     }
+}
+
+fn is_under(host: &str, parent: &str) -> bool {
+    host.strip_suffix(parent).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
 impl Evidence {

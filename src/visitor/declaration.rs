@@ -4,7 +4,6 @@
 
 use crate::declaration::{DAYS, Service, Told};
 use crate::ledger::plain;
-use crate::policy::Effect;
 use crate::purpose::Purpose;
 use crate::site::day_of;
 use crate::visitor::withheld::filled;
@@ -85,40 +84,13 @@ fn one(service: &Service, visit: &Visit<'_>) -> Markup {
             Some(vendor) => { (services::who(vendor, visit)) }
             None => { p { bdi lang="en" { strong { (plain::text(service.name())) } } } }
         }
-        @if is_excepted(service, visit) { p { (texts.declared_excepted) } }
+        @if service.is_excepted(&visit.site.policy, day_of(visit.now_s)) { p { (texts.declared_excepted) } }
         @if !service.cookies.is_empty() { (services::cookies(&service.cookies, visit)) }
         @if let Some(day) = since.and_then(status::day) {
             p.quiet { (filled(&texts.declared_since, &[("{day}", html! { time dir="ltr" { (day) } })])) }
         }
         @if let Some(vendor) = &service.vendor { (services::more(vendor, visit)) }
     }
-}
-
-/// Whether the operator lets something of it pass for which nobody was asked.
-fn is_excepted(service: &Service, visit: &Visit<'_>) -> bool {
-    let policy = &visit.site.policy;
-    let vendor = service.vendor.as_ref();
-    if service.purpose() == Some(Purpose::Necessary) {
-        return false;
-    }
-    let is_of = |host: &str| {
-        let mut known = vendor.into_iter().flat_map(|vendor| policy.catalogue().hosts_of(vendor));
-        known.any(|known| match known.strip_prefix("*.") {
-            Some(parent) => host.strip_suffix(parent).is_some_and(|rest| rest.ends_with('.')),
-            None => host == known,
-        })
-    };
-    let today = day_of(visit.now_s);
-    policy.exceptions().iter().any(|exception| {
-        let scope = &exception.scope;
-        exception.effect == Effect::Allow
-            && exception.holds_on(today)
-            // A path alone is one of the site itself.
-            && (scope.path.is_none() || scope.host.is_some() || scope.vendor.is_some())
-            && scope.vendor.as_ref().is_none_or(|id| *id == service.met.vendor_id)
-            && scope.host.as_ref().is_none_or(|host| is_of(host))
-            && scope.cookie.as_ref().is_none_or(|name| service.cookies.contains(name))
-    })
 }
 
 /// What keeps the choice, and what the origin sets for itself.
@@ -151,7 +123,7 @@ mod tests {
     use crate::catalogue::Place;
     use crate::declaration::Evidence;
     use crate::ledger::figures::vendors::OfVendor;
-    use crate::policy::{Exception, Mode, PathPattern, Scope};
+    use crate::policy::{Effect, Exception, Mode, PathPattern, Scope};
     use crate::site::Route;
     use crate::visitor::trial::{self, Trial};
     use crate::visitor::{OnRecord, Page, answer};
@@ -245,6 +217,8 @@ mod tests {
             (vendor("zebra"), Effect::Allow, 2025, false),
             (vendor("acme"), Effect::Allow, 2027, false),
             (host("cdn.zebra.example"), Effect::Allow, 2027, true),
+            // It covers every host under it.
+            (host("example"), Effect::Allow, 2027, true),
             (host("acme.example"), Effect::Allow, 2027, false),
             (cookie, Effect::Allow, 2027, true),
             (path, Effect::Allow, 2027, false),

@@ -225,6 +225,61 @@ async fn g11_the_declaration_lists_what_was_met_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn g11_the_declaration_promises_only_what_exceptions_and_settings_leave_true() {
+    const PROMISE: &str = "Nothing that needs your agreement is loaded or set before you agree.";
+    let origin = origin().page("/", TAGS).start().await;
+    let routed = "unlisted = 'block'\n[[site.route]]\npath = '/checkout'\n";
+    let site = |rest: &str| format!("unlisted = 'block'\n{rest}");
+    for (site, sections, gap) in [
+        (site(""), "", None),
+        (
+            site(""),
+            HELP,
+            Some(
+                "lets through acme-stats on pages /help : We find out what people look for &amp; cannot find (Ana &lt;ana@shop.example&gt;, until 2099-01-31).",
+            ),
+        ),
+        (site(""), &*HELP.replace("\"allow\"", "\"block\""), None),
+        (
+            String::new(),
+            "",
+            Some("default: third parties that nobody has classified are let through."),
+        ),
+        (format!("{routed}mode = 'safe'"), "", Some("nobody has classified are let through.")),
+        (format!("{routed}unlisted = 'allow'"), "", Some("nobody has classified are let through.")),
+        (
+            format!("{routed}enforce_share = 50"),
+            "",
+            Some("verdicts are only recorded on some pages"),
+        ),
+        (
+            site(""),
+            "[regions]\ncountry_header = 'x-country'",
+            Some("in some regions, silence is taken"),
+        ),
+        (site(""), "[regions]\ncountry_header = 'x-country'\nopt_out = []", None),
+        (site(""), "[danger]\ngoogle_pings = true", Some("hits of Google's tags pass")),
+        (site(""), "[danger]\npass_unfilterable = ['/old/*']", Some("some pages are passed on")),
+    ] {
+        let sections = format!("{sections}\n{}", people());
+        let proxy = consentry(&origin).site(&site).config(&sections).start().await;
+        visitor(&proxy).opens("/").await;
+        proxy.ledger().await;
+        let mut ana = signed_in(proxy.admin, "ana").await;
+        let page = text(&ana.opens("/declaration").await.body);
+        assert_eq!(page.contains(PROMISE), gap.is_none(), "{site} {sections}: {page}");
+        assert_eq!(page.contains("Do not publish"), gap.is_some(), "{site} {sections}: {page}");
+        assert!(page.contains(gap.unwrap_or_default()), "{gap:?}: {page}");
+        assert!(page.contains("Acme Ads Acme marketing Shows ads. only after you agree"), "{page}");
+        let excepted = "Acme Stats Acme analytics Counts visits. by an exception, before you agree";
+        let is_excepted = gap.is_some_and(|gap| gap.contains("acme-stats"));
+        assert_eq!(page.contains(excepted), is_excepted, "{page}");
+        let gone = text(&ana.opens("/declaration?site=gone").await.body);
+        assert!(!gone.contains(PROMISE) && gone.contains("is not served now"), "{gone}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn g11_an_officer_sees_how_sure_it_is_that_a_service_is_there() {
     let origin = origin().page("/", "<p>Tea</p>").start().await;
     let proxy = consentry(&origin).config(&people()).start().await;

@@ -6,8 +6,10 @@ use crate::dashboard::layout;
 use crate::dashboard::office::Context;
 use crate::dashboard::pages::asked::{Asked, figures, site_names};
 use crate::dashboard::pages::show::{day, name, vendor};
+use crate::dashboard::pages::stewards;
 use crate::declaration::{DAYS, Declaration, Evidence, Service};
 use crate::ledger::figures::newcomers::Seen;
+use crate::policy::Exception;
 use crate::purpose::Purpose;
 use crate::site::Site;
 
@@ -33,18 +35,28 @@ pub(in crate::dashboard) async fn page(context: Context, RawQuery(query): RawQue
     match found.await {
         Ok((names, found)) => {
             let observed = found.is_observed();
-            let prefix = asked.site.as_ref().and_then(|name| {
-                let sites = context.sites();
-                let site = sites.iter().find(|site| *site.name == **name)?;
-                Some(format!("{}/declaration", site.own_prefix))
-            });
+            let (stewards, sites) = (stewards::of(&context), context.sites());
+            let is_asked = |site: &&Arc<Site>| asked.site().is_none_or(|name| *site.name == *name);
+            let served: Vec<_> = sites.iter().filter(is_asked).collect();
+            let prefix = asked.site().and(served.first());
+            let prefix = prefix.map(|site| format!("{}/declaration", site.own_prefix));
+            let excepted = |service: &Service| {
+                served.iter().any(|site| service.is_excepted(&site.policy, stewards.today()))
+            };
+            let gaps = gaps(&served, &stewards.let_through(asked.site()));
             let body = html! {
                 (asked.form("/declaration", &names, &html! {}))
                 p.quiet { "Visitors read this about the last " (DAYS) " days, in their language, at " code { (prefix.as_deref().unwrap_or("/.consentry/declaration")) } " on the site itself: link to that from the privacy policy." }
-                p { "In the " (period.len()) " days up to " (period.last_day()) ", pages of " @if let Some(site) = &asked.site { (name(site)) } @else { "these sites" } " tried to load or set the following." @if !observed { " Nothing that needs your agreement is loaded or set before you agree." } }
+                p { "In the " (period.len()) " days up to " (period.last_day()) ", pages of " @if let Some(site) = &asked.site { (name(site)) } @else { "these sites" } " tried to load or set the following." @if gaps.is_empty() && !observed { " Nothing that needs your agreement is loaded or set before you agree." } }
+                @if !gaps.is_empty() {
+                    div.warning {
+                        p { "Do not publish that nothing happens before visitors agree:" }
+                        ul { @for gap in &gaps { li { (gap) } } }
+                    }
+                }
                 @if observed { p.warning { "Verdicts were only recorded on some of these pages (mode " code { "observe" } "): there, things passed before anybody agreed, and this must not be published as it is." } }
                 h2 { "Companies" }
-                (companies(&found.services))
+                (companies(&found.services, excepted))
                 h2 { "Cookies" }
                 (jar(&found.cookies))
                 @if !found.unlisted.is_empty() {
@@ -59,7 +71,53 @@ pub(in crate::dashboard) async fn page(context: Context, RawQuery(query): RawQue
     }
 }
 
-fn companies(services: &[Service]) -> Markup {
+/// What keeps us from saying that nothing passes before somebody agrees.
+fn gaps(served: &[&Arc<Site>], let_through: &[&Exception]) -> Vec<Markup> {
+    let mut gaps = Vec::new();
+    if served.is_empty() {
+        gaps.push(html! { "The site is not served now, so nothing can be promised for it." });
+    }
+    for site in served {
+        gaps.extend(open(site).map(|words| html! { (name(&site.name)) ": " (words) "." }));
+    }
+    gaps.extend(let_through.iter().map(|exception| {
+        let scope = &exception.scope;
+        html! {
+            "An exception lets through "
+            @if let Some(vendor) = &scope.vendor { code { (name(vendor)) } " " }
+            (stewards::about(exception))
+            @if let Some(pages) = &scope.on_path { " on pages " code { (name(&pages.to_string())) } }
+            ": " (name(&exception.reason)) " (" (name(&exception.owner)) ", until " (exception.expires) ")."
+        }
+    }));
+    gaps
+}
+
+/// The same for what is set for a site.
+fn open(site: &Site) -> impl Iterator<Item = &'static str> {
+    let all = [
+        (
+            !site.holds_everywhere(),
+            "verdicts are only recorded on some pages, or for some visitors",
+        ),
+        (!site.holds_unlisted(), "third parties that nobody has classified are let through"),
+        (
+            site.consent.regions.take_silence_for_yes(),
+            "in some regions, silence is taken for a yes",
+        ),
+        (
+            site.policy.google_pings(),
+            "hits of Google's tags pass that say that nothing was agreed to",
+        ),
+        (
+            !site.pass_unfilterable.is_empty(),
+            "some pages are passed on unfiltered if they cannot be rewritten",
+        ),
+    ];
+    all.into_iter().filter(|(is_open, _)| *is_open).map(|(_, words)| words)
+}
+
+fn companies(services: &[Service], excepted: impl Fn(&Service) -> bool) -> Markup {
     html! {
         div.wide {
             table {
@@ -75,7 +133,7 @@ fn companies(services: &[Service]) -> Markup {
                                 (known.map_or("\u{2013}", |vendor| vendor.about.as_str()))
                                 @if let Some(doubt) = doubt(service.evidence) { br; span.quiet { (doubt) } }
                             }
-                            td { (when(&service.met.purposes)) }
+                            td { (when(&service.met.purposes, excepted(service))) }
                             td { @if let Some(first_ms) = service.met.first_ms { (day(first_ms)) } }
                         }
                     }
@@ -98,8 +156,10 @@ const fn doubt(evidence: Evidence) -> Option<&'static str> {
     }
 }
 
-fn when(purposes: &[String]) -> &'static str {
-    if purposes.iter().all(|purpose| purpose == Purpose::Necessary.name()) {
+fn when(purposes: &[String], excepted: bool) -> &'static str {
+    if excepted {
+        "by an exception, before you agree"
+    } else if purposes.iter().all(|purpose| purpose == Purpose::Necessary.name()) {
         "always: the site needs it"
     } else {
         "only after you agree"

@@ -49,6 +49,20 @@ impl Stewards {
         self.ownerships.iter().filter(move |said| said.vendor == id)
     }
 
+    /// The exceptions that let something through today, on one site or any.
+    pub(super) fn let_through(&self, site: Option<&str>) -> Vec<&Exception> {
+        let holds = |each: &Exception| each.effect == Effect::Allow && each.holds_on(self.today);
+        let all = self.exceptions.iter();
+        let all =
+            all.filter(|(sites, _)| site.is_none_or(|site| sites.iter().any(|of| of == site)));
+        all.map(|(_, each)| &**each).filter(|each| holds(each)).collect()
+    }
+
+    /// The day it is.
+    pub(super) const fn today(&self) -> Date {
+        self.today
+    }
+
     /// A cell of a table.
     pub(super) fn in_short(&self, id: &str) -> Markup {
         let said: Vec<_> = self.owned(id).collect();
@@ -116,7 +130,7 @@ fn table(exceptions: &[&(Vec<String>, Arc<Exception>)], today: Date) -> Markup {
 }
 
 /// What an exception is about, in words.
-fn about(exception: &Exception) -> Markup {
+pub(super) fn about(exception: &Exception) -> Markup {
     let scope = &exception.scope;
     html! {
         @if let Some(host) = &scope.host { "from " code { (name(host)) } " " }

@@ -12,6 +12,7 @@ use crate::watch::alerts::{Alert, Kind, Phase, Settings, number_of};
 
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::io::{self, Write};
@@ -96,7 +97,11 @@ pub struct Desk {
     file: PathBuf,
     pub(super) settings: ArcSwap<Settings>,
     observe: Arc<Observe>,
+    /// Never held while anything waits for a disk: pages of the dashboard ask.
     kept: Mutex<Kept>,
+    /// What the file holds, as a hash; nothing where that is not known. Whoever
+    /// changes what is kept holds this until it is written.
+    written: Mutex<Option<[u8; 32]>>,
     pub(super) news: Notify,
 }
 
@@ -115,7 +120,8 @@ impl Desk {
             Err(_) => Kept::default(),
         };
         let (kept, settings) = (Mutex::new(kept), ArcSwap::from_pointee(settings));
-        Self { file, settings, observe, kept, news: Notify::new() }
+        let written = Mutex::new(None);
+        Self { file, settings, observe, kept, written, news: Notify::new() }
     }
 
     /// Goes by other settings from now on.
@@ -136,8 +142,15 @@ impl Desk {
         }
     }
 
-    /// Looks at what is kept, changes it, and writes it down.
+    /// Looks at what is kept, for a moment.
+    pub(super) fn look<T>(&self, look: impl FnOnce(&Kept) -> T) -> T {
+        look(&self.kept.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Looks at what is kept, changes it, and writes down what is different.
+    /// What has to be read for that is read before.
     pub(super) fn with<T>(&self, change: impl FnOnce(&mut Turn<'_>) -> T) -> T {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let settings = self.settings.load_full();
         let mut turn =
@@ -145,14 +158,29 @@ impl Desk {
         let result = change(&mut turn);
         let told = turn.told;
         self.observe.emit(&AlertsWaiting { count: kept.waiting.len() });
-        if let Err(error) = write_whole(&self.file, &kept) {
+        let text = serde_json::to_vec(&*kept);
+        drop(kept);
+        if let Err(error) =
+            text.map_err(io::Error::other).and_then(|text| self.write(&text, &mut written))
+        {
             tracing::warn!(file = %self.file.display(), %error, "what was told cannot be kept: after a restart it is told again");
         }
-        drop(kept);
+        drop(written);
         if told {
             self.news.notify_one();
         }
         result
+    }
+
+    fn write(&self, text: &[u8], written: &mut Option<[u8; 32]>) -> io::Result<()> {
+        let hash: [u8; 32] = Sha256::digest(text).into();
+        if *written == Some(hash) {
+            return Ok(());
+        }
+        *written = None;
+        write_whole(&self.file, text)?;
+        *written = Some(hash);
+        Ok(())
     }
 
     /// The oldest alerts that wait.
@@ -275,12 +303,12 @@ fn push<T>(queue: &mut VecDeque<T>, value: T, most: usize) {
     queue.push_back(value);
 }
 
-fn write_whole(file: &Path, kept: &Kept) -> io::Result<()> {
+fn write_whole(file: &Path, text: &[u8]) -> io::Result<()> {
     let mut name = file.as_os_str().to_owned();
     name.push(".new");
     let fresh = PathBuf::from(name);
     let mut writing = fs::File::create(&fresh)?;
-    writing.write_all(&serde_json::to_vec(kept).map_err(io::Error::other)?)?;
+    writing.write_all(text)?;
     writing.sync_data()?;
     fs::rename(&fresh, file)
 }
@@ -366,6 +394,35 @@ mod tests {
         assert_eq!(told(&again).len(), 801, "it is told once");
         let counted = first.observe.exposition();
         assert!(counted.contains("consentry_alerts_dropped_total 2003\n"), "{counted}");
+    }
+
+    #[test]
+    fn g3_a_round_that_finds_nothing_writes_nothing() {
+        let directory = TempDir::new().unwrap();
+        let (desk, file) = (desk(&directory), directory.path().join("ledger.db.alerts"));
+        desk.with(|turn| turn.compare(&[red("a")], 1));
+        fs::remove_file(&file).unwrap();
+        desk.with(|turn| turn.compare(&[red("a")], 2));
+        assert!(!file.exists(), "the same again");
+        desk.with(|turn| turn.compare(&[], 3));
+        assert!(file.exists(), "something else");
+    }
+
+    #[test]
+    fn g3_pages_do_not_wait_for_the_disk() {
+        let directory = TempDir::new().unwrap();
+        let desk = desk(&directory);
+        let writing = desk.written.lock().unwrap();
+        std::thread::scope(|scope| {
+            let change = scope.spawn(|| desk.with(|turn| turn.compare(&[red("a")], 1)));
+            // Whoever changes waits for the one who writes, and keeps nobody
+            // from looking meanwhile.
+            assert!(desk.told().open.is_empty());
+            assert_eq!(told(&desk), [""; 0]);
+            drop(writing);
+            change.join().unwrap();
+        });
+        assert_eq!(told(&desk), ["a is red"]);
     }
 
     #[test]

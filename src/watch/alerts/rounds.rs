@@ -2,8 +2,9 @@
 
 use crate::ledger::Ledger;
 use crate::ledger::figures::Figures;
+use crate::ledger::figures::newcomers::Seen;
 use crate::ledger::figures::pulse::Hour;
-use crate::ledger::read::Reader;
+use crate::ledger::read::{Gap, Reader};
 use crate::observe::Observe;
 use crate::site::{Sites, day_of};
 use crate::watch::SelfCheck;
@@ -112,14 +113,21 @@ impl Rounds {
         conditions.extend(self.ledger_trouble());
         conditions.extend(self.lists(now_ms));
         conditions.extend(self.choices_not_taken(now_ms));
+        // The ledger is asked with nothing locked; who looks at the desk
+        // meanwhile does not wait for it.
+        let (seen, gaps, open) = self.desk.look(|kept| (kept.seen, kept.gaps, kept.open.clone()));
+        let newcomers = figures.as_ref().map(|figures| newcomers_after(figures, seen));
+        let gaps = reader.as_ref().and_then(|reader| gaps_after(reader, gaps));
+        if let Some(figures) = &figures {
+            conditions.extend(self.drift(figures, &open, now_ms));
+        }
         self.desk.with(|turn| {
             self.begin(turn, now_ms);
-            if let Some(figures) = &figures {
-                newcomers_of(figures, turn, now_ms);
-                conditions.extend(self.drift(figures, &turn.kept.open, now_ms));
+            if let Some(newcomers) = newcomers {
+                newcomers_of(newcomers, turn, now_ms);
             }
-            if let Some(reader) = &reader {
-                gaps_of(reader, turn, now_ms);
+            if let Some(gaps) = gaps {
+                gaps_of(gaps, turn, now_ms);
             }
             self.expired(turn, now_ms);
             turn.compare(&conditions, now_ms);
@@ -354,14 +362,16 @@ fn words(site: &str, name: &str, drift: &Drift) -> (String, Vec<String>) {
     (summary, details)
 }
 
-/// What was found since the round before.
-fn newcomers_of(figures: &Figures, turn: &mut Turn<'_>, now_ms: u64) {
+/// What was found since the round before, which read as far as `mark`.
+fn newcomers_after(figures: &Figures, mark: i64) -> (i64, Vec<Seen>) {
     // Numbers that are gone belong to another ledger.
-    let mark = turn.kept.seen;
-    if mark > 0 && figures.seen_after(mark - 1, 1).is_ok_and(|found| found.is_empty()) {
-        turn.kept.seen = 0;
-    }
-    let Ok(found) = figures.seen_after(turn.kept.seen, AT_ONCE) else { return };
+    let is_gone = || figures.seen_after(mark - 1, 1).is_ok_and(|found| found.is_empty());
+    let mark = if mark > 0 && is_gone() { 0 } else { mark };
+    (mark, figures.seen_after(mark, AT_ONCE).unwrap_or_default())
+}
+
+fn newcomers_of((mark, found): (i64, Vec<Seen>), turn: &mut Turn<'_>, now_ms: u64) {
+    turn.kept.seen = mark;
     let mut fresh = Vec::new();
     for seen in found {
         turn.kept.seen = seen.id;
@@ -392,17 +402,20 @@ fn newcomers_of(figures: &Figures, turn: &mut Turn<'_>, now_ms: u64) {
     due.into_iter().for_each(|alert| turn.tell(alert));
 }
 
-/// Entries that are missing, as far as nobody was told.
-fn gaps_of(reader: &Reader, turn: &mut Turn<'_>, now_ms: u64) {
-    let Ok(last) = reader.newest_gap() else { return };
-    let mark = match turn.kept.gaps {
+/// From which number on entries are missing that nobody was told of, and which.
+fn gaps_after(reader: &Reader, mark: Option<i64>) -> Option<(i64, Vec<(i64, Gap)>)> {
+    let last = reader.newest_gap().ok()?;
+    let mark = match mark {
         None => last,
         // Numbers that are gone belong to another ledger.
         Some(mark) if mark > last => 0,
         Some(mark) => mark,
     };
+    Some((mark, reader.gaps_after(mark, AT_ONCE).unwrap_or_default()))
+}
+
+fn gaps_of((mark, found): (i64, Vec<(i64, Gap)>), turn: &mut Turn<'_>, now_ms: u64) {
     turn.kept.gaps = Some(mark);
-    let Ok(found) = reader.gaps_after(mark, AT_ONCE) else { return };
     let Some(newest) = found.last().map(|(id, _)| *id) else { return };
     turn.kept.gaps = Some(newest);
     let gaps: Vec<_> = found.into_iter().map(|(_, gap)| gap).collect();

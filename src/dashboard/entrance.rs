@@ -31,9 +31,14 @@ impl Entrance {
         Self { file, address, token: Mutex::new(None) }
     }
 
-    /// Makes a link that opens it, or shuts it.
+    /// Makes a link that opens it, or shuts it. A link that somebody may have
+    /// been given stays good.
     pub(super) fn open(&self, wanted: bool) {
-        self.change(&mut self.token(), wanted);
+        let mut token = self.token();
+        if wanted && token.is_some() && self.file.exists() {
+            return;
+        }
+        self.change(&mut token, wanted);
     }
 
     fn token(&self) -> MutexGuard<'_, Option<String>> {
@@ -108,6 +113,8 @@ mod tests {
             link.trim().strip_prefix("http://127.0.0.1:9180/enter?token=").unwrap().to_owned()
         };
         let first = token();
+        entrance.open(true);
+        assert_eq!(token(), first, "nothing that it depends on has changed");
         assert!(
             !entrance.admits("")
                 && !entrance.admits(first.trim_start_matches(char::is_alphanumeric))

@@ -103,6 +103,8 @@ pub struct Desk {
     /// changes what is kept holds this until it is written.
     written: Mutex<Option<[u8; 32]>>,
     pub(super) news: Notify,
+    /// That there are other settings.
+    pub(super) configured: Notify,
 }
 
 impl Desk {
@@ -121,12 +123,21 @@ impl Desk {
         };
         let (kept, settings) = (Mutex::new(kept), ArcSwap::from_pointee(settings));
         let written = Mutex::new(None);
-        Self { file, settings, observe, kept, written, news: Notify::new() }
+        Self {
+            file,
+            settings,
+            observe,
+            kept,
+            written,
+            news: Notify::new(),
+            configured: Notify::new(),
+        }
     }
 
     /// Goes by other settings from now on.
     pub fn configure(&self, settings: Settings) {
         self.settings.store(Arc::new(settings));
+        self.configured.notify_one();
         self.news.notify_one();
     }
 
@@ -157,6 +168,11 @@ impl Desk {
             Turn { kept: &mut kept, settings: &settings, observe: &self.observe, told: false };
         let result = change(&mut turn);
         let told = turn.told;
+        if settings.webhook.is_none() {
+            // There is nobody any more to wait for.
+            kept.waiting.clear();
+            kept.dropped = 0;
+        }
         self.observe.emit(&AlertsWaiting { count: kept.waiting.len() });
         let text = serde_json::to_vec(&*kept);
         drop(kept);
@@ -394,6 +410,18 @@ mod tests {
         assert_eq!(told(&again).len(), 801, "it is told once");
         let counted = first.observe.exposition();
         assert!(counted.contains("consentry_alerts_dropped_total 2003\n"), "{counted}");
+    }
+
+    #[test]
+    fn g3_nothing_waits_for_a_receiver_that_is_taken_out() {
+        let directory = TempDir::new().unwrap();
+        let desk = desk(&directory);
+        desk.with(|turn| turn.compare(&[red("a")], 1));
+        assert_eq!(desk.told().waiting, 1);
+        desk.configure(Settings::default());
+        desk.with(|turn| turn.compare(&[red("a")], 2));
+        assert_eq!((desk.told().waiting, desk.told().recent.len()), (0, 1));
+        assert!(desk.observe.exposition().contains("consentry_alerts_waiting 0\n"));
     }
 
     #[test]

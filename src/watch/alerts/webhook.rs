@@ -58,8 +58,11 @@ pub(super) async fn deliver(desk: Arc<Desk>) {
                     tracing::warn!(why, "alerts cannot be delivered; they wait");
                 }
                 failed = true;
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+                    // Perhaps to another receiver.
+                    () = desk.configured.notified() => pause = FIRST_PAUSE,
+                }
             }
         }
     }

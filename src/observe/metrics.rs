@@ -1,6 +1,6 @@
 //! The counters behind the events.
 
-use crate::policy::{Decision, Grounds, Verdict};
+use crate::policy::{Decision, Decisions, Grounds, Verdict};
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
@@ -43,6 +43,34 @@ pub(super) struct DecisionLabels {
     pub(super) purpose: &'static str,
     pub(super) kind: &'static str,
     pub(super) layer: &'static str,
+}
+
+/// What a decision is counted by, within one site.
+#[derive(PartialEq, Eq)]
+struct Sort {
+    verdict: &'static str,
+    purpose: &'static str,
+    kind: &'static str,
+    layer: &'static str,
+}
+
+impl Sort {
+    fn of(decision: &Decision) -> Self {
+        let purpose = match decision.verdict {
+            Verdict::Block(Grounds::NotGranted(purpose) | Grounds::VendorRefused(purpose)) => {
+                purpose.name()
+            }
+            Verdict::Block(_) | Verdict::Allow(_) => {
+                decision.vendor.as_ref().map_or("unlisted", |vendor| vendor.purpose.name())
+            }
+        };
+        Self {
+            verdict: decision.verdict.word(),
+            purpose,
+            kind: decision.kind.name(),
+            layer: decision.layer.name(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -387,24 +415,21 @@ impl Metrics {
         self.self_check_ok.remove(&StateLabels { site: site.to_owned(), state });
     }
 
-    pub(super) fn count_decision(&self, site: &str, decision: &Decision) {
-        let purpose = match decision.verdict {
-            Verdict::Block(Grounds::NotGranted(purpose) | Grounds::VendorRefused(purpose)) => {
-                purpose.name()
+    /// Most decisions of an exchange are of a few sorts: each is looked up once.
+    pub(super) fn count_decisions(&self, site: &str, decisions: &Decisions) {
+        let mut sorts: Vec<(Sort, u64)> = Vec::new();
+        for decision in decisions.iter() {
+            let sort = Sort::of(decision);
+            match sorts.iter_mut().find(|(known, _)| *known == sort) {
+                Some((_, times)) => *times += 1,
+                None => sorts.push((sort, 1)),
             }
-            Verdict::Block(_) | Verdict::Allow(_) => {
-                decision.vendor.as_ref().map_or("unlisted", |vendor| vendor.purpose.name())
-            }
-        };
-        self.decisions
-            .get_or_create(&DecisionLabels {
-                site: site.to_owned(),
-                verdict: decision.verdict.word(),
-                purpose,
-                kind: decision.kind.name(),
-                layer: decision.layer.name(),
-            })
-            .inc();
+        }
+        for (Sort { verdict, purpose, kind, layer }, times) in sorts {
+            let site = site.to_owned();
+            let labels = DecisionLabels { site, verdict, purpose, kind, layer };
+            self.decisions.get_or_create(&labels).inc_by(times);
+        }
     }
 
     pub(super) fn exposition(&self) -> String {

@@ -62,9 +62,7 @@ impl Observe {
 
     /// Counts the decisions of one exchange.
     pub fn count_decisions(&self, site: &str, decisions: &Decisions) {
-        for decision in decisions.iter() {
-            self.metrics.count_decision(site, decision);
-        }
+        self.metrics.count_decisions(site, decisions);
     }
 
     /// Raises third parties that nobody in the catalogue claims, each once.

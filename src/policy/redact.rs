@@ -82,14 +82,14 @@ fn is_personal(segment: &str) -> bool {
         return false;
     }
     let mut text = segment.to_owned();
-    for _ in 0..ENCODED {
+    for layer in 0..=ENCODED {
         if names_address(&text) {
             return true;
         }
+        if layer == ENCODED || !text.contains('%') {
+            break;
+        }
         text = decoded(&text);
-    }
-    if names_address(&text) {
-        return true;
     }
     let lower = text.to_ascii_lowercase();
     if PARTS_OF_A_SITE.iter().any(|ending| lower.ends_with(ending)) && text.len() < 64 {
@@ -110,10 +110,13 @@ fn decoded(text: &str) -> String {
 
 /// An e-mail address, also as base64, or an IP address.
 fn names_address(text: &str) -> bool {
-    let lower = text.to_ascii_lowercase();
     let at = ["@", "\u{ff20}", "&#64;", "&#x40;", "&commat;", "(at)", "[at]"];
-    if at.iter().any(|sign| lower.contains(sign)) {
-        return true;
+    // Each of them begins with one of these.
+    if text.contains(['@', '\u{ff20}', '&', '(', '[']) {
+        let lower = text.to_ascii_lowercase();
+        if at.iter().any(|sign| lower.contains(sign)) {
+            return true;
+        }
     }
     is_encoded_mail(text) || names_ip(text)
 }
@@ -129,6 +132,9 @@ fn is_encoded_mail(text: &str) -> bool {
 }
 
 fn names_ip(text: &str) -> bool {
+    if !text.contains(|c: char| c.is_ascii_digit() || c == ':') {
+        return false;
+    }
     let pieces = || text.split(|c: char| !c.is_ascii_alphanumeric() && c != '.' && c != ':');
     let is_v4 = |piece: &str| {
         // A port may follow.

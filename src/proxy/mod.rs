@@ -339,6 +339,7 @@ impl Proxy {
                     showing as u8,
                     u8::from(guarded),
                     u8::from(browser.is_some()),
+                    u8::from(browser.as_ref().is_some_and(|browser| browser.guard.is_some())),
                     rules.mode as u8,
                 ]);
                 for part in [variant.as_str(), head.scheme(), head.authority.as_str()] {

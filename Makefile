@@ -1,6 +1,6 @@
 # `make check` is all of CI: green here is green there.
 
-.PHONY: check fmt clippy test doc build demo
+.PHONY: check fmt clippy test doc build demo bench-peers
 
 check: fmt clippy test doc
 
@@ -21,3 +21,7 @@ build:
 
 demo:
 	cargo run --release --locked -- demo
+
+# What consentry costs beside nginx; needs nginx, wrk and python3.
+bench-peers: build
+	benches/peers.py

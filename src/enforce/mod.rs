@@ -53,4 +53,9 @@ impl Cleared<http::request::Parts> {
         }
         Self(request)
     }
+
+    /// Asks whether what it is for is still what it was under that validator.
+    pub fn ask_whether(&mut self, tag: http::HeaderValue) {
+        self.0.headers.insert(http::header::IF_NONE_MATCH, tag);
+    }
 }

@@ -62,6 +62,46 @@ impl Patience {
     }
 }
 
+/// An answer's body, as it comes from the origin or as it did before.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// From the origin.
+    Origin(Incoming),
+    /// The origin said that it is still this; nothing when it was taken.
+    Known(Option<Bytes>),
+}
+
+impl http_body::Body for Source {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.get_mut() {
+            Self::Origin(body) => Pin::new(body).poll_frame(cx),
+            Self::Known(body) => Poll::Ready(body.take().map(|bytes| Ok(Frame::data(bytes)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Origin(body) => body.is_end_stream(),
+            Self::Known(body) => body.is_none(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Origin(body) => body.size_hint(),
+            Self::Known(body) => {
+                SizeHint::with_exact(body.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+        }
+    }
+}
+
 /// A body whose beginning was read already.
 pub(super) struct Prefixed {
     first: VecDeque<Bytes>,
@@ -241,12 +281,12 @@ impl http_body::Body for RequestBody {
 /// The origin's body, passed on frame by frame.
 #[derive(Debug)]
 pub(super) struct PassedBody {
-    inner: Incoming,
+    inner: Source,
     patience: Patience,
 }
 
 impl PassedBody {
-    pub(super) fn new(inner: Incoming, patience: Duration) -> Self {
+    pub(super) fn new(inner: Source, patience: Duration) -> Self {
         Self { inner, patience: Patience::new(patience) }
     }
 }

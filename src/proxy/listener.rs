@@ -7,6 +7,7 @@ use crate::proxy::head::Peer;
 use crate::proxy::limiter::Limiter;
 use crate::proxy::memo::Memo;
 use crate::proxy::recall::Recall;
+use crate::proxy::revisit::Visits;
 use crate::proxy::synthetic::{Carriers, Synthetic};
 use crate::proxy::tls::{TlsError, acceptor};
 use crate::proxy::upstream::{Upstream, UpstreamError, tls_config};
@@ -123,7 +124,9 @@ impl Server {
         let settings = Arc::new(settings);
         let (stop, stopping) = watch::channel(false);
         let recall = Arc::new(Recall::new(ledger.path().to_owned(), declarations));
-        let memo = Arc::new(Memo::new(settings.limits.memo_bytes));
+        // Half for what became of pages, half for how they came.
+        let memo = Arc::new(Memo::new(settings.limits.memo_bytes / 2));
+        let visits = Arc::new(Visits::new(settings.limits.memo_bytes / 2));
         let mut workers = Vec::new();
         for (index, listener) in listeners.into_iter().enumerate() {
             let spool: Spool = ledger.spool(index).map_err(StartError::Spool)?;
@@ -137,6 +140,7 @@ impl Server {
                 archive: Arc::clone(&archive),
                 recall: Arc::clone(&recall),
                 memo: Arc::clone(&memo),
+                visits: Arc::clone(&visits),
                 canary: None,
             };
             let synthetic = synthetic.as_ref().map(|synthetic| {

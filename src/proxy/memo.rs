@@ -86,7 +86,9 @@ impl Remembered {
 
     /// Whether this is how the page goes on behind its first `at` bytes.
     pub(super) fn goes_on(&self, at: usize, data: &[u8]) -> bool {
-        self.original.get(at..at + data.len()) == Some(data)
+        let part = self.original.get(at..at + data.len());
+        // A page that the origin did not send again is the very same one.
+        part.is_some_and(|part| std::ptr::eq(part, data) || part == data)
     }
 }
 
@@ -131,15 +133,25 @@ impl Key {
     /// For a site as it is configured now, a visitor's consent and a day:
     /// exceptions end with one.
     pub(super) fn new(site: &Arc<Site>, consent: &Consent, day: Date) -> Self {
-        let mut bytes = Vec::with_capacity(512);
-        bytes.extend((Arc::as_ptr(site) as usize).to_ne_bytes());
-        bytes.extend(day.year().to_ne_bytes());
-        bytes.extend(day.day_of_year().to_ne_bytes());
-        let mut key = Self(bytes);
+        let mut key = Self::of_site(site);
+        key.0.extend(day.year().to_ne_bytes());
+        key.0.extend(day.day_of_year().to_ne_bytes());
         let mut mark = Vec::new();
         consent.write_mark(&mut mark);
         key.add(&mark);
         key
+    }
+
+    /// For a site as it is configured now. Whoever keeps it keeps the site's
+    /// place in memory, too, which is what it is known by.
+    pub(super) fn of_site(site: &Arc<Site>) -> Self {
+        let mut bytes = Vec::with_capacity(512);
+        bytes.extend((Arc::as_ptr(site) as usize).to_ne_bytes());
+        Self(bytes)
+    }
+
+    pub(super) fn as_slice(&self) -> &[u8] {
+        &self.0
     }
 
     /// Adds a part; parts cannot run into each other.

@@ -20,6 +20,7 @@ mod memo;
 mod own_pages;
 mod page;
 mod recall;
+mod revisit;
 mod revival;
 mod script;
 mod settings;
@@ -50,7 +51,7 @@ use crate::observe::{ExchangeEnded, ExchangeFailed, Observe, VisitorLimited};
 use crate::policy::{Decision, Layer};
 use crate::site::{Origin, Sites, day_of};
 use crate::visitor::{self, OnRecord, Visit};
-use body::{Body, PassedBody, RequestBody};
+use body::{Body, PassedBody, RequestBody, Source};
 use browser::Browser;
 use error::Error;
 use exchange::{Exchange, now_ms};
@@ -59,6 +60,7 @@ use limiter::Limiter;
 use memo::{Key, Memo};
 use page::Plan;
 use recall::Recall;
+use revisit::{Question, Visits};
 use shown::{Showing, Shown};
 use upstream::Upstream;
 use variant::{Destination, Variant};
@@ -90,6 +92,7 @@ pub(crate) struct Proxy {
     archive: Arc<Archive>,
     recall: Arc<Recall>,
     memo: Arc<Memo>,
+    visits: Arc<Visits>,
     /// Who answers for the canary page, where it may be asked for.
     canary: Option<Origin>,
 }
@@ -229,13 +232,23 @@ impl Proxy {
         let origin = canary.unwrap_or(&site.origin);
         let method = cleared.get().method.clone();
         let is_head = method == Method::HEAD;
-        let response = self.fetch(cleared, body, origin, enforcing, visitor_upgrade).await?;
+        let mut question = None;
+        if canary.is_none() && destination.may_be_page() && visitor_upgrade.is_none() {
+            let host = head.authority.as_str();
+            question = self.visits.question(site, host, &cleared, &asked);
+        }
+        let response = self
+            .fetch(cleared, body, origin, enforcing, visitor_upgrade, question.as_ref())
+            .await?;
         if is_gpc_support && !states_gpc_support(&response) {
             return Ok(self.ended(&exchange, started, gpc_support(now_s)));
         }
         let (mut parts, body) = response.into_parts();
-        forward::prepare_response(&mut parts);
         let is_page = document::is_document(&parts, destination);
+        let to_keep = question
+            .filter(|_| is_page && matches!(body, Source::Origin(_)))
+            .and_then(|question| question.keeping(site, &parts, &asked));
+        forward::prepare_response(&mut parts);
         // Neither the notice nor the guard is markup that XML could take.
         let (showing, browser) = if document::is_xml(&parts) {
             (Showing::Nothing, browser.map(|browser| Browser { guard: None, ..browser }))
@@ -353,7 +366,7 @@ impl Proxy {
                 }
             });
         let draft = |headers: &HeaderMap| context(showing, headers);
-        let plan = Plan { draft, append_only, variant, browser, recall };
+        let plan = Plan { draft, append_only, variant, browser, recall, to_keep };
         if rules.by_lot && !enforcing {
             variant::mark_page(&mut parts.headers, &plan.variant, false);
         }
@@ -412,16 +425,26 @@ impl Proxy {
         origin: &Origin,
         enforcing: bool,
         visitor_upgrade: Option<OnUpgrade>,
-    ) -> Result<Response<Incoming>, Error> {
+        question: Option<&Question>,
+    ) -> Result<Response<Source>, Error> {
         let limits = &self.settings.limits;
         let declared = body.size_hint().lower();
         if declared > limits.request_body_bytes {
             return Err(Error::BodyTooLarge);
         }
+        let mut cleared = cleared;
         let partial =
             cleared.get().method == Method::GET && cleared.get().headers.contains_key(RANGE);
-        let again =
+        let mut again =
             (partial && enforcing).then(|| cleared.copy_without(&[RANGE, http::header::IF_RANGE]));
+        let question = question.filter(|question| {
+            let whole = cleared.copy_without(&[]);
+            let asks = question.put_in(&mut cleared);
+            if asks {
+                again = Some(whole);
+            }
+            asks
+        });
         let body =
             RequestBody::new(body, limits.request_body_bytes, self.settings.timeouts.request_body);
         let mut response = self.upstream.send(cleared, body, origin).await?;
@@ -430,19 +453,25 @@ impl Proxy {
                 return Err(Error::OriginBroken("it switched protocols unasked".to_owned()));
             };
             upgrade::join(visitor_upgrade, hyper::upgrade::on(&mut response));
-            return Ok(response);
+            return Ok(response.map(Source::Origin));
         }
-        if let Some(again) = again
-            && response.status() == StatusCode::PARTIAL_CONTENT
-        {
-            let (parts, body) = response.into_parts();
-            if page::is_page(&parts) {
+        let (parts, body) = response.into_parts();
+        let unusable = match (parts.status, question) {
+            (StatusCode::NOT_MODIFIED, Some(question)) => match question.answered(&parts) {
+                Some((page, body)) => return Ok(Response::from_parts(page, body)),
+                None => true,
+            },
+            (StatusCode::PARTIAL_CONTENT, _) => page::is_page(&parts),
+            _ => false,
+        };
+        match again.filter(|_| unusable) {
+            Some(again) => {
                 drop(body);
-                return self.upstream.send(again, RequestBody::none(), origin).await;
+                let answer = self.upstream.send(again, RequestBody::none(), origin).await?;
+                Ok(answer.map(Source::Origin))
             }
-            response = Response::from_parts(parts, body);
+            None => Ok(Response::from_parts(parts, Source::Origin(body))),
         }
-        Ok(response)
     }
 
     fn ended(
@@ -477,7 +506,7 @@ fn path_and_query(url: &Url) -> &str {
 
 /// Whether the origin makes a statement of its own about Global Privacy
 /// Control. Many answer any path with their start page, which is none.
-fn states_gpc_support(response: &Response<Incoming>) -> bool {
+fn states_gpc_support(response: &Response<Source>) -> bool {
     let kind =
         response.headers().get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     matches!(response.status(), StatusCode::OK | StatusCode::NOT_MODIFIED)

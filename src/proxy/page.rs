@@ -10,11 +10,12 @@ use crate::enforce::codec::Coding;
 use crate::enforce::html::PageContext;
 use crate::enforce::{Pipeline, PipelineError, Start};
 use crate::policy::Kept;
-use crate::proxy::body::{self, Body, PassedBody, Patience, Prefixed};
+use crate::proxy::body::{self, Body, PassedBody, Patience, Prefixed, Source};
 use crate::proxy::browser::{self, Browser};
 use crate::proxy::error::Error;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::memo::{Key, Left, Memo, Remembered};
+use crate::proxy::revisit::ToKeep;
 use crate::proxy::variant::{Variant, mark_page, mark_variant};
 use crate::proxy::{Limits, Timeouts};
 use streamed::{RewrittenBody, State};
@@ -26,7 +27,6 @@ use http::header::{
 use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,6 +60,8 @@ pub(super) struct Plan<F> {
     pub(super) browser: Option<Browser>,
     /// Where the page may be remembered.
     pub(super) recall: Option<Recall>,
+    /// Where it is kept as it came, to ask about it the next time.
+    pub(super) to_keep: Option<ToKeep>,
 }
 
 /// Where a page may be remembered, and what it depends on.
@@ -155,7 +157,7 @@ pub(super) fn codings(
 /// on. Later, the connection is cut.
 pub(super) async fn rewrite<F: FnOnce(&HeaderMap) -> PageContext>(
     parts: Parts,
-    mut source: Incoming,
+    mut source: Source,
     request: &HeaderMap,
     plan: Plan<F>,
     mut exchange: Exchange,
@@ -170,7 +172,7 @@ pub(super) async fn rewrite<F: FnOnce(&HeaderMap) -> PageContext>(
         }
         Err(error) => return Err(error),
     };
-    let Plan { draft, variant, append_only, browser, recall } = plan;
+    let Plan { draft, variant, append_only, browser, recall, to_keep } = plan;
     let recall = recall.map(|recall| recall.about(&parts.headers, codings.send));
     let page = Page { parts, variant, append_only, browser };
     let deadline = Instant::now() + FIRST_LOOK;
@@ -183,6 +185,9 @@ pub(super) async fn rewrite<F: FnOnce(&HeaderMap) -> PageContext>(
         if let Some(found) = found {
             exchange.decisions.repeat(&found.decisions);
             let original = found.original.clone();
+            if let Some(to_keep) = to_keep {
+                to_keep.whole(&original);
+            }
             return Ok(page.leave(found.left.clone(), original, &codings, exchange));
         }
     }
@@ -240,6 +245,9 @@ pub(super) async fn rewrite<F: FnOnce(&HeaderMap) -> PageContext>(
         return Ok(Response::from_parts(parts, rewritten.boxed_unsync()));
     }
     let original = joined(first.originals);
+    if let Some(to_keep) = to_keep {
+        to_keep.whole(&original);
+    }
     let bytes = changed.then(|| Bytes::from(first.out));
     let left = Left { policy, bytes, transcoded };
     let decisions = decisions.keep();
@@ -297,7 +305,7 @@ impl Page {
 /// Passes a page on that cannot be rewritten, where that is wanted.
 fn unfiltered(
     mut parts: Parts,
-    source: Incoming,
+    source: Source,
     first: FirstLook,
     variant: &Variant,
     mut exchange: Exchange,
@@ -348,7 +356,7 @@ fn told_google(browser: &Browser, headers: &HeaderMap, exchange: &Exchange) -> S
 #[expect(clippy::too_many_arguments, reason = "one call, and nothing of it is left out")]
 async fn look(
     page: &Page,
-    source: &mut Incoming,
+    source: &mut Source,
     context: Arc<PageContext>,
     codings: &Codings,
     exchange: &Exchange,
@@ -444,7 +452,7 @@ enum Next {
 }
 
 impl FirstLook {
-    async fn next(&mut self, source: &mut Incoming, deadline: Instant) -> Result<Next, Error> {
+    async fn next(&mut self, source: &mut Source, deadline: Instant) -> Result<Next, Error> {
         if let Some(data) = self.arrived.pop_front() {
             return Ok(Next::Data(data));
         }
@@ -472,7 +480,7 @@ impl FirstLook {
     async fn is(
         &mut self,
         known: &Remembered,
-        source: &mut Incoming,
+        source: &mut Source,
         deadline: Instant,
     ) -> Result<bool, Error> {
         let mut read = VecDeque::new();

@@ -6,7 +6,7 @@
 
 use crate::catalogue::SCRIPT_LOOK_BYTES;
 use crate::enforce::codec::{Coding, Decoder};
-use crate::proxy::body::{self, Body, BoxError, PassedBody};
+use crate::proxy::body::{self, Body, BoxError, PassedBody, Source};
 use crate::proxy::error::Error;
 use crate::proxy::variant::{Variant, mark_page, mark_variant};
 
@@ -16,7 +16,6 @@ use http::response::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -44,7 +43,7 @@ pub(super) struct Begun {
     /// How large it is as a whole, if that can be told.
     pub(super) size: Option<u64>,
     frames: VecDeque<Frame<Bytes>>,
-    source: Incoming,
+    source: Source,
     ended: bool,
 }
 
@@ -55,7 +54,7 @@ impl Begun {
     /// When the origin breaks off or stops sending.
     pub(super) async fn read(
         parts: &Parts,
-        mut source: Incoming,
+        mut source: Source,
         patience: Duration,
     ) -> Result<Self, Error> {
         let mut decoders = decoders(parts);

@@ -92,7 +92,9 @@ async fn b13_a_page_kept_from_before_the_answer_is_not_reused() {
     let names = name_server(&[]).await;
     let html = "<p>x</p><script src=\"https://metrics.shop.test/t.js\"></script>";
     let origin = origin().page("/", html).start().await;
-    let proxy = consentry(&origin).config(&names.section()).start().await;
+    // What we ask for ourselves would look like what the browser asks.
+    let alone = consentry(&origin).site("remember_pages = false");
+    let proxy = alone.config(&names.section()).start().await;
     let mut visitor = shopper(&proxy);
     visitor.opens("/").await;
     let sites = proxy.running().sites();

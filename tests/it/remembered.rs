@@ -9,6 +9,7 @@ use flate2::write::GzEncoder;
 use http::Response;
 use http_body_util::Full;
 use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tempfile::TempDir;
 
 const OFF: &str = "[limits]\nmemo_bytes = 0";
@@ -19,6 +20,7 @@ fn page(seen: &Seen) -> Response<Full<Bytes>> {
     let field =
         |name: &str| seen.headers.get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
     let (version, kind) = (field("x-version"), field("x-as"));
+    let tag = format!("\"v{version}-{kind}\"");
     let html = format!(
         "<!doctype html><html><head><title>Tea {version}</title>\
          <script src=\"https://ads.acme.example/p{version}.js\"></script>\
@@ -32,7 +34,7 @@ fn page(seen: &Seen) -> Response<Full<Bytes>> {
     let plain = "<p>Nothing that anybody would withhold.</p>".to_owned();
     let html = if kind == "plain" { plain } else { html };
     let mut response = Response::builder()
-        .header("etag", format!("\"v{version}\""))
+        .header("etag", &tag)
         .header("set-cookie", format!("sid={version}; Path=/"))
         .header("set-cookie", "_acme=1; Path=/");
     response = match kind.as_str() {
@@ -45,6 +47,9 @@ fn page(seen: &Seen) -> Response<Full<Bytes>> {
         let policy = format!("script-src 'nonce-n{version}'; style-src 'self'");
         response = response.header("content-security-policy", policy);
     }
+    if seen.method == "GET" && field("if-none-match") == tag {
+        return response.status(304).body(Full::default()).unwrap();
+    }
     let bytes = match kind.as_str() {
         "wide" => html.encode_utf16().flat_map(u16::to_le_bytes).collect(),
         _ => html.into_bytes(),
@@ -56,6 +61,13 @@ fn page(seen: &Seen) -> Response<Full<Bytes>> {
     encoder.write_all(&bytes).unwrap();
     let body = Full::from(encoder.finish().unwrap());
     response.header("content-encoding", "gzip").body(body).unwrap()
+}
+
+/// How often the origin was asked, and how often it had to send the page.
+fn sent(origin: &Origin) -> [usize; 2] {
+    let seen = origin.seen();
+    let asked = seen.iter().filter(|seen| seen.headers.contains_key("if-none-match")).count();
+    [seen.len(), seen.len() - asked]
 }
 
 async fn teashop() -> Origin {
@@ -188,6 +200,8 @@ async fn a_remembered_page_is_as_fresh_as_the_origins() {
         }
     }
     assert_eq!(origin.seen().len(), 6, "it is asked every time");
+    // It gives out cookies, and may have another page for whoever holds them.
+    assert_eq!(sent(&origin), [6, 3], "and about the page that it sent last");
     assert_eq!(remembered(&proxy).await, [3, 3]);
 }
 
@@ -240,4 +254,94 @@ async fn a_site_can_do_without() {
         assert_eq!(visitor.opens("/").await.status, 200);
     }
     assert_eq!(remembered(&proxy).await, [0, 0]);
+}
+
+/// An origin whose answers are made by what was asked: the body, and fields.
+async fn origin_of(fields: &'static [(&'static str, &'static str)]) -> Origin {
+    let count = AtomicUsize::new(0);
+    let answer = move |seen: Seen| {
+        let number = count.fetch_add(1, Ordering::Relaxed).to_string();
+        let mut response = Response::builder().header("etag", "\"v1\"");
+        for (name, value) in fields {
+            response = response.header(*name, value.replace("{n}", &number));
+        }
+        if seen.headers.contains_key("if-none-match") {
+            return response.status(304).body(Full::default()).unwrap();
+        }
+        let said = |name: &str| seen.headers.get(name).map_or("", |value| value.to_str().unwrap());
+        let (cookie, agent) = (said("cookie"), said("user-agent"));
+        let html = format!("<p>Hello {cookie} {agent} {number}</p>");
+        response.header("content-type", "text/html").body(Full::from(html)).unwrap()
+    };
+    origin().answer("/", answer).start().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_is_still_the_same_is_not_sent_again() {
+    let origin = origin_of(&[("cache-control", "max-age=60"), ("x-at", "{n}")]).await;
+    let proxy = consentry(&origin).start().await;
+    let mut visitor = visitor(&proxy);
+    for number in 0..3 {
+        let page = visitor.opens("/").await;
+        assert!(page.body.contains("Hello   0"), "{}", page.body);
+        assert_eq!(page.status, 200);
+        assert_eq!(page.field("x-at"), number.to_string(), "what is said about it is new");
+        assert_eq!(page.all("via").len(), 1);
+    }
+    assert_eq!(sent(&origin), [3, 1]);
+    // Whoever asks for it anew gets it anew.
+    for (name, value) in [
+        ("cache-control", "no-cache"),
+        ("pragma", "no-cache"),
+        ("cache-control", "no-store"),
+        ("authorization", "Basic x"),
+    ] {
+        let page = visitor.asks("GET", "/", &[(name, value)], "").await;
+        assert!(!page.body.contains("Hello   0"), "{name}: {}", page.body);
+    }
+    assert_eq!(sent(&origin), [7, 5]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i3_not_modified_is_believed_only_of_the_same_page() {
+    for (fields, believed) in [
+        (&[("set-cookie", "theme=dark; Path=/; Expires={n}")][..], true),
+        (&[("set-cookie", "sid={n}; Path=/")], false),
+        (&[("content-security-policy", "script-src 'nonce-{n}'")], false),
+        (&[("cache-control", "private")], false),
+        (&[("cache-control", "no-store")], false),
+        (&[("vary", "*")], false),
+        (&[("vary", "x-{n}")], false),
+    ] {
+        let origin = origin_of(fields).await;
+        let proxy = consentry(&origin).start().await;
+        for number in 0..4 {
+            let page = visitor(&proxy).opens("/").await;
+            assert_eq!(page.status, 200);
+            let old = page.body.contains("Hello   0");
+            assert_eq!(old, believed || number == 0, "{fields:?}: {}", page.body);
+        }
+        // What was asked in vain is not asked again.
+        let asked = origin.seen().len() - sent(&origin)[1];
+        assert!(believed || asked <= 1, "{fields:?}: {asked}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i3_nobody_gets_what_was_sent_to_somebody_else() {
+    let origin = origin_of(&[("vary", "User-Agent")]).await;
+    let proxy = consentry(&origin).start().await;
+    let somebody = || visitor(&proxy).sending("user-agent", "Netscape");
+    assert!(somebody().opens("/").await.body.contains("Hello  Netscape 0"));
+    assert!(somebody().opens("/").await.body.contains("Hello  Netscape 0"));
+    let mut logged_in = somebody().holding("sid", "ana");
+    assert!(logged_in.opens("/").await.body.contains("Hello sid=ana Netscape 2"));
+    let mut other = visitor(&proxy).sending("user-agent", "Lynx");
+    assert!(other.opens("/").await.body.contains("Hello  Lynx 3"));
+    assert!(!somebody().at_host("other.example").opens("/").await.body.contains("Netscape 0"));
+    let mut german = somebody().sending("accept-language", "de");
+    assert!(!german.opens("/").await.body.contains("Netscape 0"));
+    let mut agreed = somebody();
+    agreed.chooses("all", &[]).await;
+    assert!(!agreed.opens("/").await.body.contains("Netscape 0"), "the origin hears of consent");
 }

@@ -2,12 +2,11 @@
 
 use crate::enforce::Pipeline;
 use crate::observe::PageCut;
-use crate::proxy::body::{BoxError, Patience};
+use crate::proxy::body::{BoxError, Patience, Source};
 use crate::proxy::exchange::Exchange;
 
 use bytes::Bytes;
 use http_body::Frame;
-use hyper::body::Incoming;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -26,7 +25,7 @@ pub(super) enum State {
 
 /// A page that is rewritten while it streams.
 pub(super) struct RewrittenBody {
-    pub(super) source: Incoming,
+    pub(super) source: Source,
     /// What came from it already.
     pub(super) arrived: VecDeque<Bytes>,
     pub(super) queue: Bytes,

@@ -4,10 +4,11 @@ use crate::enforce::codec::Coding;
 use crate::enforce::html::PageContext;
 use crate::enforce::{Pipeline, Start};
 use crate::policy::Decisions;
-use crate::proxy::body::{Body, BoxError, Patience};
+use crate::proxy::body::{Body, BoxError, Patience, Source};
 use crate::proxy::exchange::Exchange;
 use crate::proxy::memo::{Left, Remembered};
 use crate::proxy::page::{FEED_COMPRESSED_BYTES, Plan, Recall, joined};
+use crate::proxy::revisit::ToKeep;
 use crate::proxy::{Limits, Timeouts};
 
 use bytes::Bytes;
@@ -16,7 +17,6 @@ use http::response::Parts;
 use http::{HeaderMap, Response};
 use http_body::Frame;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -24,7 +24,7 @@ use std::task::{Context, Poll};
 /// Judges a page without changing a byte of it.
 pub(in crate::proxy) fn watch<F: FnOnce(&HeaderMap) -> PageContext>(
     parts: Parts,
-    source: Incoming,
+    source: Source,
     plan: Plan<F>,
     exchange: Exchange,
     limits: &Limits,
@@ -40,6 +40,7 @@ pub(in crate::proxy) fn watch<F: FnOnce(&HeaderMap) -> PageContext>(
         seen: Vec::new(),
         size: 0,
         recall,
+        to_keep: plan.to_keep,
         told: Decisions::default(),
         ended: false,
     };
@@ -49,7 +50,7 @@ pub(in crate::proxy) fn watch<F: FnOnce(&HeaderMap) -> PageContext>(
 
 /// A page that passes as it is while a copy of it is judged.
 struct WatchedBody {
-    source: Incoming,
+    source: Source,
     witness: Witness,
     exchange: Exchange,
     patience: Patience,
@@ -69,6 +70,8 @@ struct Witness {
     seen: Vec<Bytes>,
     size: usize,
     recall: Option<Recall>,
+    /// Where it is kept as it came, to ask about it the next time.
+    to_keep: Option<ToKeep>,
     /// What it had said when it gave up.
     told: Decisions,
     ended: bool,
@@ -134,6 +137,9 @@ impl Witness {
         }
         if let Some(known) = self.known.take() {
             if known.original.len() == self.size {
+                if let Some(to_keep) = self.to_keep.take().filter(|_| whole) {
+                    to_keep.whole(&known.original);
+                }
                 exchange.recalled(true);
                 return exchange.decisions.repeat(&known.decisions);
             }
@@ -153,6 +159,9 @@ impl Witness {
         if let Some(recall) = recall.filter(|_| finished) {
             let original = joined(std::mem::take(&mut self.seen));
             if original.len() == self.size {
+                if let Some(to_keep) = self.to_keep.take() {
+                    to_keep.whole(&original);
+                }
                 let left = Left { policy: None, bytes: None, transcoded: false };
                 recall.keep(&original, &left, &decisions, exchange);
             }

@@ -1,0 +1,274 @@
+//! Asks the origin whether a page is still what it was, so that it need not be
+//! sent again.
+//!
+//! The origin is asked every time, and its word counts: it gets the validator
+//! that it gave the page, and answers "not modified" or sends the page. That
+//! word is taken only where it can be about the same page (RFC 9110, 8.8 and
+//! 13.1.2; RFC 9111, 3 and 4.1): for a request with the same cookies and the
+//! same of everything the answer varies by, for an answer that a cache may
+//! keep, and only if it sets the very same cookies again. A page that begins a
+//! session may hold something of it, and is asked for as a whole.
+
+use crate::enforce::Cleared;
+use crate::proxy::body::Source;
+use crate::proxy::memo::Key;
+use crate::site::Site;
+
+use bytes::Bytes;
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH,
+    CONTENT_RANGE, CONTENT_SECURITY_POLICY, COOKIE, ETAG, IF_MATCH, IF_MODIFIED_SINCE,
+    IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, PRAGMA, RANGE, SET_COOKIE, TRANSFER_ENCODING,
+    VARY,
+};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, response};
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use std::sync::{Arc, Weak};
+
+/// How many fields an answer may vary by.
+const MAX_VARIES: usize = 16;
+
+/// Fields with which scripts ask for another form of a page; some origins
+/// forget to say that they vary by them.
+const BY_SCRIPT: [&str; 6] =
+    ["x-requested-with", "hx-request", "turbo-frame", "x-pjax", "x-inertia", "sec-fetch-dest"];
+
+/// What origins sent last, within a number of bytes.
+pub(super) struct Visits {
+    pages: Option<Cache<Box<[u8]>, Last, Bytewise>>,
+    most: u64,
+}
+
+#[derive(Clone)]
+enum Last {
+    Page(Arc<Known>),
+    /// Its answers are each their own: nothing is to be asked about them.
+    Unlike,
+}
+
+/// A page as the origin sent it.
+struct Known {
+    head: HeaderMap,
+    body: Bytes,
+    /// What the request said about what the answer varies by.
+    varied: Vec<(HeaderName, Vec<HeaderValue>)>,
+    /// Its address is in the key, and must not be another site's meanwhile.
+    _site: Weak<Site>,
+}
+
+#[derive(Clone)]
+struct Bytewise;
+
+impl Weighter<Box<[u8]>, Last> for Bytewise {
+    fn weight(&self, key: &Box<[u8]>, last: &Last) -> u64 {
+        const OVERHEAD: usize = 256;
+        let page = match last {
+            Last::Page(known) => known.body.len() + known.head.len() * 64,
+            Last::Unlike => 0,
+        };
+        (OVERHEAD + key.len() + page) as u64
+    }
+}
+
+impl Visits {
+    /// With room for so many bytes; 0 for none.
+    pub(super) fn new(bytes: u64) -> Self {
+        let pages = (bytes > 0).then(|| {
+            let pages = usize::try_from(bytes / (64 * 1024)).unwrap_or(usize::MAX).max(16);
+            Cache::with_weighter(pages, bytes, Bytewise)
+        });
+        Self { pages, most: bytes / 8 }
+    }
+
+    /// What can be asked about the page that a request is for, if anything may
+    /// be. `site` answers for `host`; `said` is the request as it came.
+    pub(super) fn question(
+        self: &Arc<Self>,
+        site: &Arc<Site>,
+        host: &str,
+        cleared: &Cleared<Parts>,
+        said: &HeaderMap,
+    ) -> Option<Question> {
+        let pages = self.pages.as_ref().filter(|_| site.remembers_pages)?;
+        let request = cleared.get();
+        let refuses = [
+            AUTHORIZATION,
+            RANGE,
+            PRAGMA,
+            IF_MATCH,
+            IF_NONE_MATCH,
+            IF_MODIFIED_SINCE,
+            IF_UNMODIFIED_SINCE,
+            IF_RANGE,
+        ];
+        if request.method != Method::GET
+            || refuses.iter().any(|name| request.headers.contains_key(name))
+            || says(&request.headers, &["no-store", "no-cache"])
+        {
+            return None;
+        }
+        let mut key = Key::of_site(site);
+        key.add(host.as_bytes());
+        key.add(request.uri.path_and_query().map_or("/", |target| target.as_str()).as_bytes());
+        let names = [COOKIE, ACCEPT, ACCEPT_LANGUAGE, ACCEPT_ENCODING];
+        key.add_fields(&request.headers, &names);
+        key.add_fields(&request.headers, &[HeaderName::from_static("consentry-consent")]);
+        key.add_fields(&request.headers, &BY_SCRIPT.map(HeaderName::from_static));
+        let known = match pages.get(key.as_slice()) {
+            Some(Last::Unlike) => return None,
+            Some(Last::Page(known)) => Some(known).filter(|known| known.is_for(said)),
+            None => None,
+        };
+        Some(Question { visits: Arc::clone(self), key, known })
+    }
+}
+
+impl Known {
+    fn is_for(&self, said: &HeaderMap) -> bool {
+        self.varied.iter().all(|(name, values)| said.get_all(name).iter().eq(values))
+    }
+
+    /// Whether "not modified" is about this page and says nothing that does
+    /// not go with it.
+    fn fits(&self, head: &HeaderMap) -> bool {
+        let same_if_said = |name: &HeaderName| {
+            !head.contains_key(name) || head.get_all(name).iter().eq(self.head.get_all(name))
+        };
+        same_if_said(&CONTENT_SECURITY_POLICY)
+            && same_if_said(&VARY)
+            && head.get(ETAG).is_none_or(|tag| Some(opaque(tag)) == self.head.get(ETAG).map(opaque))
+            && cookies(head).eq(cookies(&self.head))
+            && !says(head, &["no-store", "private"])
+    }
+}
+
+/// What may be asked about one page.
+pub(super) struct Question {
+    visits: Arc<Visits>,
+    key: Key,
+    known: Option<Arc<Known>>,
+}
+
+impl Question {
+    /// Asks whether the page is still the same, where one is known.
+    pub(super) fn put_in(&self, request: &mut Cleared<Parts>) -> bool {
+        let tag = self.known.as_ref().and_then(|known| known.head.get(ETAG));
+        if let Some(tag) = tag {
+            request.ask_whether(tag.clone());
+        }
+        tag.is_some()
+    }
+
+    /// The page, when the origin said that it is still the same; nothing when
+    /// that cannot be about it. Then nobody asks again.
+    pub(super) fn answered(&self, head: &response::Parts) -> Option<(response::Parts, Source)> {
+        let known = self.known.as_ref()?;
+        if !known.fits(&head.headers) {
+            if let Some(pages) = &self.visits.pages {
+                pages.insert(self.key.as_slice().into(), Last::Unlike);
+            }
+            return None;
+        }
+        let mut page = head.clone();
+        page.status = StatusCode::OK;
+        page.headers = known.head.clone();
+        // RFC 9111, 3.2: what it says now counts, but for what frames a body.
+        for name in head.headers.keys() {
+            if ![CONTENT_LENGTH, TRANSFER_ENCODING].contains(name) {
+                page.headers.remove(name);
+                for value in head.headers.get_all(name) {
+                    page.headers.append(name, value.clone());
+                }
+            }
+        }
+        Some((page, Source::Known(Some(known.body.clone()))))
+    }
+
+    /// What is to be kept of a page, if anything may be. `said` is the request
+    /// as it came.
+    pub(super) fn keeping(
+        self,
+        site: &Arc<Site>,
+        head: &response::Parts,
+        said: &HeaderMap,
+    ) -> Option<ToKeep> {
+        let fields = &head.headers;
+        let may = head.status == StatusCode::OK
+            && fields.contains_key(ETAG)
+            && !fields.contains_key(CONTENT_RANGE)
+            && !says(fields, &["no-store", "private"]);
+        let varied = varied(fields, said).filter(|_| may)?;
+        let head = fields.clone();
+        Some(ToKeep {
+            visits: self.visits,
+            key: self.key,
+            head,
+            varied,
+            site: Arc::downgrade(site),
+        })
+    }
+}
+
+/// A page that is kept when it is there as a whole.
+pub(super) struct ToKeep {
+    visits: Arc<Visits>,
+    key: Key,
+    head: HeaderMap,
+    varied: Vec<(HeaderName, Vec<HeaderValue>)>,
+    site: Weak<Site>,
+}
+
+impl ToKeep {
+    pub(super) fn whole(self, body: &Bytes) {
+        let Self { visits, key, head, varied, site } = self;
+        let fits = body.len() as u64 <= visits.most;
+        if let Some(pages) = visits.pages.as_ref().filter(|_| fits)
+            && !matches!(pages.peek(key.as_slice()), Some(Last::Unlike))
+        {
+            let known = Known { head, body: body.clone(), varied, _site: site };
+            pages.insert(key.as_slice().into(), Last::Page(Arc::new(known)));
+        }
+    }
+}
+
+/// What the request said about everything the answer varies by; nothing where
+/// that is too much or cannot be told. Cookies are part of the key.
+fn varied(fields: &HeaderMap, said: &HeaderMap) -> Option<Vec<(HeaderName, Vec<HeaderValue>)>> {
+    let mut varied = Vec::new();
+    for field in fields.get_all(VARY) {
+        for name in field.to_str().ok()?.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            // `*` is no name.
+            let name = HeaderName::from_bytes(name.as_bytes()).ok().filter(|_| name != "*")?;
+            if name != COOKIE {
+                varied.push((name.clone(), said.get_all(&name).iter().cloned().collect()));
+            }
+        }
+    }
+    (varied.len() <= MAX_VARIES).then_some(varied)
+}
+
+fn says(headers: &HeaderMap, directives: &[&str]) -> bool {
+    headers.get_all(CACHE_CONTROL).iter().any(|field| {
+        // What cannot be read may say so.
+        field.to_str().map_or(true, |text| {
+            text.split(',').any(|part| {
+                let name = part.split('=').next().unwrap_or_default().trim();
+                directives.iter().any(|directive| name.eq_ignore_ascii_case(directive))
+            })
+        })
+    })
+}
+
+/// A validator without its mark of weakness: they are compared so here (RFC
+/// 9110, 13.1.2).
+fn opaque(tag: &HeaderValue) -> &[u8] {
+    tag.as_bytes().strip_prefix(b"W/").unwrap_or(tag.as_bytes())
+}
+
+/// The cookies that are set, each with its value: dates in the rest move on.
+fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let fields = headers.get_all(SET_COOKIE).iter();
+    fields.map(|field| field.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default())
+}

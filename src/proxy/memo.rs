@@ -81,7 +81,8 @@ impl Remembered {
 
     fn bytes(&self) -> usize {
         let left = self.left.bytes.as_ref().map_or(0, Bytes::len);
-        OVERHEAD_BYTES + self.original.len() + left + self.decisions.bytes()
+        let policy = self.left.policy.as_ref().map_or(0, HeaderValue::len);
+        OVERHEAD_BYTES + self.original.len() + left + policy + self.decisions.bytes()
     }
 
     /// Whether this is how the page goes on behind its first `at` bytes.

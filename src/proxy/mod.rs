@@ -233,9 +233,10 @@ impl Proxy {
         let method = cleared.get().method.clone();
         let is_head = method == Method::HEAD;
         let mut question = None;
-        if canary.is_none() && destination.may_be_page() && visitor_upgrade.is_none() {
-            let host = head.authority.as_str();
-            question = self.visits.question(site, host, &cleared, &asked);
+        // A body could not be sent a second time.
+        let is_plain = visitor_upgrade.is_none() && body.is_end_stream();
+        if canary.is_none() && destination.may_be_page() && is_plain {
+            question = self.visits.question(site, &head, &cleared, &asked);
         }
         let response = self
             .fetch(cleared, body, origin, enforcing, visitor_upgrade, question.as_ref())

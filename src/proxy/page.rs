@@ -244,11 +244,11 @@ pub(super) async fn rewrite<F: FnOnce(&HeaderMap) -> PageContext>(
         };
         return Ok(Response::from_parts(parts, rewritten.boxed_unsync()));
     }
-    let original = joined(first.originals);
+    let original = joined(&first.originals);
     if let Some(to_keep) = to_keep {
         to_keep.whole(&original);
     }
-    let bytes = changed.then(|| Bytes::from(first.out));
+    let bytes = changed.then(|| Bytes::from(first.out.into_boxed_slice()));
     let left = Left { policy, bytes, transcoded };
     let decisions = decisions.keep();
     exchange.decisions.repeat(&decisions);
@@ -525,9 +525,8 @@ impl FirstLook {
     }
 }
 
-fn joined(mut pieces: Vec<Bytes>) -> Bytes {
-    match pieces.len() {
-        0 | 1 => pieces.pop().unwrap_or_default(),
-        _ => pieces.concat().into(),
-    }
+/// The pieces in memory of their own: each is part of a buffer that may be much
+/// larger.
+fn joined(pieces: &[Bytes]) -> Bytes {
+    pieces.concat().into()
 }

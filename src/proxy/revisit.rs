@@ -11,6 +11,7 @@
 
 use crate::enforce::Cleared;
 use crate::proxy::body::Source;
+use crate::proxy::head::Head;
 use crate::proxy::memo::Key;
 use crate::site::Site;
 
@@ -52,6 +53,8 @@ enum Last {
 struct Known {
     head: HeaderMap,
     body: Bytes,
+    /// What all of it takes, about.
+    bytes: usize,
     /// What the request said about what the answer varies by.
     varied: Vec<(HeaderName, Vec<HeaderValue>)>,
     /// Its address is in the key, and must not be another site's meanwhile.
@@ -65,7 +68,7 @@ impl Weighter<Box<[u8]>, Last> for Bytewise {
     fn weight(&self, key: &Box<[u8]>, last: &Last) -> u64 {
         const OVERHEAD: usize = 256;
         let page = match last {
-            Last::Page(known) => known.body.len() + known.head.len() * 64,
+            Last::Page(known) => known.bytes,
             Last::Unlike => 0,
         };
         (OVERHEAD + key.len() + page) as u64
@@ -83,11 +86,12 @@ impl Visits {
     }
 
     /// What can be asked about the page that a request is for, if anything may
-    /// be. `site` answers for `host`; `said` is the request as it came.
+    /// be. `site` answers for the host in `head`; `said` is the request as it
+    /// came.
     pub(super) fn question(
         self: &Arc<Self>,
         site: &Arc<Site>,
-        host: &str,
+        head: &Head,
         cleared: &Cleared<Parts>,
         said: &HeaderMap,
     ) -> Option<Question> {
@@ -110,7 +114,8 @@ impl Visits {
             return None;
         }
         let mut key = Key::of_site(site);
-        key.add(host.as_bytes());
+        key.add(head.authority.as_str().as_bytes());
+        key.add(head.scheme().as_bytes());
         key.add(request.uri.path_and_query().map_or("/", |target| target.as_str()).as_bytes());
         let names = [COOKIE, ACCEPT, ACCEPT_LANGUAGE, ACCEPT_ENCODING];
         key.add_fields(&request.headers, &names);
@@ -223,11 +228,13 @@ pub(super) struct ToKeep {
 impl ToKeep {
     pub(super) fn whole(self, body: &Bytes) {
         let Self { visits, key, head, varied, site } = self;
-        let fits = body.len() as u64 <= visits.most;
-        if let Some(pages) = visits.pages.as_ref().filter(|_| fits)
+        let fields = head.iter().map(|(name, value)| name.as_str().len() + value.len() + 64);
+        let said = varied.iter().flat_map(|(_, values)| values).map(HeaderValue::len);
+        let bytes = body.len() + fields.sum::<usize>() + said.sum::<usize>();
+        if let Some(pages) = visits.pages.as_ref().filter(|_| bytes as u64 <= visits.most)
             && !matches!(pages.peek(key.as_slice()), Some(Last::Unlike))
         {
-            let known = Known { head, body: body.clone(), varied, _site: site };
+            let known = Known { head, body: body.clone(), bytes, varied, _site: site };
             pages.insert(key.as_slice().into(), Last::Page(Arc::new(known)));
         }
     }

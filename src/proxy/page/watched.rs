@@ -157,7 +157,7 @@ impl Witness {
         let decisions = pipeline.take_decisions().keep();
         exchange.decisions.repeat(&decisions);
         if let Some(recall) = recall.filter(|_| finished) {
-            let original = joined(std::mem::take(&mut self.seen));
+            let original = joined(&std::mem::take(&mut self.seen));
             if original.len() == self.size {
                 if let Some(to_keep) = self.to_keep.take() {
                     to_keep.whole(&original);

@@ -209,6 +209,7 @@ impl Decisions {
     /// Files what was kept of a page.
     pub fn repeat(&mut self, kept: &Arc<Kept>) {
         if self.kept.is_some() || self.list.len() + kept.list.len() > MAX_DECISIONS {
+            self.dropped += kept.dropped;
             return self.extend(kept.list.iter().cloned());
         }
         self.list.retain(|known| !kept.list.contains(known));

@@ -66,7 +66,7 @@ use upstream::Upstream;
 use variant::{Destination, Variant};
 
 use arc_swap::ArcSwap;
-use http::header::{CONTENT_LENGTH, CONTENT_SECURITY_POLICY, RANGE};
+use http::header::{CONTENT_LENGTH, CONTENT_SECURITY_POLICY, IF_RANGE, RANGE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body as _;
@@ -233,9 +233,10 @@ impl Proxy {
         let method = cleared.get().method.clone();
         let is_head = method == Method::HEAD;
         let mut question = None;
-        // A body could not be sent a second time.
+        // A body could not be sent a second time; and what the synthetic
+        // visitor gets nobody else does.
         let is_plain = visitor_upgrade.is_none() && body.is_end_stream();
-        if canary.is_none() && destination.may_be_page() && is_plain {
+        if self.spool.is_some() && destination.may_be_page() && is_plain {
             question = self.visits.question(site, &head, &cleared, &asked);
         }
         let response = self
@@ -341,6 +342,7 @@ impl Proxy {
         }
 
         let recall = (self.memo.is_on()
+            && self.spool.is_some()
             && site.remembers_pages
             && before.is_none()
             && method == Method::GET)
@@ -436,10 +438,12 @@ impl Proxy {
         let mut cleared = cleared;
         let partial =
             cleared.get().method == Method::GET && cleared.get().headers.contains_key(RANGE);
-        let mut again =
-            (partial && enforcing).then(|| cleared.copy_without(&[RANGE, http::header::IF_RANGE]));
+        // The copy has no body, so it must not promise one: the origin would
+        // take the next visitor's request for it.
+        let mut again = (partial && enforcing)
+            .then(|| cleared.copy_without(&[RANGE, IF_RANGE, CONTENT_LENGTH]));
         let question = question.filter(|question| {
-            let whole = cleared.copy_without(&[]);
+            let whole = cleared.copy_without(&[CONTENT_LENGTH]);
             let asks = question.put_in(&mut cleared);
             if asks {
                 again = Some(whole);

@@ -17,8 +17,8 @@ use crate::site::Site;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH,
-    CONTENT_RANGE, CONTENT_SECURITY_POLICY, COOKIE, ETAG, IF_MATCH, IF_MODIFIED_SINCE,
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, ETAG, IF_MATCH, IF_MODIFIED_SINCE,
     IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, PRAGMA, RANGE, SET_COOKIE, TRANSFER_ENCODING,
     VARY,
 };
@@ -31,10 +31,39 @@ use std::sync::{Arc, Weak};
 /// How many fields an answer may vary by.
 const MAX_VARIES: usize = 16;
 
-/// Fields with which scripts ask for another form of a page; some origins
-/// forget to say that they vary by them.
-const BY_SCRIPT: [&str; 6] =
-    ["x-requested-with", "hx-request", "turbo-frame", "x-pjax", "x-inertia", "sec-fetch-dest"];
+/// Fields by which no origin tells people, countries or devices apart without
+/// saying so in `Vary`. By every other one it may, and some forget to say so.
+const NEUTRAL: [&str; 25] = [
+    "cf-connecting-ip",
+    "cf-ray",
+    "connection",
+    "dnt",
+    "forwarded",
+    "host",
+    "origin",
+    "priority",
+    "referer",
+    "sec-fetch-mode",
+    "sec-fetch-site",
+    "sec-fetch-user",
+    "signature",
+    "signature-input",
+    "traceparent",
+    "tracestate",
+    "true-client-ip",
+    "upgrade-insecure-requests",
+    "via",
+    "x-amzn-trace-id",
+    "x-correlation-id",
+    "x-forwarded-for",
+    "x-real-ip",
+    "x-request-id",
+    "x-request-start",
+];
+
+/// What is about a body: "not modified" has none.
+static OF_THE_BODY: [HeaderName; 5] =
+    [CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, TRANSFER_ENCODING];
 
 /// What origins sent last, within a number of bytes.
 pub(super) struct Visits {
@@ -117,10 +146,11 @@ impl Visits {
         key.add(head.authority.as_str().as_bytes());
         key.add(head.scheme().as_bytes());
         key.add(request.uri.path_and_query().map_or("/", |target| target.as_str()).as_bytes());
-        let names = [COOKIE, ACCEPT, ACCEPT_LANGUAGE, ACCEPT_ENCODING];
-        key.add_fields(&request.headers, &names);
-        key.add_fields(&request.headers, &[HeaderName::from_static("consentry-consent")]);
-        key.add_fields(&request.headers, &BY_SCRIPT.map(HeaderName::from_static));
+        let told = request.headers.keys().filter(|name| !NEUTRAL.contains(&name.as_str()));
+        let mut told: Vec<HeaderName> = told.cloned().collect();
+        told.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+        told.iter().for_each(|name| key.add(name.as_str().as_bytes()));
+        key.add_fields(&request.headers, &told);
         let known = match pages.get(key.as_slice()) {
             Some(Last::Unlike) => return None,
             Some(Last::Page(known)) => Some(known).filter(|known| known.is_for(said)),
@@ -178,10 +208,12 @@ impl Question {
         }
         let mut page = head.clone();
         page.status = StatusCode::OK;
+        // The words behind "304" are in it.
+        page.extensions = http::Extensions::new();
         page.headers = known.head.clone();
-        // RFC 9111, 3.2: what it says now counts, but for what frames a body.
+        // RFC 9111, 3.2: what it says now counts, but for what is about a body.
         for name in head.headers.keys() {
-            if ![CONTENT_LENGTH, TRANSFER_ENCODING].contains(name) {
+            if !OF_THE_BODY.contains(name) {
                 page.headers.remove(name);
                 for value in head.headers.get_all(name) {
                     page.headers.append(name, value.clone());
@@ -200,12 +232,17 @@ impl Question {
         said: &HeaderMap,
     ) -> Option<ToKeep> {
         let fields = &head.headers;
+        // Where nothing says how long it is, half of it would look whole.
+        let is_framed =
+            fields.contains_key(CONTENT_LENGTH) || fields.contains_key(TRANSFER_ENCODING);
         let may = head.status == StatusCode::OK
-            && fields.contains_key(ETAG)
+            && is_framed
+            && has_validator(fields)
+            && !has_nonce(fields)
             && !fields.contains_key(CONTENT_RANGE)
             && !says(fields, &["no-store", "private"]);
         let varied = varied(fields, said).filter(|_| may)?;
-        let head = fields.clone();
+        let head = fields.iter().map(|(name, value)| (name.clone(), own(value))).collect();
         Some(ToKeep {
             visits: self.visits,
             key: self.key,
@@ -230,7 +267,7 @@ impl ToKeep {
         let Self { visits, key, head, varied, site } = self;
         let fields = head.iter().map(|(name, value)| name.as_str().len() + value.len() + 64);
         let said = varied.iter().flat_map(|(_, values)| values).map(HeaderValue::len);
-        let bytes = body.len() + fields.sum::<usize>() + said.sum::<usize>();
+        let bytes = body.len() + fields.sum::<usize>() + said.sum::<usize>() + varied.len() * 128;
         if let Some(pages) = visits.pages.as_ref().filter(|_| bytes as u64 <= visits.most)
             && !matches!(pages.peek(key.as_slice()), Some(Last::Unlike))
         {
@@ -249,7 +286,7 @@ fn varied(fields: &HeaderMap, said: &HeaderMap) -> Option<Vec<(HeaderName, Vec<H
             // `*` is no name.
             let name = HeaderName::from_bytes(name.as_bytes()).ok().filter(|_| name != "*")?;
             if name != COOKIE {
-                varied.push((name.clone(), said.get_all(&name).iter().cloned().collect()));
+                varied.push((name.clone(), said.get_all(&name).iter().map(own).collect()));
             }
         }
     }
@@ -265,6 +302,29 @@ fn says(headers: &HeaderMap, directives: &[&str]) -> bool {
                 directives.iter().any(|directive| name.eq_ignore_ascii_case(directive))
             })
         })
+    })
+}
+
+/// The value in memory of its own: it is part of a buffer that may be much
+/// larger.
+fn own(value: &HeaderValue) -> HeaderValue {
+    HeaderValue::from_bytes(value.as_bytes()).unwrap_or_else(|_| value.clone())
+}
+
+/// Whether there is one validator, and it is one: `*` would be true of
+/// anything.
+fn has_validator(fields: &HeaderMap) -> bool {
+    let mut tags = fields.get_all(ETAG).iter();
+    let (Some(tag), None) = (tags.next(), tags.next()) else { return false };
+    let inner = opaque(tag).strip_prefix(b"\"").and_then(|tag| tag.strip_suffix(b"\""));
+    inner.is_some_and(|inner| !inner.is_empty() && !inner.contains(&b'"'))
+}
+
+/// Whether a policy asks for a nonce: it is good for once.
+fn has_nonce(fields: &HeaderMap) -> bool {
+    fields.get_all(CONTENT_SECURITY_POLICY).iter().any(|field| {
+        // What cannot be read may ask for one.
+        field.to_str().map_or(true, |text| text.to_ascii_lowercase().contains("'nonce-"))
     })
 }
 

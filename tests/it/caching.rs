@@ -178,6 +178,24 @@ async fn i4_a_part_of_a_page_is_answered_with_the_whole() {
     }
 }
 
+/// An origin that waited for a body that never comes would take it out of the
+/// next visitor's request.
+#[tokio::test(flavor = "multi_thread")]
+async fn i4_a_page_that_is_asked_for_again_promises_no_body() {
+    let origin = cacheable().await;
+    let proxy = consentry(&origin).start().await;
+    let fields = [FETCHED, ("range", "bytes=0-4")];
+    let page = visitor(&proxy).asks("GET", "/", &fields, "five!").await;
+    assert!(page.body.contains("<p>Hello</p>"), "{}", page.body);
+    let seen = origin.seen();
+    let [first, second] = &seen[..] else { panic!("{}", seen.len()) };
+    assert_eq!(
+        (&first.body[..], first.headers["content-length"].to_str().unwrap()),
+        (&b"five!"[..], "5")
+    );
+    assert!(!second.headers.contains_key("content-length") && second.body.is_empty());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn i4_digests_of_another_body_go() {
     let names = ["content-md5", "digest", "repr-digest", "content-digest"];

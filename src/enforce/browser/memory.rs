@@ -39,7 +39,7 @@ struct Place {
     learned: VecDeque<String>,
     named: VecDeque<String>,
     /// Tells what was learned from anything that was or will be, here and
-    /// elsewhere; 0 for nothing.
+    /// elsewhere.
     taught: u64,
 }
 
@@ -123,7 +123,9 @@ impl Memory {
         if places.len() >= MAX_PLACES {
             places.clear();
         }
-        act(places.entry(host.to_owned()).or_default())
+        // Pages that were made before it was forgotten name their hosts anew.
+        let taught = LESSONS.fetch_add(1, Ordering::Relaxed);
+        act(places.entry(host.to_owned()).or_insert(Place { taught, ..Place::default() }))
     }
 
     /// The uses that `authority` may have on pages of `host` in a consent
@@ -201,19 +203,20 @@ mod tests {
     #[test]
     fn a_number_stands_for_what_is_known_and_never_for_anything_else() {
         let memory = Memory::default();
-        assert_eq!(memory.taught("shop.example"), 0);
+        let nothing = memory.taught("shop.example");
+        assert_eq!(memory.taught("shop.example"), nothing);
         memory.learn("shop.example", "a.example");
         let first = memory.taught("shop.example");
         memory.learn("shop.example", "a.example");
         assert_eq!(memory.taught("shop.example"), first);
         memory.learn("shop.example", "b.example");
-        assert!(![0, first].contains(&memory.taught("shop.example")));
+        assert!(![nothing, first].contains(&memory.taught("shop.example")));
         for number in 0..=MAX_PLACES {
             memory.learn(&format!("h{number}.example"), "a.example");
         }
         memory.learn("shop.example", "c.example");
         assert!(
-            ![0, first].contains(&memory.taught("shop.example")),
+            ![nothing, first].contains(&memory.taught("shop.example")),
             "also after it was forgotten"
         );
     }

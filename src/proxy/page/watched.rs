@@ -21,6 +21,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+/// How much of a page is held while it passes, so that it can be remembered:
+/// a visitor who reads slowly holds it for long.
+const MOST_SEEN: usize = 512 * 1024;
+
 /// Judges a page without changing a byte of it.
 pub(in crate::proxy) fn watch<F: FnOnce(&HeaderMap) -> PageContext>(
     parts: Parts,
@@ -117,7 +121,8 @@ impl Witness {
 
     fn feed(&mut self, data: &Bytes) {
         self.begin();
-        if self.recall.as_ref().is_some_and(|recall| recall.memo.takes(self.size)) {
+        let may = self.pipeline.is_some() && self.size <= MOST_SEEN;
+        if self.recall.as_ref().is_some_and(|recall| may && recall.memo.takes(self.size)) {
             self.seen.push(data.clone());
         } else {
             self.seen = Vec::new();

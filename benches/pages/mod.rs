@@ -49,7 +49,7 @@ pub(crate) fn page() -> String {
 pub(crate) fn context() -> Arc<PageContext> {
     let catalogue = Catalogue::compile(&SourceFile::embedded()).unwrap();
     Arc::new(PageContext {
-        policy: Policy::new(Arc::new(catalogue), Unlisted::Observe, &[]),
+        policy: Policy::new(Arc::new(catalogue), Unlisted::Observe, &[]).into(),
         consent: Consent::silent(),
         before: None,
         host: "shop.example".to_owned(),

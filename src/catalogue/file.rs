@@ -9,6 +9,7 @@ use crate::catalogue::{Catalogue, Place, Rule, RuleIndex, Vendor};
 use crate::mistake::{Mistake, closest, parse};
 use crate::purpose::{Purpose, PurposeSet};
 
+use rustc_hash::FxHashMap;
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::num::NonZeroU16;
@@ -183,9 +184,9 @@ struct Compiler {
     signatures: Vec<(String, RuleIndex)>,
     scripts: Vec<(String, RuleIndex)>,
     cookies: Names,
-    request_headers: HashMap<String, RuleIndex>,
-    response_headers: HashMap<String, RuleIndex>,
-    parameters: HashMap<String, RuleIndex>,
+    request_headers: FxHashMap<String, RuleIndex>,
+    response_headers: FxHashMap<String, RuleIndex>,
+    parameters: FxHashMap<String, RuleIndex>,
     globals: Vec<(String, RuleIndex)>,
 }
 
@@ -399,8 +400,10 @@ impl Compiler {
             hosts.sort();
             hosts.dedup();
         }
+        let ids = self.vendors.iter().enumerate().rev();
         Ok(Catalogue {
             vendor_hosts,
+            by_id: ids.map(|(at, vendor)| (vendor.id.clone(), at)).collect(),
             vendors: self.vendors,
             rules: self.rules,
             hosts: self.hosts,

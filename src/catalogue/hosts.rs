@@ -2,7 +2,7 @@
 
 use crate::catalogue::{Kind, KindSet, RuleIndex};
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 /// One way to recognise a vendor by address.
 #[derive(Debug, Clone)]
@@ -57,7 +57,7 @@ impl HostPattern {
 /// All host rules, found by walking up the labels of a host.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Hosts {
-    by_host: HashMap<String, Vec<(HostPattern, bool, RuleIndex)>>,
+    by_host: FxHashMap<String, Vec<(HostPattern, bool, RuleIndex)>>,
 }
 
 impl Hosts {

@@ -16,9 +16,11 @@
 
 use crate::catalogue::RuleIndex;
 use crate::catalogue::hosts::Hosts;
+use crate::catalogue::recognised;
 use crate::catalogue::rendered::is_rendered_text;
 
 use aho_corasick::{AhoCorasick, MatchKind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use url::Url;
 
 /// Code that makes a browser fetch something. Lower case is not assumed:
@@ -81,6 +83,9 @@ enum Part {
 /// Everything inline code is searched for.
 #[derive(Clone)]
 pub(super) struct Signatures {
+    /// Tells these, and the hosts they are compiled with, from all others of
+    /// the process.
+    id: u64,
     automaton: Option<AhoCorasick>,
     parts: Vec<Part>,
     patterns: Vec<String>,
@@ -126,7 +131,16 @@ impl Signatures {
         }
         let automaton =
             AhoCorasick::builder().match_kind(MatchKind::Standard).build(&patterns).ok()?;
-        Some(Self { automaton: Some(automaton), parts, patterns, signatures: compiled, vendors })
+        static IDS: AtomicU64 = AtomicU64::new(0);
+        let id = IDS.fetch_add(1, Ordering::Relaxed);
+        Some(Self {
+            id,
+            automaton: Some(automaton),
+            parts,
+            patterns,
+            signatures: compiled,
+            vendors,
+        })
     }
 
     pub(super) fn find(&self, code: &[u8], hosts: &Hosts) -> Option<RuleIndex> {
@@ -135,6 +149,10 @@ impl Signatures {
 
     /// Every rule the code falls under: signatures first, then hosts.
     pub(super) fn find_all(&self, code: &[u8], hosts: &Hosts) -> Vec<RuleIndex> {
+        recognised::rules(self.id, code, || self.read(code, hosts))
+    }
+
+    fn read(&self, code: &[u8], hosts: &Hosts) -> Vec<RuleIndex> {
         let Some(automaton) = &self.automaton else { return Vec::new() };
         if is_rendered_text(code) {
             return Vec::new();
@@ -204,6 +222,10 @@ const MAX_ADDRESSES: usize = 64;
 impl Signatures {
     /// The absolute addresses in code that loads something.
     pub(super) fn addresses(&self, code: &[u8]) -> Vec<Url> {
+        recognised::addresses(self.id, code, || self.read_addresses(code))
+    }
+
+    fn read_addresses(&self, code: &[u8]) -> Vec<Url> {
         let Some(automaton) = &self.automaton else { return Vec::new() };
         if is_rendered_text(code) {
             return Vec::new();

@@ -12,6 +12,7 @@ mod inline;
 mod lists;
 mod names;
 mod own_paths;
+mod recognised;
 mod rendered;
 mod scripts;
 mod subject;
@@ -30,6 +31,7 @@ use names::Names;
 use own_paths::OwnPaths;
 use scripts::Scripts;
 
+use rustc_hash::FxHashMap;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
@@ -111,15 +113,17 @@ type RuleIndex = u32;
 #[derive(Clone, Debug)]
 pub struct Catalogue {
     vendors: Vec<Arc<Vendor>>,
+    /// Where each stands in `vendors`, by its id.
+    by_id: HashMap<String, usize>,
     rules: Vec<Rule>,
     hosts: Hosts,
     own_paths: OwnPaths,
     inline: Signatures,
     scripts: Scripts,
     cookies: Names,
-    request_headers: HashMap<String, RuleIndex>,
-    response_headers: HashMap<String, RuleIndex>,
-    parameters: HashMap<String, RuleIndex>,
+    request_headers: FxHashMap<String, RuleIndex>,
+    response_headers: FxHashMap<String, RuleIndex>,
+    parameters: FxHashMap<String, RuleIndex>,
     globals: Vec<(String, RuleIndex)>,
     lists: Option<Arc<Lists>>,
     /// The hosts of each vendor, by its place in `vendors`.
@@ -276,15 +280,15 @@ impl Catalogue {
     /// The vendor of that id.
     #[must_use]
     pub fn vendor(&self, id: &str) -> Option<&Arc<Vendor>> {
-        self.vendors.iter().find(|vendor| vendor.id == id)
+        self.vendors.get(*self.by_id.get(id)?)
     }
 
     /// The hosts that are a vendor's as a whole, whatever its rules say of
     /// kinds, in alphabetical order; `*.` stands before those whose subdomains
     /// are, too.
     pub fn hosts_of(&self, vendor: &Vendor) -> impl Iterator<Item = &str> {
-        let at = self.vendors.iter().position(|known| known.id == vendor.id);
-        at.and_then(|at| self.vendor_hosts.get(&at)).into_iter().flatten().map(String::as_str)
+        let at = self.by_id.get(&vendor.id);
+        at.and_then(|at| self.vendor_hosts.get(at)).into_iter().flatten().map(String::as_str)
     }
 
     /// The hosts of a vendor, and those of all vendors of the same owner.
@@ -305,9 +309,21 @@ impl Catalogue {
         })
     }
 
-    /// Global names that vendors define and sites call.
-    pub fn globals(&self) -> impl Iterator<Item = (&str, Identity<'_>)> {
-        self.globals.iter().filter_map(|(name, rule)| Some((name.as_str(), self.identity(*rule)?)))
+    /// The global names that the vendors of these ids define and sites call, in
+    /// the order of the files.
+    pub fn globals_of<'c>(&'c self, ids: &[&str]) -> impl Iterator<Item = &'c str> {
+        let mut whose = vec![false; self.vendors.len()];
+        for at in ids.iter().filter_map(|id| self.by_id.get(*id)) {
+            if let Some(is_asked_for) = whose.get_mut(*at) {
+                *is_asked_for = true;
+            }
+        }
+        let is_theirs = move |rule: RuleIndex| {
+            let rule = self.rules.get(rule as usize);
+            rule.is_some_and(|rule| whose.get(rule.vendor) == Some(&true))
+        };
+        let globals = self.globals.iter();
+        globals.filter(move |(_, rule)| is_theirs(*rule)).map(|(name, _)| name.as_str())
     }
 
     /// How many rules there are.

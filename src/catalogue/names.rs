@@ -2,12 +2,12 @@
 
 use crate::catalogue::RuleIndex;
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 /// Names, exact or with one `*` in them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names {
-    exact: HashMap<String, RuleIndex>,
+    exact: FxHashMap<String, RuleIndex>,
     /// Patterns by what stands before their `*`.
     by_head: Tree,
     /// Those that begin with it, by how they end, read backwards.

@@ -11,8 +11,8 @@ use crate::catalogue::RuleIndex;
 use crate::catalogue::names::Names;
 
 use percent_encoding::percent_decode_str;
+use rustc_hash::FxHashMap;
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 /// How many parameters of a query are looked at.
 const MAX_PARAMETERS: usize = 200;
@@ -22,7 +22,7 @@ const MAX_PARAMETERS: usize = 200;
 pub(super) struct OwnPaths {
     paths: Names,
     /// By the name of the first parameter they need.
-    queries: HashMap<String, Vec<Shape>>,
+    queries: FxHashMap<String, Vec<Shape>>,
 }
 
 /// A path together with what its query must hold.

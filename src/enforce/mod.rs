@@ -21,7 +21,7 @@ pub use expiry::{CookiePlaces, Expiry};
 pub use pipeline::{Pipeline, PipelineError, Start};
 pub use request::{RequestContext, RequestOutcome, clear_request};
 pub use response::{ResponseContext, ResponseOutcome, clear_response};
-pub use statement::StatementKey;
+pub use statement::{STATEMENT, StatementKey};
 
 /// Something that has been through enforcement.
 ///

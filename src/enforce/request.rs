@@ -8,23 +8,25 @@ use crate::enforce::statement::tell_origin;
 use crate::policy::{Basis, Decision, Layer, Policy, Ruling, Verdict};
 use crate::purpose::Purpose;
 
-use http::header::{COOKIE, FORWARDED};
+use http::header::{ACCEPT, COOKIE, FORWARDED};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use std::net::IpAddr;
 use url::Url;
 
+static SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+
 /// Header fields in which proxies pass a visitor's address on.
-const ADDRESS_FIELDS: [&str; 8] = [
-    "x-forwarded-for",
-    "x-real-ip",
-    "cf-connecting-ip",
-    "cf-connecting-ipv6",
-    "true-client-ip",
-    "x-client-ip",
-    "fastly-client-ip",
-    "x-cluster-client-ip",
+static ADDRESS_FIELDS: [HeaderName; 8] = [
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("cf-connecting-ip"),
+    HeaderName::from_static("cf-connecting-ipv6"),
+    HeaderName::from_static("true-client-ip"),
+    HeaderName::from_static("x-client-ip"),
+    HeaderName::from_static("fastly-client-ip"),
+    HeaderName::from_static("x-cluster-client-ip"),
 ];
 
 /// What a request is judged by.
@@ -125,11 +127,12 @@ fn own_path(
 /// Whether a visitor goes somewhere with this request. Browsers that do not
 /// say so ask for HTML in so many words; no script, image or beacon does.
 fn opens_page(request: &Parts) -> bool {
-    let field = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok());
+    let field =
+        |name| request.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     matches!(request.method, Method::GET | Method::HEAD)
-        && match field("sec-fetch-dest") {
+        && match field(&SEC_FETCH_DEST) {
             Some(destination) => destination == "document",
-            None => field("accept").is_some_and(|accept| accept.contains("text/html")),
+            None => field(&ACCEPT).is_some_and(|accept| accept.contains("text/html")),
         }
 }
 
@@ -137,7 +140,7 @@ fn opens_page(request: &Parts) -> bool {
 /// the site's own addresses mean scripts as well as pages that load them. No
 /// list is asked about what a visitor opens.
 fn own_request_kind(request: &Parts) -> Option<Kind> {
-    let destination = request.headers.get("sec-fetch-dest")?.to_str().ok()?;
+    let destination = request.headers.get(&SEC_FETCH_DEST)?.to_str().ok()?;
     Some(match destination {
         "script" | "worker" | "sharedworker" | "serviceworker" | "audioworklet"
         | "paintworklet" => Kind::Script,
@@ -274,14 +277,17 @@ fn filter_parameters(
 /// is no address goes; `Forwarded` says the same in another form and goes, too.
 fn truncate_addresses(headers: &mut HeaderMap) {
     headers.remove(FORWARDED);
-    for name in ADDRESS_FIELDS {
+    // Few requests have more than one of them.
+    let sent: Vec<&HeaderName> =
+        ADDRESS_FIELDS.iter().filter(|name| headers.contains_key(*name)).collect();
+    for name in sent {
         let mut addresses = Vec::new();
         for field in headers.get_all(name) {
             let Ok(text) = field.to_str() else { continue };
             addresses.extend(text.split(',').filter_map(|item| truncated(item.trim())));
         }
-        if headers.remove(name).is_some()
-            && let Ok(value) = HeaderValue::from_str(&addresses.join(", "))
+        headers.remove(name);
+        if let Ok(value) = HeaderValue::from_str(&addresses.join(", "))
             && !value.is_empty()
         {
             headers.insert(name, value);

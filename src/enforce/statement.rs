@@ -13,7 +13,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::Sha256;
 use std::fmt;
 
-static STATEMENT: HeaderName = HeaderName::from_static("consentry-consent");
+/// The field in which the origin is told.
+pub static STATEMENT: HeaderName = HeaderName::from_static("consentry-consent");
 
 /// Tells the origin what may be done with this visitor, so that
 /// personalization on the server can obey. Whatever a client sent under our
@@ -22,16 +23,21 @@ pub(super) fn tell_origin(headers: &mut HeaderMap, consent: &Consent) {
     let forged: Vec<_> = headers
         .keys()
         // Many servers take `_` in a name for `-`.
-        .filter(|name| name.as_str().replace('_', "-").starts_with("consentry-"))
+        .filter(|name| {
+            matches!(name.as_str().split_at_checked(10), Some(("consentry-" | "consentry_", _)))
+        })
         .cloned()
         .collect();
     for name in forged {
         headers.remove(name);
     }
-    let said = Purpose::OPTIONAL
-        .map(|purpose| format!("{}={}", purpose.name(), u8::from(consent.grants(purpose))))
-        .join(", ");
-    if let Ok(value) = HeaderValue::from_str(&said) {
+    let mut said = String::with_capacity(80);
+    for purpose in Purpose::OPTIONAL {
+        let separator = if said.is_empty() { "" } else { ", " };
+        let granted = if consent.grants(purpose) { "=1" } else { "=0" };
+        said.extend([separator, purpose.name(), granted]);
+    }
+    if let Ok(value) = HeaderValue::try_from(said) {
         headers.insert(&STATEMENT, value);
     }
 }

@@ -2,7 +2,10 @@
 
 use crate::catalogue::{Kind, Place, Vendor};
 use crate::policy::{Exception, Ruling, Verdict, redact_name, redact_path};
+use crate::purpose::Purpose;
 
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use url::Url;
@@ -10,6 +13,9 @@ use url::Url;
 /// How many different decisions one exchange may record. A page with more is
 /// an attack on the ledger, not a page; what is over is counted.
 pub const MAX_DECISIONS: usize = 1000;
+
+/// From how many on they are found by their hash.
+const MANY: usize = 64;
 
 const MAX_WHAT_CHARS: usize = 200;
 
@@ -117,6 +123,13 @@ impl Decision {
         }
     }
 
+    /// Whether the verdict is a matter of consent, so that another visitor may
+    /// get another answer.
+    #[must_use]
+    pub fn depends_on_consent(&self) -> bool {
+        self.vendor.as_ref().is_some_and(|vendor| vendor.purpose != Purpose::Necessary)
+    }
+
     /// The same decision, with the script that asked: `host/path`, and the
     /// container (`?id=GTM-...`) where it is a tag manager's.
     #[must_use]
@@ -161,10 +174,14 @@ pub struct Decisions {
     kept: Option<Arc<Kept>>,
     list: Vec<Decision>,
     dropped: u32,
+    /// The hashes of those in `list`, once there are many: reading them all
+    /// again for each that comes would take a hostile page's time.
+    hashes: HashSet<u64>,
+    keys: RandomState,
 }
 
-/// Two that are made of the same parts are the same; the parts decide, not what
-/// they say, so this tells what is alike and never what is different.
+/// What was kept is known by its number and not read again: two that say the
+/// same may differ here, and two that are alike here say the same.
 impl std::hash::Hash for Decisions {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         self.kept.as_ref().map(|kept| kept.number).hash(state);
@@ -176,14 +193,27 @@ impl std::hash::Hash for Decisions {
 impl Decisions {
     /// Files a decision, unless the same one is there already.
     pub fn push(&mut self, decision: Decision) {
-        if self.iter().any(|known| *known == decision) {
+        if self.holds(&decision) {
             return;
         }
         if self.len() >= MAX_DECISIONS {
             self.dropped += 1;
             return;
         }
+        if !self.hashes.is_empty() {
+            self.hashes.insert(self.keys.hash_one(&decision));
+        }
         self.list.push(decision);
+    }
+
+    fn holds(&mut self, decision: &Decision) -> bool {
+        if self.list.len() >= MANY && self.hashes.is_empty() {
+            self.hashes = self.list.iter().map(|known| self.keys.hash_one(known)).collect();
+        }
+        let is_new =
+            !self.hashes.is_empty() && !self.hashes.contains(&self.keys.hash_one(decision));
+        let list = if is_new { &[] } else { self.list.as_slice() };
+        self.kept.iter().flat_map(|kept| &kept.list).chain(list).any(|known| known == decision)
     }
 
     /// Files several.
@@ -213,6 +243,7 @@ impl Decisions {
             return self.extend(kept.list.iter().cloned());
         }
         self.list.retain(|known| !kept.list.contains(known));
+        self.hashes.clear();
         self.kept = Some(Arc::clone(kept));
     }
 
@@ -270,6 +301,21 @@ mod tests {
         // A second page in one exchange is filed like anything else.
         decisions.repeat(&of(&["page-a", "page-c"]).keep());
         assert_eq!(decisions.len(), 4);
+    }
+
+    #[test]
+    fn g1_each_is_on_record_once_however_many_there_are() {
+        let names: Vec<String> = (0..3 * MANY).map(|number| format!("n-{number}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let mut decisions = of(&names);
+        decisions.extend(names.iter().rev().map(|name| decision(name)));
+        assert_eq!(decisions.len(), names.len());
+        let kept = of(&["page", names[MANY + 1]]).keep();
+        decisions.repeat(&kept);
+        decisions.extend(names.iter().chain(&["page", "new"]).map(|name| decision(name)));
+        assert_eq!(decisions.len(), names.len() + 2);
+        let told: HashSet<_> = decisions.iter().map(|each| &each.what).collect();
+        assert_eq!(told.len(), decisions.len());
     }
 
     #[test]

@@ -150,6 +150,13 @@ impl Policy {
         Self { live, revision, ..self.clone() }
     }
 
+    /// Whether it is the same on every page and every day, in that mode and with
+    /// that happening to third parties that nobody claims.
+    #[must_use]
+    pub fn is_for_all_pages(&self, mode: Mode, unlisted: Unlisted) -> bool {
+        self.exceptions.is_empty() && self.mode == mode && self.unlisted == unlisted
+    }
+
     /// The exceptions, in the order they are written.
     #[must_use]
     pub fn exceptions(&self) -> &[Arc<Exception>] {

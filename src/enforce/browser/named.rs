@@ -4,7 +4,7 @@
 //! an address, sometimes escaped, sometimes as a bare name that is put
 //! together later. Where a page merely links to says nothing about that.
 
-use memchr::{memchr2_iter, memrchr};
+use memchr::{memchr, memchr2_iter, memrchr};
 use std::collections::{HashMap, HashSet};
 
 /// How many hosts of one page are looked at.
@@ -35,13 +35,14 @@ pub(super) struct Mentions {
 /// anywhere but in a link to another page.
 pub(super) fn authorities(html: &[u8]) -> Named {
     let mut found = Named::new();
+    let mut tags = Tags::default();
     for at in memchr2_iter(b'/', b'\\', html) {
         if found.len() >= MAX_HOSTS {
             break;
         }
         let Some(start) = after_slashes(html, at) else { continue };
         if let Some((name, end)) = authority_at(html, start)
-            && !is_link(html, at)
+            && !tags.is_link(html, at)
         {
             let mentions = found.entry(name).or_default();
             mentions.plain |= html.get(..at).is_some_and(|before| before.ends_with(b"http:"));
@@ -50,11 +51,11 @@ pub(super) fn authorities(html: &[u8]) -> Named {
             }
         }
     }
-    for at in memchr2_iter(b'"', b'\'', html) {
+    for start in quoted_with_dots(html) {
         if found.len() >= MAX_HOSTS {
             break;
         }
-        if let Some((name, end)) = bare_name_at(html, at + 1) {
+        if let Some((name, end)) = bare_name_at(html, start) {
             let mentions = found.entry(name).or_default();
             // A name alone is one that something is added to.
             let alone = html.get(end) != Some(&b'/');
@@ -69,6 +70,10 @@ pub(super) fn authorities(html: &[u8]) -> Named {
 /// Where an authority starts when the second slash of `//` stands at `at`:
 /// `//`, `\/\/`, and both as code writes them in escapes.
 fn after_slashes(html: &[u8], at: usize) -> Option<usize> {
+    // Most slashes end a tag or stand in a path.
+    if !matches!((html.get(at)?, html.get(at + 1)?), (b'/', b'/') | (b'\\', b'/' | b'u' | b'x')) {
+        return None;
+    }
     let rest = html.get(at..)?;
     for slashes in
         [&b"//"[..], b"\\/\\/", b"\\u002f\\u002f", b"\\u002F\\u002F", b"\\x2f\\x2f", b"\\x2F\\x2F"]
@@ -80,7 +85,7 @@ fn after_slashes(html: &[u8], at: usize) -> Option<usize> {
     None
 }
 
-fn in_host(byte: u8) -> bool {
+const fn in_host(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')
 }
 
@@ -114,13 +119,9 @@ fn path_at(html: &[u8], start: usize) -> String {
         byte.is_ascii_alphanumeric()
             || matches!(byte, b'/' | b'\\' | b'-' | b'_' | b'.' | b'~' | b'@')
     };
-    let path: String = rest
-        .iter()
-        .take(200)
-        .take_while(in_path)
-        .filter(|byte| **byte != b'\\')
-        .map(|byte| char::from(*byte))
-        .collect();
+    let length = rest.iter().take(200).take_while(in_path).count();
+    let path = rest.get(..length).and_then(|path| std::str::from_utf8(path).ok());
+    let path = path.unwrap_or_default().replace('\\', "");
     if path.starts_with('/') { path } else { "/".to_owned() }
 }
 
@@ -152,15 +153,53 @@ fn bare_name_at(html: &[u8], start: usize) -> Option<(String, usize)> {
     (suffix.is_known() && psl::domain_str(&name).is_some()).then_some((name, start + length))
 }
 
-/// Whether the address at `at` stands in a tag that only points somewhere.
-fn is_link(html: &[u8], at: usize) -> bool {
-    let from = at.saturating_sub(MAX_TAG_BYTES);
-    let Some(before) = html.get(from..at) else { return false };
-    let Some(open) = memrchr(b'<', before) else { return false };
-    let Some(tag) = before.get(open + 1..) else { return false };
-    if tag.contains(&b'>') {
-        return false;
+/// Where the quoted texts begin that start with a name of several labels: a
+/// single one has no public suffix. A dot leads to each, since there are far
+/// fewer of them than of quotes.
+fn quoted_with_dots(html: &[u8]) -> impl Iterator<Item = usize> {
+    let mut read = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let unread = html.get(read..)?;
+            let dot = memchr(b'.', unread)?;
+            let (before, after) = unread.split_at_checked(dot)?;
+            let back = before.iter().rev().take_while(|byte| in_host(**byte)).count();
+            let start = read + dot - back;
+            read += dot + after.iter().take_while(|byte| in_host(**byte)).count();
+            let quote = start.checked_sub(1).and_then(|at| html.get(at));
+            if matches!(quote, Some(b'"' | b'\'')) {
+                return Some(start);
+            }
+        }
+    })
+}
+
+/// The angle brackets before a place that moves forward.
+#[derive(Default)]
+struct Tags {
+    read: usize,
+    opens: Option<usize>,
+    closes: Option<usize>,
+}
+
+impl Tags {
+    /// Whether the address at `at` stands in a tag that only points somewhere.
+    fn is_link(&mut self, html: &[u8], at: usize) -> bool {
+        let from = at.saturating_sub(MAX_TAG_BYTES);
+        let unread = from.max(self.read);
+        let before = html.get(unread..at).unwrap_or_default();
+        self.opens = memrchr(b'<', before).map(|open| unread + open).or(self.opens);
+        self.closes = memrchr(b'>', before).map(|close| unread + close).or(self.closes);
+        self.read = at;
+        match self.opens.filter(|open| *open >= from && self.closes.is_none_or(|at| at < *open)) {
+            Some(open) => html.get(open + 1..at).is_some_and(only_points),
+            None => false,
+        }
     }
+}
+
+/// Whether what a tag begins with makes it one that only points somewhere.
+fn only_points(tag: &[u8]) -> bool {
     let length = tag.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
     // `i<a.length` opens no tag.
     if !tag.get(length).is_some_and(u8::is_ascii_whitespace) {
@@ -205,6 +244,10 @@ mod tests {
         );
         check(r#"<script>h="cdn.shop.com";f="app.min.js";v="1.2.3"</script>"#, &["cdn.shop.com"]);
         check(r#"<div data-api="https://api.shop.com/v1">"#, &["api.shop.com"]);
+        check(
+            r#"<p a="x-1.shop.com" b='shop' c="y.shop.com"d='.shop.com' e=z.shop.com>"#,
+            &["x-1.shop.com", "y.shop.com"],
+        );
         check("<script>for(i=0;i<a.length;i++)go('//c.example/')</script>", &["c.example"]);
     }
 
@@ -225,6 +268,12 @@ mod tests {
         check(r#"<link rel=canonical href="https://elsewhere.example/">"#, &[]);
         check(r#"<meta property=og:url content="https://elsewhere.example/">"#, &[]);
         check("<p>see https://words.example/ for more</p>", &["words.example"]);
+        check(
+            "<a href=//a.example>//b.example<img src=//c.example><a x>",
+            &["b.example", "c.example"],
+        );
+        let far = "x".repeat(MAX_TAG_BYTES);
+        check(&format!("<a href='//a.example' x={far} y=//b.example>"), &["b.example"]);
     }
 
     #[test]

@@ -35,9 +35,7 @@ pub fn stub_names<'c>(
 ) -> Vec<String> {
     let mut seen = HashSet::new();
     catalogue
-        .globals()
-        .filter(|(_, identity)| withheld.contains(&identity.vendor.id.as_str()))
-        .map(|(name, _)| name)
+        .globals_of(withheld)
         .filter(|name| !is_setting(name))
         .chain(declared.iter().map(String::as_str))
         .filter(|name| seen.insert(*name) && !is_kept(name))

@@ -19,7 +19,7 @@ use crate::policy::{is_first_party, registrable};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::Arc;
-use url::Url;
+use url::{Position, Url};
 
 /// The directives that say what may load, and the kind each is about
 /// (Content Security Policy Level 3, section 6.1).
@@ -84,6 +84,9 @@ pub(crate) struct Reach {
     pub(crate) runs: bool,
     /// What it does without.
     pub(crate) lacks: Lacks,
+    /// What was taken down last, which is often the same: an address up to its
+    /// last slash.
+    last: (String, Uses),
 }
 
 impl Reach {
@@ -97,7 +100,15 @@ impl Reach {
             // A hint does not say what it is for: the host is named.
             return self.note(url);
         }
+        let address = &url[..Position::AfterPath];
+        let place = address.rfind('/').and_then(|end| address.get(..=end)).unwrap_or_default();
+        let (last, last_uses) = &mut self.last;
+        if vendor.is_none() && last == place && last_uses.has(uses) {
+            return;
+        }
         let Some(authority) = authority(url) else { return };
+        place.clone_into(last);
+        *last_uses = uses;
         let path = url.path();
         let directory = path.rfind('/').and_then(|end| path.get(..=end)).unwrap_or("/");
         let known = self.loads.entry((authority, directory.to_owned())).or_default();
@@ -388,7 +399,7 @@ mod tests {
         let file = SourceFile { name: "test".into(), text: text.into() };
         let catalogue = Catalogue::compile(&[file]).unwrap();
         PageContext {
-            policy: Policy::new(Arc::new(catalogue), unlisted, &[text]),
+            policy: Policy::new(Arc::new(catalogue), unlisted, &[text]).into(),
             consent: Consent::silent(),
             before: None,
             host: "www.shop.example".into(),

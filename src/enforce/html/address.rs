@@ -1,6 +1,7 @@
 //! Reads addresses out of attributes the way a browser does.
 
 use encoding_rs::{Encoding, WINDOWS_1252};
+use memchr::memchr;
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 use url::Url;
@@ -20,12 +21,12 @@ pub(super) fn text<'r>(raw: &'r str, encoding: &'static Encoding) -> Cow<'r, str
 }
 
 /// An attribute's value as the browser sees it, character references decoded.
-pub(super) fn attribute_text(raw: &str, encoding: &'static Encoding) -> String {
+pub(super) fn attribute_text<'r>(raw: &'r str, encoding: &'static Encoding) -> Cow<'r, str> {
     let decoded = text(raw, encoding);
-    if decoded.contains('&') {
-        htmlize::unescape_attribute(decoded).into_owned()
+    if memchr(b'&', decoded.as_bytes()).is_some() {
+        htmlize::unescape_attribute(decoded)
     } else {
-        decoded.into_owned()
+        decoded
     }
 }
 

@@ -66,18 +66,26 @@ fn next_address(css: &str, from: usize) -> Option<Address> {
         })?;
         at += step;
         let here = bytes.get(at..)?;
+        // With an escape, a word may begin with any letter.
+        let is = |word: &str| {
+            let may_be =
+                here.first().zip(word.as_bytes().first()).is_some_and(|(first, letter)| {
+                    *first == b'\\' || first.eq_ignore_ascii_case(letter)
+                });
+            may_be.then(|| keyword(here, word)).flatten()
+        };
         if here.starts_with(b"/*") {
             at += 2 + memchr::memmem::find(here.get(2..)?, b"*/").map_or(here.len(), |end| end + 2);
-        } else if let Some(open) = keyword(here, "url(").or_else(|| keyword(here, "src(")) {
+        } else if let Some(open) = is("url(").or_else(|| is("src(")) {
             let import = is_import(bytes.get(..at)?);
             return Some(argument(css, at, at + open, import));
-        } else if let Some(open) = keyword(here, "@import") {
+        } else if let Some(open) = is("@import") {
             let start = skip_space(bytes, at + open);
             if matches!(bytes.get(start), Some(b'"' | b'\'')) {
                 return Some(argument(css, at, start, true));
             }
             at += open;
-        } else if let Some(open) = keyword(here, "image-set(") {
+        } else if let Some(open) = is("image-set(") {
             let start = skip_space(bytes, at + open);
             if matches!(bytes.get(start), Some(b'"' | b'\'')) {
                 return Some(argument(css, at, start, false));

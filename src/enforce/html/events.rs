@@ -13,19 +13,8 @@ use crate::enforce::referrer::tightened;
 use crate::policy::{Decision, Layer, Ruling};
 use crate::purpose::Purpose;
 
-use lol_html::Selector;
 use lol_html::send::Element;
-use std::sync::{Arc, LazyLock};
-
-/// The events that pages use: those that fire by themselves, and those of a
-/// visitor who does something.
-const SELECTOR: &str = "[onload], [onerror], [onclick], [onsubmit], [onchange], [oninput], \
-    [onfocus], [onblur], [onmouseover], [onmouseenter], [onmousedown], [ontouchstart], \
-    [onpointerdown], [onscroll], [onpageshow], [onpagehide], [onbeforeunload], [onunload], \
-    [onanimationstart], [ontoggle], [href*='script:' i], [action*='script:' i], \
-    [formaction*='script:' i]";
-
-pub(super) static EVENTS: LazyLock<Option<Selector>> = LazyLock::new(|| SELECTOR.parse().ok());
+use std::sync::Arc;
 
 impl Page {
     /// Takes the handlers off an element that would load something withheld.
@@ -43,7 +32,7 @@ impl Page {
                     Some(code) => code,
                     None => continue,
                 },
-                name if name.starts_with("on") => text,
+                name if name.starts_with("on") => text.into_owned(),
                 _ => continue,
             };
             let context = Arc::clone(&self.context);

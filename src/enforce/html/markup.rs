@@ -111,7 +111,9 @@ pub(super) fn needs(
     encoding: &'static Encoding,
     catalogue: &Catalogue,
 ) -> Option<Option<PurposeSet>> {
-    let value = |name: &str| element.get_attribute(name).map(|raw| attribute_text(&raw, encoding));
+    let value = |name: &str| {
+        element.get_attribute(name).map(|raw| attribute_text(&raw, encoding).into_owned())
+    };
     let mut named = Vec::new();
     for name in CATEGORIES {
         if let Some(text) = value(name) {

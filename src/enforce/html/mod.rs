@@ -31,7 +31,7 @@ use lol_html::{
     AsciiCompatibleEncoding, DocumentContentHandlers, ElementContentHandlers, MemorySettings,
     Selector,
 };
-use lookahead::{Lookahead, Passed, TEXTS};
+use lookahead::{Lookahead, Passed};
 use page::Page;
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -41,7 +41,7 @@ use url::Url;
 #[derive(Clone, Debug)]
 pub struct PageContext {
     /// What may pass.
-    pub policy: Policy,
+    pub policy: Arc<Policy>,
     /// What this visitor agreed to.
     pub consent: Consent,
     /// What the live page was made for that is to be revived: it grants no
@@ -102,44 +102,8 @@ pub enum RewriteError {
     Unparsable(String),
 }
 
-/// The elements that can load something, run something or change what
-/// addresses mean.
-const SELECTORS: [&str; 27] = [
-    "script",
-    "noscript",
-    "style",
-    "link",
-    "base",
-    "meta",
-    "img",
-    "image",
-    "source",
-    "iframe",
-    "frame",
-    "fencedframe",
-    "portal",
-    "embed",
-    "object",
-    "applet",
-    "video",
-    "audio",
-    "track",
-    "input[src]",
-    "use",
-    "feImage",
-    "amp-pixel",
-    "amp-iframe",
-    "a[ping]",
-    "area[ping]",
-    "[background]",
-];
-
-static COMPILED: LazyLock<Vec<Selector>> =
-    LazyLock::new(|| SELECTORS.iter().filter_map(|selector| selector.parse().ok()).collect());
-
-static BODY: LazyLock<Option<Selector>> = LazyLock::new(|| "body".parse().ok());
-
-static STYLED: LazyLock<Option<Selector>> = LazyLock::new(|| "[style]".parse().ok());
+/// Every element: which of them matter is found out by [`Page::visit`].
+static EVERY: LazyLock<Option<Selector>> = LazyLock::new(|| "*".parse().ok());
 
 type Output = Arc<Mutex<Vec<u8>>>;
 type Sink = Box<dyn FnMut(&[u8]) + Send>;
@@ -238,6 +202,7 @@ impl Rewriter {
             let mut page = lock(&self.page);
             page.look_at(passed)
         };
+        lock(&self.output).reserve(window.len() + window.len() / 8);
         match &mut self.inner {
             Some(inner) => inner.write(&window).map_err(|e| {
                 self.inner = None;
@@ -267,51 +232,11 @@ fn parser_settings(memory: usize) -> Settings<'static, 'static> {
 
 fn settings(page: &Arc<Mutex<Page>>, memory: usize) -> Settings<'static, 'static> {
     let mut settings = parser_settings(memory);
-    for selector in COMPILED.iter() {
+    if let Some(selector) = EVERY.as_ref() {
         let page = Arc::clone(page);
         let handlers = ElementContentHandlers::default().element(
             move |element: &mut lol_html::send::Element<'_, '_>| {
-                lock(&page).element(element);
-                Ok(())
-            },
-        );
-        settings = settings.append_element_content_handler((Cow::Borrowed(selector), handlers));
-    }
-    if let Some(selector) = events::EVENTS.as_ref() {
-        let page = Arc::clone(page);
-        let handlers = ElementContentHandlers::default().element(
-            move |element: &mut lol_html::send::Element<'_, '_>| {
-                lock(&page).events(element);
-                Ok(())
-            },
-        );
-        settings = settings.append_element_content_handler((Cow::Borrowed(selector), handlers));
-    }
-    if let Some(selector) = BODY.as_ref() {
-        let page = Arc::clone(page);
-        let handlers = ElementContentHandlers::default().element(
-            move |element: &mut lol_html::send::Element<'_, '_>| {
-                lock(&page).open(element);
-                Ok(())
-            },
-        );
-        settings = settings.append_element_content_handler((Cow::Borrowed(selector), handlers));
-    }
-    if let Some(selector) = STYLED.as_ref() {
-        let page = Arc::clone(page);
-        let handlers = ElementContentHandlers::default().element(
-            move |element: &mut lol_html::send::Element<'_, '_>| {
-                lock(&page).style_attribute(element);
-                Ok(())
-            },
-        );
-        settings = settings.append_element_content_handler((Cow::Borrowed(selector), handlers));
-    }
-    if let Some(selector) = TEXTS.as_ref() {
-        let page = Arc::clone(page);
-        let handlers = ElementContentHandlers::default().element(
-            move |element: &mut lol_html::send::Element<'_, '_>| {
-                lock(&page).restore(element);
+                lock(&page).visit(element);
                 Ok(())
             },
         );
@@ -344,10 +269,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lookahead::TEXTS;
 
     #[test]
     fn every_selector_compiles() {
-        assert_eq!(COMPILED.len(), SELECTORS.len());
-        assert!(STYLED.is_some() && TEXTS.is_some() && BODY.is_some());
+        assert!(EVERY.is_some() && TEXTS.is_some());
     }
 }

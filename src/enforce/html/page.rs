@@ -1,6 +1,7 @@
 //! Walks the elements of one page and turns the blocked ones into held nodes.
 
 mod judge;
+mod visit;
 
 use crate::catalogue::{Kind, Subject};
 use crate::enforce::browser::Reach;
@@ -252,7 +253,8 @@ impl Page {
     }
 
     fn script(&mut self, element: &mut Element<'_, '_>) {
-        let kind = element.get_attribute("type").map(|raw| attribute_text(&raw, self.encoding));
+        let kind = element.get_attribute("type");
+        let kind = kind.as_deref().map(|raw| attribute_text(raw, self.encoding));
         let parked = self.parked(element, "script", kind.as_deref());
         let kind = if parked { ScriptType::Code } else { script_type(kind.as_deref()) };
         let mut found = self.judge_attributes(element, "script");

@@ -15,7 +15,6 @@ use crate::purpose::Purpose;
 use encoding_rs::{Encoding, UTF_8};
 use lol_html::send::Element;
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::sync::Arc;
 
 /// How deep documents may hold documents (`srcdoc`, `noscript`, `data:`).
@@ -63,20 +62,21 @@ impl Page {
         let rel = match tag {
             "link" => element
                 .get_attribute("rel")
-                .map(|raw| attribute_text(&raw, self.encoding))
+                .map(|raw| attribute_text(&raw, self.encoding).into_owned())
                 .unwrap_or_default(),
             _ => String::new(),
         };
-        // Of two attributes of one name browsers take the first.
-        let mut seen = HashSet::new();
-        let attributes: Vec<(String, String)> = element
-            .attributes()
-            .iter()
-            .map(|attribute| (attribute.name(), attribute.value()))
-            .filter(|(name, _)| seen.insert(name.clone()))
-            .collect();
-        for (name, raw) in attributes {
-            let Some((kind, shape)) = loads(tag, &name, &rel) else { continue };
+        let mut loading: Vec<(String, Kind, Shape, String)> = Vec::new();
+        for attribute in element.attributes() {
+            let name = self.name_of(attribute);
+            // Of two attributes of one name browsers take the first.
+            if let Some((kind, shape)) = loads(tag, &name, &rel)
+                && !loading.iter().any(|(known, ..)| *known == name)
+            {
+                loading.push((name.into_owned(), kind, shape, attribute.value()));
+            }
+        }
+        for (name, kind, shape, raw) in loading {
             let text = attribute_text(&raw, self.encoding);
             match shape {
                 Shape::One => self.judge(&text, kind, &name, &mut found),

@@ -1,39 +1,28 @@
 //! What one protected site is made of, and which site a host belongs to.
 
+mod origins;
 mod ownership;
 mod script_api;
 mod sharing;
 
+pub use origins::{
+    Change, Chosen, Failure, Health, Http2, MOST_ORIGINS, Origin, OriginSet, Origins,
+};
 pub use ownership::Ownership;
 pub use script_api::{Bridge, ScriptApi};
 pub use sharing::{ChoiceCookie, Sharing};
 
 use crate::catalogue::{Catalogue, Lists};
 use crate::consent;
-use crate::enforce::StatementKey;
 use crate::enforce::browser::{GoogleConsent, GuardFiles, Memory};
 use crate::notice::{Languages, Theme};
 use crate::policy::{Aliases, Mode, PathPattern, Policy, Unlisted};
 
-use http::uri::{Authority, Scheme};
 use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
+use jiff::tz::Offset;
 use std::collections::HashMap;
 use std::sync::Arc;
-
-/// The operator's server behind us.
-#[derive(Clone, Debug)]
-pub struct Origin {
-    /// `http` or `https`.
-    pub scheme: Scheme,
-    /// Where it listens.
-    pub authority: Authority,
-    /// The `Host` it is sent, when it is not the visitor's.
-    pub host: Option<Authority>,
-    /// What our statements to it are signed with.
-    pub statement_key: Option<StatementKey>,
-}
 
 /// What a visitor is told on the notice and the choices page.
 #[derive(Clone, Debug)]
@@ -58,10 +47,10 @@ pub struct Site {
     pub name: Arc<str>,
     /// The hosts it answers to; empty for any.
     pub hosts: Vec<String>,
-    /// The server behind it.
-    pub origin: Origin,
+    /// The servers behind it.
+    pub origins: Arc<Origins>,
     /// What may pass.
-    pub policy: Policy,
+    pub policy: Arc<Policy>,
     /// Whether verdicts are carried out.
     pub mode: Mode,
     /// How consent is taken.
@@ -119,7 +108,7 @@ pub struct Route {
 #[derive(Clone, Debug)]
 pub struct Rules {
     /// What may pass.
-    pub policy: Policy,
+    pub policy: Arc<Policy>,
     /// Whether verdicts are carried out.
     pub mode: Mode,
     /// Whether that depends on who asks, so that no cache may mix the answers.
@@ -172,8 +161,13 @@ impl Site {
         let share = route.map_or(100, |route| route.enforce_share);
         let by_lot = mode.enforces() && share < 100;
         let mode = if by_lot && lot() >= share { Mode::Observe } else { mode };
+        let policy = if self.policy.is_for_all_pages(mode, unlisted) {
+            Arc::clone(&self.policy)
+        } else {
+            Arc::new(self.policy.on_page(path, today).in_mode(mode, unlisted))
+        };
         Rules {
-            policy: self.policy.on_page(path, today).in_mode(mode, unlisted),
+            policy,
             mode,
             by_lot,
             pass_unfilterable: self.pass_unfilterable.iter().any(|paths| paths.matches(path)),
@@ -189,7 +183,7 @@ pub fn day_of(now_s: u64) -> Date {
         .ok()
         .and_then(|now| Timestamp::from_second(now).ok())
         // A clock that cannot be read ends every exception.
-        .map_or(Date::MAX, |now| now.to_zoned(TimeZone::UTC).date())
+        .map_or(Date::MAX, |now| Offset::UTC.to_datetime(now).date())
 }
 
 /// All sites, by host.
@@ -272,13 +266,23 @@ impl Sites {
             };
             let policy = site.policy.with_catalogue(after);
             let memory = Arc::new(site.memory.for_other_rules());
-            let site = Site { policy, memory, ..(**site).clone() };
+            let site = Site { policy: policy.into(), memory, ..(**site).clone() };
             changed.insert(Arc::clone(&site.name), Arc::new(site));
         }
         let fresh = |site: &Arc<Site>| Arc::clone(changed.get(&site.name).unwrap_or(site));
         Self {
             by_host: self.by_host.iter().map(|(host, site)| (host.clone(), fresh(site))).collect(),
             any: self.any.as_ref().map(fresh),
+        }
+    }
+
+    /// Keeps what is known of the origins that were asked before.
+    pub fn adopt_origins(&self, before: &Self) {
+        let known: HashMap<_, _> = before.iter().map(|site| (&site.name, site)).collect();
+        for site in self.iter() {
+            if let Some(known) = known.get(&site.name) {
+                site.origins.adopt(&known.origins);
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! How the proxy is, for balancers and for Prometheus. Needs no session.
 
 use crate::dashboard::office::Office;
-use crate::ledger::Status;
+use crate::watch::gauges;
 
 use axum::Router;
 use axum::body::Body;
@@ -64,18 +64,7 @@ async fn ready(State(office): State<Arc<Office>>) -> Response {
 }
 
 async fn metrics(State(office): State<Arc<Office>>) -> Response {
-    let Status { queued_bytes, written_entries, lost_entries, database_bytes, fleet, .. } =
-        office.ledger.status();
-    let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-    let metrics = office.observe.metrics();
-    metrics.spooled_bytes.set(gauge(queued_bytes));
-    metrics.entries_written.set(gauge(written_entries));
-    metrics.entries_lost.set(gauge(lost_entries));
-    metrics.ledger_bytes.set(gauge(database_bytes));
-    if let Some(fleet) = fleet {
-        metrics.fleet_behind_entries.set(gauge(fleet.behind_entries));
-        metrics.fleet_connected.set(i64::from(fleet.connected));
-    }
+    gauges::set(office.observe.metrics(), &office.ledger.status());
     let mut response = text(StatusCode::OK, office.observe.exposition());
     response.headers_mut().insert(
         CONTENT_TYPE,

@@ -32,6 +32,7 @@ pub use session::{Session, Way};
 pub use settings::Settings;
 pub use users::{ApiToken, PasswordHash, Role, User};
 
+use crate::proxy::{Listening, Sockets};
 use office::{Office, Peer};
 
 use axum::Router;
@@ -72,9 +73,14 @@ impl AdminServer {
     ///
     /// # Errors
     /// When the address cannot be had.
-    pub async fn start(address: SocketAddr, admin: Admin) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
+    pub async fn start(
+        address: SocketAddr,
+        listening: Listening,
+        admin: Admin,
+    ) -> io::Result<Self> {
+        let Sockets { address, mut listeners, .. } = listening.open(address, 1)?;
+        let listener = listeners.pop().ok_or(io::ErrorKind::NotConnected)?;
+        let listener = TcpListener::from_std(listener)?;
         let office = Arc::new(Office::new(admin, address));
         let task = tokio::spawn(listen(listener, router(&office), CONNECTIONS));
         Ok(Self { address, office, task })
@@ -92,6 +98,12 @@ impl AdminServer {
         self.office.entrance.link()
     }
 
+    /// Leaves its address to another process that listens there, too.
+    pub fn close(&self) {
+        self.office.entrance.leave();
+        self.task.abort();
+    }
+
     /// Goes by other settings from the next request on.
     pub fn configure(&self, settings: Settings) {
         self.office.configure(settings);
@@ -101,8 +113,7 @@ impl AdminServer {
 impl Drop for AdminServer {
     fn drop(&mut self) {
         // The link leads nowhere any more.
-        self.office.entrance.open(false);
-        self.task.abort();
+        self.close();
     }
 }
 

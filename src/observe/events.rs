@@ -3,7 +3,7 @@
 use crate::observe::Fault;
 use crate::observe::metrics::{
     AlertLabels, ChoiceLabels, ExchangeLabels, FailureLabels, ListLabels, ListResultLabels,
-    ListState, Metrics, ResultLabels, StateLabels, StatusLabels,
+    ListState, Metrics, OutletLabels, ResultLabels, StateLabels, StatusLabels,
 };
 use crate::purpose::PurposeSet;
 
@@ -301,9 +301,27 @@ impl Event for ConnectionRefused {
     }
 }
 
+/// What is known of an exchange did not get to whoever wanted to know.
+#[derive(Debug)]
+pub struct RecordLost {
+    /// Where it did not get: `access_log` or `traces`.
+    pub outlet: &'static str,
+}
+
+impl Event for RecordLost {
+    // Whoever has trouble with it says so once.
+    fn log(&self) {}
+
+    fn count(&self, metrics: &Metrics) {
+        metrics.records_lost.get_or_create(&OutletLabels { outlet: self.outlet }).inc();
+    }
+}
+
 /// The configuration was read again.
 #[derive(Debug)]
 pub struct ConfigReloaded<'a> {
+    /// What made us read it: a signal, a file that changed, the dashboard.
+    pub cause: &'static str,
     /// Nothing, or why the old one stays.
     pub failure: Option<&'a str>,
 }
@@ -311,8 +329,14 @@ pub struct ConfigReloaded<'a> {
 impl Event for ConfigReloaded<'_> {
     fn log(&self) {
         match self.failure {
-            None => tracing::info!("configuration reloaded"),
-            Some(why) => tracing::error!(why, "configuration not reloaded; the old one stays"),
+            None => tracing::info!(cause = self.cause, "configuration reloaded"),
+            Some(why) => {
+                tracing::error!(
+                    why,
+                    cause = self.cause,
+                    "configuration not reloaded; the old one stays"
+                );
+            }
         }
     }
 

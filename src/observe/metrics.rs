@@ -11,6 +11,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 /// Whose fault a failed exchange is: the first question on call.
@@ -105,6 +106,11 @@ pub(super) struct ResultLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FileLabels {
+    file: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct ListLabels {
     pub(super) list: String,
 }
@@ -128,8 +134,32 @@ pub(super) struct StatusLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct OriginLabels {
+    pub(super) site: String,
+    pub(super) origin: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct OriginFailureLabels {
+    pub(super) site: String,
+    pub(super) origin: String,
+    pub(super) reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct OriginRetryLabels {
+    pub(super) site: String,
+    pub(super) reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct AlertLabels {
     pub(super) kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct OutletLabels {
+    pub(super) outlet: &'static str,
 }
 
 /// What we have of a filter list.
@@ -157,9 +187,13 @@ pub struct Metrics {
     pub(super) lists_missing: Family<ListLabels, Gauge>,
     pub(super) lists_checked: Family<ListLabels, Gauge>,
     pub(super) choices_not_taken: Family<StatusLabels, Counter>,
+    pub(super) origin_up: Family<OriginLabels, Gauge>,
+    pub(super) origin_failures: Family<OriginFailureLabels, Counter>,
+    pub(super) origin_retries: Family<OriginRetryLabels, Counter>,
     pub(super) alerts: Family<AlertLabels, Counter>,
     pub(super) alerts_waiting: Gauge,
     pub(super) alerts_dropped: Counter,
+    certificates: Family<FileLabels, Gauge>,
     lists: Mutex<BTreeMap<String, ListState>>,
     /// Choices that were taken and not, by site.
     choice_answers: Mutex<BTreeMap<String, (u64, u64)>>,
@@ -171,6 +205,7 @@ pub struct Metrics {
     pub(super) exceptions_expired: Counter,
     pub(super) visitors_limited: Counter,
     pub(super) connections_refused: Counter,
+    pub(super) records_lost: Family<OutletLabels, Counter>,
     pub(super) duration: Histogram,
     /// Connections of visitors that are open.
     pub connections: Gauge,
@@ -207,9 +242,13 @@ impl Metrics {
             lists_missing: Family::default(),
             lists_checked: Family::default(),
             choices_not_taken: Family::default(),
+            origin_up: Family::default(),
+            origin_failures: Family::default(),
+            origin_retries: Family::default(),
             alerts: Family::default(),
             alerts_waiting: Gauge::default(),
             alerts_dropped: Counter::default(),
+            certificates: Family::default(),
             lists: Mutex::default(),
             choice_answers: Mutex::default(),
             self_check_ok: Family::default(),
@@ -220,6 +259,7 @@ impl Metrics {
             exceptions_expired: Counter::default(),
             visitors_limited: Counter::default(),
             connections_refused: Counter::default(),
+            records_lost: Family::default(),
             duration: Histogram::new(DURATION_BUCKETS),
             connections: Gauge::default(),
             entries_lost: Gauge::default(),
@@ -276,6 +316,11 @@ impl Metrics {
             self.lists_checked.clone(),
         );
         registry.register(
+            "consentry_certificate_expires_timestamp_seconds",
+            "When a certificate that visitors are shown is no longer good",
+            self.certificates.clone(),
+        );
+        registry.register(
             "consentry_pages_cut",
             "Pages that could not be rewritten to their end and were cut",
             self.pages_cut.clone(),
@@ -284,6 +329,21 @@ impl Metrics {
             "consentry_choices_not_taken",
             "Choices that were sent and not taken, by what was answered",
             self.choices_not_taken.clone(),
+        );
+        registry.register(
+            "consentry_origin_up",
+            "Whether visitors are sent to an origin",
+            self.origin_up.clone(),
+        );
+        registry.register(
+            "consentry_origin_failures",
+            "Exchanges that an origin failed, and looks at it, by why",
+            self.origin_failures.clone(),
+        );
+        registry.register(
+            "consentry_origin_retries",
+            "Requests that were sent once more, by why",
+            self.origin_retries.clone(),
         );
         registry.register("consentry_alerts", "Alerts that were told", self.alerts.clone());
         registry.register(
@@ -325,6 +385,11 @@ impl Metrics {
             "consentry_visitors_limited",
             "Requests refused because one visitor made too many",
             self.visitors_limited.clone(),
+        );
+        registry.register(
+            "consentry_records_lost",
+            "Exchanges that did not get into the access log or to the collector of traces",
+            self.records_lost.clone(),
         );
         registry.register(
             "consentry_connections_refused",
@@ -400,6 +465,17 @@ impl Metrics {
         self.lists.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Sets when certificates are no longer good, in seconds since 1970; others
+    /// are forgotten.
+    pub fn certificates_expire(&self, all: &[(PathBuf, u64)]) {
+        self.certificates.clear();
+        for (path, expiry) in all {
+            let labels = FileLabels { file: path.display().to_string() };
+            let expiry = i64::try_from(*expiry).unwrap_or(i64::MAX);
+            self.certificates.get_or_create(&labels).set(expiry);
+        }
+    }
+
     /// Other lists are used from now on.
     pub fn forget_lists(&self) {
         self.lists.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -408,6 +484,11 @@ impl Metrics {
     pub(super) fn count_recall(&self, site: &str, found: bool) {
         let result = if found { "hit" } else { "miss" };
         self.recalls.get_or_create(&RecallLabels { site: site.to_owned(), result }).inc();
+    }
+
+    /// Other origins are asked from now on.
+    pub fn forget_origins(&self) {
+        self.origin_up.clear();
     }
 
     /// Nobody looks at that site in that state any more.

@@ -7,14 +7,22 @@
 
 mod events;
 mod metrics;
+mod origins;
+mod trace_context;
+mod exchange_record;
+pub mod access_log;
 
+pub use access_log::AccessLog;
 pub use events::{
     AlertDropped, AlertTold, AlertsWaiting, ChoiceMade, ChoiceNotTaken, ConfigReloaded,
     ConnectionRefused, Event, ExceptionExpired, ExchangeEnded, ExchangeFailed, HostLearned,
-    ListNotRefreshed, ListRefreshed, ListUsed, PageCut, PagePassedUnfiltered, SelfCheckEnded,
-    StateChecked, UnlistedSeen, VisitorLimited,
+    ListNotRefreshed, ListRefreshed, ListUsed, PageCut, PagePassedUnfiltered, RecordLost,
+    SelfCheckEnded, StateChecked, UnlistedSeen, VisitorLimited,
 };
+pub use exchange_record::{ExchangeRecord, Outlets, Traces};
 pub use metrics::{Fault, ListState, Metrics};
+pub use origins::{OriginChanged, OriginFailed, OriginRetried, OriginServed};
+pub use trace_context::{TraceContext, hex};
 
 use crate::policy::{Basis, Decisions, Grounds, Verdict};
 

@@ -1,5 +1,8 @@
 //! The bodies that travel through the proxy.
 
+use crate::proxy::Limits;
+use crate::proxy::upstream::OriginBody;
+
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -36,27 +39,44 @@ pub(super) fn empty() -> Body {
 #[derive(Debug)]
 pub(super) struct Patience {
     limit: Duration,
+    /// What is left of it.
+    left: Duration,
     timer: Option<Pin<Box<Sleep>>>,
-    waiting: bool,
+    since: Option<Instant>,
 }
 
 impl Patience {
     pub(super) const fn new(limit: Duration) -> Self {
-        Self { limit, timer: None, waiting: false }
+        Self { limit, left: limit, timer: None, since: None }
+    }
+
+    pub(super) const fn limit(&self) -> Duration {
+        self.limit
     }
 
     /// Something arrived.
     pub(super) fn reset(&mut self) {
-        self.waiting = false;
+        self.since = None;
+    }
+
+    /// So much arrived: who sends a byte a second uses up his time all the
+    /// same, only a little later.
+    fn earn(&mut self, bytes: usize, per_second: u32) {
+        if let Some(since) = self.since.take() {
+            self.left = self.left.saturating_sub(since.elapsed());
+        }
+        let earned = Duration::from_secs(bytes as u64) / per_second.max(1);
+        self.left = self.left.saturating_add(earned).min(self.limit);
     }
 
     /// Ready when it has taken too long.
     pub(super) fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let limit = self.limit;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
-        if !self.waiting {
-            timer.as_mut().reset(Instant::now() + limit);
-            self.waiting = true;
+        let left = self.left;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(left)));
+        if self.since.is_none() {
+            let now = Instant::now();
+            timer.as_mut().reset(now + left);
+            self.since = Some(now);
         }
         timer.as_mut().poll(cx)
     }
@@ -66,7 +86,7 @@ impl Patience {
 #[derive(Debug)]
 pub(super) enum Source {
     /// From the origin.
-    Origin(Incoming),
+    Origin(OriginBody),
     /// The origin said that it is still this; nothing when it was taken.
     Known(Option<Bytes>),
 }
@@ -200,15 +220,17 @@ pub(super) struct RequestBody {
     inner: Option<Incoming>,
     left: u64,
     patience: Patience,
+    per_second: u32,
     fate: Arc<BodyFate>,
 }
 
 impl RequestBody {
-    pub(super) fn new(inner: Incoming, limit: u64, patience: Duration) -> Self {
+    pub(super) fn new(inner: Incoming, limits: &Limits, patience: Duration) -> Self {
         Self {
             inner: Some(inner),
-            left: limit,
+            left: limits.request_body_bytes,
             patience: Patience::new(patience),
+            per_second: limits.request_body_bytes_per_second,
             fate: BodyFate::new(),
         }
     }
@@ -219,6 +241,7 @@ impl RequestBody {
             inner: None,
             left: 0,
             patience: Patience::new(Duration::ZERO),
+            per_second: 0,
             fate: BodyFate::new(),
         }
     }
@@ -245,7 +268,7 @@ impl http_body::Body for RequestBody {
         let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
         match Pin::new(inner).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
-                this.patience.reset();
+                this.patience.earn(frame.data_ref().map_or(0, Bytes::len), this.per_second);
                 this.fate.moved();
                 let Some(data) = frame.data_ref() else { return Poll::Ready(Some(Ok(frame))) };
                 match this.left.checked_sub(data.len() as u64) {

@@ -3,10 +3,12 @@
 
 use crate::observe::Fault;
 use crate::proxy::body::{self, Body};
+use crate::proxy::forward::METHODS;
 
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use maud::{DOCTYPE, html};
+use std::sync::Arc;
 
 /// Why an exchange could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -33,8 +35,8 @@ pub(super) enum Error {
     #[error("no connection to the origin: {0}")]
     Unreachable(String),
     /// The origin did not answer in time.
-    #[error("the origin did not answer within `timeouts.response_head_s`")]
-    OriginTimeout,
+    #[error("the origin did not answer within `timeouts.response_head_s`: {0}")]
+    OriginTimeout(Arc<str>),
     /// The origin's answer is no well-formed HTTP.
     #[error("the origin's answer is broken: {0}")]
     OriginBroken(String),
@@ -54,7 +56,7 @@ impl Error {
             | Self::TooMany => Fault::Visitor,
             Self::UnknownHost(_) => Fault::Visitor,
             Self::Unreachable(_)
-            | Self::OriginTimeout
+            | Self::OriginTimeout(_)
             | Self::OriginBroken(_)
             | Self::Unfilterable(_) => Fault::Origin,
         }
@@ -70,7 +72,7 @@ impl Error {
             Self::BodyTimeout => "body_timeout",
             Self::TooMany => "too_many",
             Self::Unreachable(_) => "unreachable",
-            Self::OriginTimeout => "timeout",
+            Self::OriginTimeout(_) => "timeout",
             Self::OriginBroken(_) => "broken",
             Self::Unfilterable(_) => "unfilterable",
         }
@@ -87,7 +89,7 @@ impl Error {
             Self::Unreachable(_) | Self::OriginBroken(_) | Self::Unfilterable(_) => {
                 StatusCode::BAD_GATEWAY
             }
-            Self::OriginTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::OriginTimeout(_) => StatusCode::GATEWAY_TIMEOUT,
         }
     }
 
@@ -116,7 +118,7 @@ impl Error {
                 "The site's server cannot be reached",
                 "The privacy proxy in front of it is running; the server behind it does not answer.",
             ),
-            Self::OriginTimeout => (
+            Self::OriginTimeout(_) => (
                 "The site's server takes too long",
                 "The privacy proxy in front of it is running; the server behind it did not answer in time.",
             ),
@@ -170,10 +172,9 @@ impl Error {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             Self::Method => {
-                headers.insert(
-                    http::header::ALLOW,
-                    HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
-                );
+                // What follows a CONNECT may be meant for somebody else.
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+                headers.insert(http::header::ALLOW, HeaderValue::from_static(METHODS));
             }
             // The rest of the body is not read, so the connection cannot go on.
             Self::BadRequest(_) | Self::BodyTooLarge | Self::BodyTimeout => {
@@ -181,7 +182,7 @@ impl Error {
             }
             Self::UnknownHost(_)
             | Self::Unreachable(_)
-            | Self::OriginTimeout
+            | Self::OriginTimeout(_)
             | Self::OriginBroken(_)
             | Self::Unfilterable(_) => {}
         }

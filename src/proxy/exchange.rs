@@ -5,6 +5,7 @@ use crate::consent::Consent;
 use crate::ledger::{Entry, Spool};
 use crate::observe::{Observe, PagePassedUnfiltered};
 use crate::policy::{Basis, Decision, Decisions, Layer, Ruling, Unlisted, Verdict, redact_path};
+use crate::proxy::told::Told;
 use crate::site::{Rules, Site};
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +22,7 @@ pub(super) struct Exchange {
     /// Nowhere for the synthetic visitor.
     spool: Option<Arc<Mutex<Spool>>>,
     observe: Arc<Observe>,
+    told: Option<Told>,
     filed: bool,
 }
 
@@ -32,6 +34,7 @@ impl Exchange {
         path: &str,
         spool: Option<Arc<Mutex<Spool>>>,
         observe: Arc<Observe>,
+        told: Option<Told>,
     ) -> Self {
         Self {
             site,
@@ -41,6 +44,7 @@ impl Exchange {
             decisions: Decisions::default(),
             spool,
             observe,
+            told,
             filed: false,
         }
     }
@@ -51,6 +55,9 @@ impl Exchange {
             return;
         }
         self.filed = true;
+        if let Some(told) = self.told.take() {
+            told.withheld(self.withheld());
+        }
         let Some(spool) = self.spool.take().filter(|_| !self.decisions.is_empty()) else { return };
         self.observe.count_decisions(&self.site.name, &self.decisions);
         if self.rules.policy.unlisted() != Unlisted::Allow {

@@ -1,27 +1,64 @@
 //! What a proxy must do to header fields, whatever the visitor agreed to.
 
 use crate::enforce::codec::known_codings;
+use crate::proxy::body::{self, Body};
 use crate::proxy::head::{Head, Peer};
 
 use http::header::{
-    ACCEPT_ENCODING, CONNECTION, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE, VIA,
+    ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST,
+    MAX_FORWARDS, UPGRADE, VIA,
 };
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, response};
+use std::net::IpAddr;
 
-static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+static SEC_WEBSOCKET_KEY: HeaderName = HeaderName::from_static("sec-websocket-key");
+static SEC_WEBSOCKET_VERSION: HeaderName = HeaderName::from_static("sec-websocket-version");
+static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+static X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+
+/// What a site may be asked.
+pub(super) const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
+/// Whether a request goes no further than here (RFC 9110, 7.6.2), and counts
+/// this step if it does.
+pub(super) fn ends_here(parts: &mut Parts) -> bool {
+    if parts.method != Method::OPTIONS {
+        return false;
+    }
+    let left = parts.headers.get(MAX_FORWARDS).and_then(|left| left.to_str().ok()?.parse().ok());
+    match left {
+        Some(0_u32) => true,
+        Some(left) => {
+            parts.headers.insert(MAX_FORWARDS, HeaderValue::from(left - 1));
+            false
+        }
+        None => false,
+    }
+}
+
+/// The answer to `OPTIONS` that goes no further.
+pub(super) fn what_is_allowed() -> Response<Body> {
+    let mut response = Response::new(body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(METHODS));
+    response
+}
 
 /// Whether the visitor asks to speak WebSocket from here on (RFC 6455, 4.1).
 /// No other upgrade is passed: not h2c, which would take requests past us.
 pub(super) fn wants_websocket(method: &Method, headers: &HeaderMap) -> bool {
+    if method != Method::GET || !headers.contains_key(UPGRADE) {
+        return false;
+    }
     let connection = tokens(headers, &CONNECTION).any(|token| token == "upgrade");
     let mut upgrades = tokens(headers, &UPGRADE);
     let websocket = upgrades.next().as_deref() == Some("websocket") && upgrades.next().is_none();
-    let key = headers.contains_key("sec-websocket-key");
-    let version = headers.get("sec-websocket-version").is_some_and(|value| value == "13");
-    method == Method::GET && connection && websocket && key && version
+    let key = headers.contains_key(&SEC_WEBSOCKET_KEY);
+    let version = headers.get(&SEC_WEBSOCKET_VERSION).is_some_and(|value| value == "13");
+    connection && websocket && key && version
 }
 
 /// Makes a visitor's request fit for the origin: hop-by-hop fields out, and
@@ -34,42 +71,74 @@ pub(super) fn prepare_request(
     via: bool,
 ) {
     let headers = &mut parts.headers;
-    remove_hop_by_hop(headers);
+    remove_hop_by_hop(headers, |name| is_kept_for_origin(name, head.from_trusted));
     remove_doubles(headers);
     if websocket {
         upgrade_to_websocket(headers);
     }
     if !head.from_trusted {
         for name in
-            ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "forwarded", "x-real-ip"]
+            [&X_FORWARDED_FOR, &X_FORWARDED_PROTO, &X_FORWARDED_HOST, &FORWARDED, &X_REAL_IP]
         {
             headers.remove(name);
         }
     }
-    append_address(headers, peer);
-    set(headers, "x-forwarded-proto", head.scheme());
-    if !headers.contains_key("x-forwarded-host") {
-        set(headers, "x-forwarded-host", head.authority.as_str());
+    if parts.version < Version::HTTP_11 {
+        // RFC 9110, 10.1.1: who speaks HTTP/1.0 waits for nothing.
+        headers.remove(EXPECT);
     }
-    if let Ok(value) = HeaderValue::from_str(head.authority.as_str()) {
-        headers.insert(HOST, value);
+    append_address(headers, peer);
+    headers.insert(&X_FORWARDED_PROTO, HeaderValue::from_static(head.scheme()));
+    if let Ok(host) = HeaderValue::from_str(head.authority.as_str()) {
+        if !headers.contains_key(&X_FORWARDED_HOST) {
+            headers.insert(&X_FORWARDED_HOST, host.clone());
+        }
+        headers.insert(HOST, host);
     }
     if via {
-        add_via(headers);
+        headers.append(VIA, HeaderValue::from_static(received_by(parts.version)));
     }
     restrict_codings(headers);
+    join_cookies(headers);
+}
+
+/// What stands in `Via`: the version that it came in, and who we are (RFC 9110,
+/// 7.6.3).
+const fn received_by(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_2 => "2.0 consentry",
+        Version::HTTP_10 => "1.0 consentry",
+        _ => "1.1 consentry",
+    }
+}
+
+/// One field with all cookies: HTTP/2 may send each in a field of its own (RFC
+/// 9113, 8.2.3), and origins read the first one (RFC 6265, 5.4).
+fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let fields: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&fields.join(&b"; "[..])) {
+        headers.insert(COOKIE, joined);
+    }
 }
 
 /// Makes an origin's answer fit for the visitor.
 pub(super) fn prepare_response(parts: &mut response::Parts) {
+    let received = received_by(parts.version);
     // A version belongs to one hop, too: without HTTP/1.1 there would be no
     // chunks, and a body that is cut would look complete.
     parts.version = Version::HTTP_11;
-    remove_hop_by_hop(&mut parts.headers);
+    remove_hop_by_hop(&mut parts.headers, is_kept_for_visitor);
     if parts.status == StatusCode::SWITCHING_PROTOCOLS {
         upgrade_to_websocket(&mut parts.headers);
     }
-    add_via(&mut parts.headers);
+    if parts.status == StatusCode::NO_CONTENT {
+        // RFC 9110, 8.6: there is none, and no length of it.
+        parts.headers.remove(CONTENT_LENGTH);
+    }
+    parts.headers.append(VIA, HeaderValue::from_static(received));
 }
 
 fn upgrade_to_websocket(headers: &mut HeaderMap) {
@@ -79,28 +148,32 @@ fn upgrade_to_websocket(headers: &mut HeaderMap) {
 
 /// RFC 9110, 7.6.1: the fields that belong to one connection, and those that
 /// `Connection` names, except where naming one would be an attack.
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = tokens(headers, &CONNECTION)
+fn remove_hop_by_hop(headers: &mut HeaderMap, is_kept: impl Fn(&HeaderName) -> bool) {
+    let named = tokens(headers, &CONNECTION)
         .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
-        .filter(|name| !is_protected(name))
-        .collect();
-    for name in named {
+        .filter(|name| !is_kept(name));
+    let mut gone: Vec<HeaderName> = named.collect();
+    gone.extend(headers.keys().filter(|name| is_hop_by_hop(name)).cloned());
+    for name in gone {
         headers.remove(name);
     }
-    for name in [
-        &CONNECTION,
-        &KEEP_ALIVE,
-        &PROXY_CONNECTION,
-        &PROXY_AUTHENTICATE,
-        &PROXY_AUTHORIZATION,
-        &TE,
-        &TRAILER,
-        &TRANSFER_ENCODING,
-        &UPGRADE,
-    ] {
-        headers.remove(name);
-    }
-    headers.remove("http2-settings");
+}
+
+/// Whether a field belongs to one connection without being named.
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "http2-settings"
+    )
 }
 
 /// Removes fields that many servers take for another one: where names become
@@ -113,7 +186,8 @@ fn remove_doubles(headers: &mut HeaderMap) {
             let meant = name.as_str().replace('_', "-");
             let is_ours = meant.starts_with("consentry-") || meant.starts_with("x-forwarded-");
             let named = HeaderName::from_bytes(meant.as_bytes());
-            is_ours || meant == "x-real-ip" || named.is_ok_and(|named| is_protected(&named))
+            let means = |named: &HeaderName| is_protected(named) || is_hop_by_hop(named);
+            is_ours || meant == "x-real-ip" || named.is_ok_and(|named| means(&named))
         })
         .cloned()
         .collect();
@@ -122,7 +196,27 @@ fn remove_doubles(headers: &mut HeaderMap) {
     }
 }
 
-/// A client that lists these wants the origin to miss something.
+/// What nobody takes away from the origin by naming it: what a trusted proxy
+/// says of the visitor, and the visitor's "no".
+fn is_kept_for_origin(name: &HeaderName, from_trusted: bool) -> bool {
+    match name.as_str() {
+        "host" | "content-length" | "sec-gpc" => true,
+        "x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host" | "x-real-ip"
+        | "forwarded" => from_trusted,
+        _ => false,
+    }
+}
+
+/// What an answer cannot lose without being taken for something else than what
+/// was filtered.
+fn is_kept_for_visitor(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "content-length" | "content-type" | "content-encoding" | "cache-control" | "set-cookie"
+    )
+}
+
+/// What no field of another name may be taken for.
 fn is_protected(name: &HeaderName) -> bool {
     matches!(
         name.as_str(),
@@ -134,10 +228,6 @@ fn is_protected(name: &HeaderName) -> bool {
             | "x-forwarded-for"
             | "x-forwarded-proto"
             | "x-forwarded-host"
-            | "set-cookie"
-            | "content-type"
-            | "content-encoding"
-            | "cache-control"
     )
 }
 
@@ -154,20 +244,22 @@ fn tokens<'h>(headers: &'h HeaderMap, name: &'h HeaderName) -> impl Iterator<Ite
 fn append_address(headers: &mut HeaderMap, peer: Peer) {
     let address = peer.address.ip().to_canonical().to_string();
     let earlier: Vec<&str> =
-        headers.get_all("x-forwarded-for").iter().filter_map(|field| field.to_str().ok()).collect();
+        headers.get_all(&X_FORWARDED_FOR).iter().filter_map(|field| field.to_str().ok()).collect();
     let chain =
         if earlier.is_empty() { address } else { format!("{}, {address}", earlier.join(", ")) };
-    set(headers, "x-forwarded-for", &chain);
-}
-
-fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(HeaderName::from_static(name), value);
+    if let Ok(chain) = HeaderValue::from_str(&chain) {
+        headers.insert(&X_FORWARDED_FOR, chain);
     }
-}
-
-fn add_via(headers: &mut HeaderMap) {
-    headers.append(VIA, HeaderValue::from_static("1.1 consentry"));
+    if headers.contains_key(FORWARDED) {
+        // RFC 7239, 4: whoever reads the one must not be told less.
+        let node = match peer.address.ip().to_canonical() {
+            IpAddr::V4(ip) => format!("for={ip}"),
+            IpAddr::V6(ip) => format!("for=\"[{ip}]\""),
+        };
+        if let Ok(node) = HeaderValue::from_str(&node) {
+            headers.append(FORWARDED, node);
+        }
+    }
 }
 
 /// The origin may only use codings that we can undo.
@@ -181,8 +273,10 @@ fn restrict_codings(headers: &mut HeaderMap) {
     let known = known_codings(&all);
     if known != all {
         headers.remove(ACCEPT_ENCODING);
-        if !known.is_empty() {
-            set(headers, "accept-encoding", &known);
+        if let Ok(known) = HeaderValue::from_str(&known)
+            && !known.is_empty()
+        {
+            headers.insert(ACCEPT_ENCODING, known);
         }
     }
 }
@@ -223,7 +317,7 @@ mod tests {
         for gone in ["connection", "x-private", "te", "upgrade", "http2-settings"] {
             assert!(!headers.contains_key(gone), "{gone}");
         }
-        assert_eq!(headers["cookie"], "sid=1");
+        assert!(!headers.contains_key("cookie"), "who names it does not want it passed on");
         assert_eq!(
             headers["x-forwarded-for"], "203.0.113.7",
             "an untrusted peer speaks for itself only"

@@ -3,12 +3,12 @@
 use crate::consent;
 use crate::proxy::error::Error;
 
-use http::header::HOST;
+use http::header::{CONTENT_LENGTH, HOST};
 use http::request::Parts;
-use http::uri::Authority;
-use http::{HeaderMap, Method, Version};
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
 use ipnet::IpNet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// Where a request came from.
 #[derive(Clone, Copy, Debug)]
@@ -44,18 +44,16 @@ impl Head {
         if matches!(parts.method, Method::CONNECT | Method::TRACE) {
             return Err(Error::Method);
         }
-        if parts.method == Method::GET && parts.uri.path() == "*" {
-            return Err(Error::BadRequest("the target `*` is for OPTIONS"));
+        check_target(parts)?;
+        if parts.version == Version::HTTP_2 {
+            check_http2(parts)?;
         }
         let authority = authority(parts)?;
         let host = authority.host().trim_end_matches('.').to_owned();
         if host.is_empty() {
             return Err(Error::BadRequest("the Host field is empty"));
         }
-        let is_trusted = |ip: &IpAddr| {
-            let ip = ip.to_canonical();
-            trusted.iter().any(|range| range.contains(&ip))
-        };
+        let is_trusted = |ip: &IpAddr| is_trusted(ip, trusted);
         let from_trusted = is_trusted(&peer.address.ip());
         let forwarded_https =
             from_trusted && last(&parts.headers, "x-forwarded-proto") == Some("https");
@@ -85,6 +83,74 @@ impl Head {
     /// `https` or `http`.
     pub(super) const fn scheme(&self) -> &'static str {
         if self.secure { "https" } else { "http" }
+    }
+}
+
+/// Whether an address may speak for others.
+pub(super) fn is_trusted(ip: &IpAddr, trusted: &[IpNet]) -> bool {
+    let ip = ip.to_canonical();
+    trusted.iter().any(|range| range.contains(&ip))
+}
+
+/// What RFC 9113 calls malformed (8.1.1, 8.2.1 and 8.3.1) and hyper lets pass:
+/// in HTTP/1.1 it would mean something else, or two things.
+fn check_http2(parts: &Parts) -> Result<(), Error> {
+    let target = parts.uri.path_and_query().map_or("", PathAndQuery::as_str);
+    let is_whole_server = parts.method == Method::OPTIONS && target == "*";
+    if !is_whole_server && !target.starts_with('/') {
+        return Err(Error::BadRequest("the `:path` is not a path"));
+    }
+    // The one character that `http` takes for part of a name and RFC 9110 (5.6.2)
+    // does not.
+    if parts.headers.keys().any(|name| name.as_str().contains('"')) {
+        return Err(Error::BadRequest("a field's name holds a quote"));
+    }
+    let is_padded = |value: &HeaderValue| {
+        let bytes = value.as_bytes();
+        bytes.trim_ascii().len() != bytes.len()
+    };
+    if parts.headers.values().any(is_padded) {
+        return Err(Error::BadRequest("a field's value begins or ends with a space"));
+    }
+    let mut lengths = parts.headers.get_all(CONTENT_LENGTH).iter();
+    let is_number = |value: &HeaderValue| value.as_bytes().iter().all(u8::is_ascii_digit);
+    if let Some(length) = lengths.next()
+        && (lengths.next().is_some() || !is_number(length))
+    {
+        return Err(Error::BadRequest("the Content-Length is not one number"));
+    }
+    match (parts.uri.authority(), parts.headers.get(HOST)) {
+        (Some(authority), Some(host))
+            if !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()) =>
+        {
+            Err(Error::BadRequest("the Host field is not the `:authority`"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Looks at what `http::Uri` lets pass: a target that is no path (RFC 9112,
+/// 3.2), and what no browser sends and servers read in two ways.
+fn check_target(parts: &Parts) -> Result<(), Error> {
+    let target = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    if target == "*" && parts.method != Method::OPTIONS {
+        return Err(Error::BadRequest("the target `*` is for OPTIONS"));
+    }
+    let is_path = target.starts_with('/') || target == "*" || parts.uri.scheme().is_some();
+    if !is_path || !target.is_ascii() || parts.uri.path().contains('\\') {
+        return Err(Error::BadRequest("the request's target is not valid"));
+    }
+    Ok(())
+}
+
+/// Makes `OPTIONS http://host` what it is for a server (RFC 9112, 3.2.4).
+pub(super) fn ask_whole_server<B>(request: &mut Request<B>) {
+    let uri = request.uri();
+    let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
+    let host = uri.authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok());
+    if let Some(host) = host.filter(|_| is_http) {
+        request.headers_mut().insert(HOST, host);
+        *request.uri_mut() = Uri::from_static("*");
     }
 }
 
@@ -125,7 +191,13 @@ fn read_authority(bytes: &[u8]) -> Result<Authority, Error> {
     let port = text.strip_prefix(authority.host()).ok_or(INVALID)?;
     let port_fits = port.is_empty()
         || port.strip_prefix(':').is_some_and(|p| p.is_empty() || p.parse::<u16>().is_ok());
-    if authority.host().is_empty() || !port_fits {
+    // Whatever else stands in brackets, some take for a name.
+    let host = authority.host();
+    let host_fits = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(ip) => ip.parse::<Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && !host.contains(['[', ']', ':']),
+    };
+    if !host_fits || !port_fits {
         return Err(INVALID);
     }
     // `shop.example:` means the default port.
@@ -151,7 +223,6 @@ fn last<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::{HeaderValue, Request};
 
     fn read(uri: &str, fields: &[(&'static str, &str)], peer: &str) -> Result<Head, Error> {
         let mut parts = Request::builder().uri(uri).body(()).unwrap().into_parts().0;
@@ -181,6 +252,10 @@ mod tests {
             "\u{fc}.de",
             ".",
             "http://a",
+            "[a]",
+            "[::1]a",
+            "a[::1]",
+            "::1",
         ] {
             assert!(read("/", &[("host", host)], "10.0.0.1").is_err(), "{host}");
         }

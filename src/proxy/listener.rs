@@ -2,34 +2,41 @@
 
 use crate::declaration::Declarations;
 use crate::ledger::{Ledger, Spool};
-use crate::observe::{ConnectionRefused, Observe};
-use crate::proxy::head::Peer;
+use crate::observe::{Observe, Outlets};
+use crate::proxy::connection::{self, Slot};
+use crate::proxy::leaving::Leaving;
 use crate::proxy::limiter::Limiter;
 use crate::proxy::memo::Memo;
 use crate::proxy::recall::Recall;
 use crate::proxy::revisit::Visits;
+use crate::proxy::sockets::{Listening, admit_no_more, waiting};
 use crate::proxy::synthetic::{Carriers, Synthetic};
-use crate::proxy::tls::{TlsError, acceptor};
+use crate::proxy::tls::{Certificates, TlsError};
+use crate::proxy::to_https::ToHttps;
 use crate::proxy::upstream::{Upstream, UpstreamError, tls_config};
 use crate::proxy::{Archive, Proxy, Settings};
 use crate::site::Sites;
 
 use arc_swap::ArcSwap;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
+use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 
-const BACKLOG: i32 = 4096;
+/// How long visitors who have just connected may take to be heard before
+/// connections are closed.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+
+/// How long handshakes that began here may take where a successor listens, too.
+const LAST_HANDSHAKES: Duration = Duration::from_millis(500);
+
+/// How many connections that rest are ended when there are no file descriptors.
+const MADE_ROOM: usize = 8;
 
 /// Why the proxy did not start.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +80,10 @@ fn hint(why: &io::Error) -> &'static str {
 pub struct Setup {
     /// Listening, limits, waiting.
     pub settings: Settings,
+    /// Where the sockets come from.
+    pub listening: Listening,
+    /// The same for visitors who come without TLS and are sent to it.
+    pub redirecting: Listening,
     /// The sites; swapped whole on reload.
     pub sites: Arc<ArcSwap<Sites>>,
     /// Where decisions go.
@@ -83,6 +94,8 @@ pub struct Setup {
     pub archive: Arc<Archive>,
     /// Whom the sites were met with.
     pub declarations: Arc<Declarations>,
+    /// Who wants to know of every exchange.
+    pub outlets: Arc<Outlets>,
     /// Who may look at the sites without being counted, if anybody may.
     pub synthetic: Option<Synthetic>,
 }
@@ -91,6 +104,13 @@ pub struct Setup {
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
+    leaving: Arc<Leaving>,
+    /// Connections that are open, and workers that still accept some.
+    open: Arc<AtomicUsize>,
+    accepting: Arc<AtomicUsize>,
+    close: watch::Sender<bool>,
+    redirect_address: Option<SocketAddr>,
+    certificates: Option<Arc<Certificates>>,
     stop: watch::Sender<bool>,
     workers: Vec<JoinHandle<()>>,
 }
@@ -102,23 +122,37 @@ impl Server {
     /// When the address, a certificate or the spool cannot be had; then
     /// nothing was started.
     pub fn start(setup: Setup) -> Result<Self, StartError> {
-        let Setup { settings, sites, ledger, observe, archive, declarations, synthetic } = setup;
+        let Setup {
+            settings,
+            listening,
+            redirecting,
+            sites,
+            ledger,
+            observe,
+            archive,
+            declarations,
+            outlets,
+            synthetic,
+        } = setup;
         let nobody = Arc::new(Observe::silent());
         let count = match settings.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             count => count,
         };
-        let tls = settings.tls.as_ref().map(acceptor).transpose()?;
+        let certificates = Certificates::read(&settings.all_tls()?)?;
+        let tls = certificates.as_ref().map(|all| all.acceptor(settings.http2)).transpose()?;
         let origin_tls = tls_config(settings.origin_ca_file.as_deref())?;
-        let mut address = settings.listen;
-        claim(address).map_err(|why| StartError::Listen { address, why })?;
-        let mut listeners = Vec::new();
-        for _ in 0..count {
-            let listener = bind(address).map_err(|why| StartError::Listen { address, why })?;
-            // Port 0 becomes a real one with the first listener.
-            address = listener.local_addr().map_err(|why| StartError::Listen { address, why })?;
-            listeners.push(listener);
-        }
+        let redirect = settings.redirect.map(|address| {
+            redirecting.open(address, 1).map_err(|why| StartError::Listen { address, why })
+        });
+        let redirect = redirect.transpose()?;
+        let redirect_address = redirect.as_ref().map(|sockets| sockets.address);
+        let sockets = listening
+            .open(settings.listen, count)
+            .map_err(|why| StartError::Listen { address: settings.listen, why })?;
+        let leaving = Arc::new(Leaving::default());
+        let accepting = Arc::new(AtomicUsize::new(count + usize::from(redirect.is_some())));
+        let (close, closing) = watch::channel(false);
         let limiter = Arc::new(Limiter::new(&settings.limits));
         let open = Arc::new(AtomicUsize::new(0));
         let settings = Arc::new(settings);
@@ -128,14 +162,15 @@ impl Server {
         let memo = Arc::new(Memo::new(settings.limits.memo_bytes / 2));
         let visits = Arc::new(Visits::new(settings.limits.memo_bytes / 2));
         let mut workers = Vec::new();
-        for (index, listener) in listeners.into_iter().enumerate() {
+        for (index, listener) in sockets.listeners.into_iter().enumerate() {
             let spool: Spool = ledger.spool(index).map_err(StartError::Spool)?;
             let visitors = Proxy {
-                upstream: Upstream::new(&settings, &origin_tls),
+                upstream: Upstream::new(&settings, &origin_tls, &observe),
                 settings: Arc::clone(&settings),
                 sites: Arc::clone(&sites),
                 spool: Some(Arc::new(Mutex::new(spool))),
                 observe: Arc::clone(&observe),
+                outlets: (!outlets.is_empty()).then(|| Arc::clone(&outlets)),
                 limiter: Arc::clone(&limiter),
                 archive: Arc::clone(&archive),
                 recall: Arc::clone(&recall),
@@ -144,13 +179,24 @@ impl Server {
                 canary: None,
             };
             let synthetic = synthetic.as_ref().map(|synthetic| {
-                let canary = synthetic.origin();
+                let canary = synthetic.origins();
                 let observe = Arc::clone(&nobody);
-                (synthetic.key.clone(), Proxy { spool: None, observe, canary, ..visitors.clone() })
+                (
+                    synthetic.key.clone(),
+                    Proxy { spool: None, outlets: None, observe, canary, ..visitors.clone() },
+                )
             });
             let worker = Worker {
-                carriers: Arc::new(Carriers { visitors, synthetic }),
+                carriers: Arc::new(Carriers {
+                    visitors,
+                    synthetic,
+                    leaving: Arc::clone(&leaving),
+                    crowded: Notify::new(),
+                }),
                 listener,
+                is_ours: sockets.are_ours,
+                accepting: Arc::clone(&accepting),
+                closing: closing.clone(),
                 tls: tls.clone(),
                 open: Arc::clone(&open),
                 stopping: stopping.clone(),
@@ -161,7 +207,41 @@ impl Server {
                 .map_err(StartError::Thread)?;
             workers.push(thread);
         }
-        Ok(Self { address, stop, workers })
+        let address = sockets.address;
+        let redirect = redirect.map(|sockets| (sockets.are_ours, sockets.listeners));
+        let (is_ours, listeners) = redirect.unwrap_or_default();
+        for listener in listeners {
+            let redirecting = ToHttps {
+                sites: Arc::clone(&sites),
+                settings: Arc::clone(&settings),
+                observe: Arc::clone(&observe),
+                port: address.port(),
+                open: Arc::clone(&open),
+                challenges: Arc::default(),
+                certificates: certificates.clone(),
+                closing: closing.clone(),
+                stopping: stopping.clone(),
+                accepting: Arc::clone(&accepting),
+                leaving: Arc::clone(&leaving),
+                is_ours,
+            };
+            let thread = std::thread::Builder::new()
+                .name("to-https".to_owned())
+                .spawn(move || redirecting.run(listener))
+                .map_err(StartError::Thread)?;
+            workers.push(thread);
+        }
+        Ok(Self {
+            address,
+            redirect_address,
+            certificates,
+            leaving,
+            open,
+            accepting,
+            close,
+            stop,
+            workers,
+        })
     }
 
     /// Where it listens.
@@ -170,9 +250,46 @@ impl Server {
         self.address
     }
 
+    /// Tells every visitor who asks from now on to connect anew for the next
+    /// request, and goes on.
+    pub fn leave(&self) {
+        self.leaving.begin();
+    }
+
+    /// Another consentry listens where we do: those who connect from now on are
+    /// its visitors.
+    pub fn make_way(&self) {
+        self.leaving.follow();
+    }
+
+    /// Where plain http is answered with the way to https, if anywhere.
+    #[must_use]
+    pub const fn redirect_address(&self) -> Option<SocketAddr> {
+        self.redirect_address
+    }
+
+    /// The certificates that visitors are shown, where TLS ends here.
+    #[must_use]
+    pub const fn certificates(&self) -> Option<&Arc<Certificates>> {
+        self.certificates.as_ref()
+    }
+
     /// Stops accepting, lets exchanges under way finish within the drain time,
     /// and returns when all workers have ended.
     pub fn stop(mut self) {
+        self.leave();
+        let _ = self.close.send(true);
+        let begun = Instant::now();
+        let is_quiet = || {
+            self.accepting.load(Ordering::Relaxed) == 0 && self.open.load(Ordering::Relaxed) == 0
+        };
+        let patience = match self.leaving.has_successor() {
+            true => LAST_HANDSHAKES + LAST_WORDS,
+            false => LAST_WORDS,
+        };
+        while begun.elapsed() < patience && !is_quiet() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         let _ = self.stop.send(true);
         for worker in self.workers.drain(..) {
             let _ = worker.join();
@@ -180,31 +297,13 @@ impl Server {
     }
 }
 
-/// Makes sure that nobody listens there: our workers share their port, so the
-/// system would let another consentry share it, too, and take half of the
-/// visitors.
-fn claim(address: SocketAddr) -> io::Result<()> {
-    if address.port() == 0 { Ok(()) } else { socket(address)?.bind(&address.into()) }
-}
-
-fn socket(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    Ok(socket)
-}
-
-fn bind(address: SocketAddr) -> io::Result<StdListener> {
-    let socket = socket(address)?;
-    socket.set_reuse_port(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
-}
-
 struct Worker {
     carriers: Arc<Carriers>,
     listener: StdListener,
+    /// Whether nobody listens there when we close it.
+    is_ours: bool,
+    accepting: Arc<AtomicUsize>,
+    closing: watch::Receiver<bool>,
     tls: Option<TlsAcceptor>,
     open: Arc<AtomicUsize>,
     stopping: watch::Receiver<bool>,
@@ -220,7 +319,8 @@ impl Worker {
     }
 
     async fn serve(self) {
-        let Self { carriers, listener, tls, open, mut stopping } = self;
+        let Self { carriers, listener, is_ours, accepting, mut closing, tls, open, stopping } =
+            self;
         let proxy = &carriers.visitors;
         let listener = match TcpListener::from_std(listener) {
             Ok(listener) => listener,
@@ -228,10 +328,23 @@ impl Worker {
         };
         // Every connection holds a sender; when the last is gone, all have ended.
         let (under_way, mut ended) = mpsc::channel::<()>(1);
+        let admit = |socket: TcpStream, address: SocketAddr| {
+            let limit = proxy.settings.limits.connections;
+            if open.load(Ordering::Relaxed) >= limit - limit / 8 {
+                carriers.crowded.notify_one();
+            }
+            let Some(slot) = Slot::take(&open, limit, &proxy.observe) else { return };
+            let (carriers, tls) = (Arc::clone(&carriers), tls.clone());
+            let (stopping, under_way) = (stopping.clone(), under_way.clone());
+            tokio::spawn(async move {
+                connection::carry(carriers, socket, address, tls, stopping).await;
+                drop((slot, under_way));
+            });
+        };
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                () = told_to_stop(&mut stopping) => break,
+                () = told_to_stop(&mut closing) => break,
             };
             let (socket, address) = match accepted {
                 Ok(accepted) => accepted,
@@ -239,22 +352,24 @@ impl Worker {
                     // Out of file descriptors, most likely: existing
                     // connections go on, and accepting resumes when one ends.
                     tracing::warn!(%error, "cannot accept");
+                    for _ in 0..MADE_ROOM {
+                        carriers.crowded.notify_one();
+                    }
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
                 }
             };
-            let Some(slot) = Slot::take(&open, proxy.settings.limits.connections, &proxy.observe)
-            else {
-                continue;
-            };
-            let (carriers, tls) = (Arc::clone(&carriers), tls.clone());
-            let (stopping, under_way) = (stopping.clone(), under_way.clone());
-            tokio::spawn(async move {
-                connection(carriers, socket, address, tls, stopping).await;
-                drop((slot, under_way));
-            });
+            admit(socket, address);
         }
-        drop(listener);
+        match listener.into_std() {
+            // Who waits there now is somebody else's visitor.
+            Ok(listener) if !is_ours => drop(listener),
+            Ok(listener) => {
+                admit_the_last(&listener, carriers.leaving.has_successor(), admit).await;
+            }
+            Err(error) => tracing::warn!(%error, "who waited to be accepted is refused"),
+        }
+        accepting.fetch_sub(1, Ordering::Relaxed);
         let drain = proxy.settings.timeouts.drain;
         drop(under_way);
         if tokio::time::timeout(drain, ended.recv()).await.is_err() {
@@ -263,98 +378,31 @@ impl Worker {
     }
 }
 
-/// One open connection, counted.
-struct Slot(Arc<AtomicUsize>, Arc<Observe>);
-
-impl Slot {
-    fn take(open: &Arc<AtomicUsize>, limit: usize, observe: &Arc<Observe>) -> Option<Self> {
-        if open.fetch_add(1, Ordering::Relaxed) >= limit {
-            open.fetch_sub(1, Ordering::Relaxed);
-            observe.emit(&ConnectionRefused);
-            return None;
-        }
-        observe.metrics().connections.inc();
-        Some(Self(Arc::clone(open), Arc::clone(observe)))
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-        self.1.metrics().connections.dec();
-    }
-}
-
-async fn connection(
-    carriers: Arc<Carriers>,
-    socket: TcpStream,
-    address: SocketAddr,
-    tls: Option<TlsAcceptor>,
-    stopping: watch::Receiver<bool>,
+/// Takes everybody who waits at a socket that is about to close: the system
+/// would tell them that nobody is here.
+pub(super) async fn admit_the_last(
+    listener: &StdListener,
+    has_successor: bool,
+    admit: impl Fn(TcpStream, SocketAddr),
 ) {
-    let _ = socket.set_nodelay(true);
-    match tls {
-        None => serve(carriers, socket, Peer { address, tls: false }, stopping).await,
-        Some(acceptor) => {
-            let handshake = tokio::time::timeout(
-                carriers.visitors.settings.timeouts.handshake,
-                acceptor.accept(socket),
-            )
-            .await;
-            match handshake {
-                Ok(Ok(stream)) => {
-                    serve(carriers, stream, Peer { address, tls: true }, stopping).await
-                }
-                Ok(Err(error)) => tracing::debug!(%error, "no TLS handshake"),
-                Err(_) => tracing::debug!("a TLS handshake took too long"),
+    let begun = Instant::now();
+    if has_successor && let Err(error) = admit_no_more(listener) {
+        tracing::debug!(%error, "a visitor who connects in this moment may be refused");
+    }
+    loop {
+        while let Some((socket, address)) = waiting(listener) {
+            if let Ok(socket) = TcpStream::from_std(socket) {
+                admit(socket, address);
             }
         }
-    }
-}
-
-async fn serve<S>(
-    carriers: Arc<Carriers>,
-    stream: S,
-    peer: Peer,
-    mut stopping: watch::Receiver<bool>,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let Settings { limits, timeouts, .. } = &*carriers.visitors.settings;
-    let connection = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(timeouts.request_head)
-        .max_buf_size(limits.head_bytes.max(8192))
-        // The buffer may have grown beyond when a head comes in one piece.
-        .max_header_size(limits.head_bytes)
-        .max_headers(limits.head_fields)
-        .serve_connection(
-            TokioIo::new(stream),
-            service_fn({
-                let carriers = Arc::clone(&carriers);
-                move |request| {
-                    let carriers = Arc::clone(&carriers);
-                    async move {
-                        Ok::<_, std::convert::Infallible>(carriers.answer(request, peer).await)
-                    }
-                }
-            }),
-        )
-        .with_upgrades();
-    let mut connection = std::pin::pin!(connection);
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        () = told_to_stop(&mut stopping) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+        if !has_successor || begun.elapsed() >= LAST_HANDSHAKES {
+            return;
         }
-    };
-    if let Err(error) = result {
-        tracing::debug!(%error, "a connection ended early");
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
 /// Returns when the proxy is told to stop, or nobody is left to tell it.
-async fn told_to_stop(stopping: &mut watch::Receiver<bool>) {
+pub(super) async fn told_to_stop(stopping: &mut watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stop| *stop).await;
 }

@@ -5,28 +5,38 @@
 //! it learns goes out as ledger entries; it waits for two sockets and for
 //! nothing of ours.
 
+mod acme;
 mod aliases;
 mod archive;
 mod body;
 mod browser;
+mod connection;
 mod document;
 mod error;
 mod exchange;
 mod forward;
+mod frames;
+mod framing;
 mod head;
+mod http2;
+mod leaving;
 mod limiter;
 mod listener;
 mod memo;
 mod own_pages;
 mod page;
+mod proxy_protocol;
 mod recall;
 mod revisit;
 mod revival;
 mod script;
 mod settings;
 mod shown;
+mod sockets;
 mod synthetic;
 mod tls;
+mod to_https;
+mod told;
 mod upgrade;
 mod upstream;
 mod variant;
@@ -36,10 +46,11 @@ mod withheld;
 pub use aliases::look_up_aliases;
 pub use archive::{Archive, Archiving};
 pub use listener::{Server, Setup, StartError};
-pub use settings::{Limits, Settings, Timeouts, TlsFiles};
+pub use settings::{AcmeSettings, Limits, Settings, Timeouts, TlsFiles};
+pub use sockets::{Listening, Sockets};
 pub use synthetic::{CANARY_PAGE, SYNTHETIC_FIELD, Synthetic, SyntheticKey};
-pub use tls::TlsError;
-pub use upstream::{UpstreamError, tls_config as outside_tls};
+pub use tls::{Certificates, TlsError};
+pub use upstream::{Looking, UpstreamError, look_at_origins, tls_config as outside_tls};
 
 use crate::catalogue::Kind;
 use crate::consent;
@@ -47,9 +58,9 @@ use crate::enforce::browser::GoogleConsent;
 use crate::enforce::html::{OtherTools, PageContext};
 use crate::enforce::{Cleared, RequestContext, ResponseContext, clear_request, clear_response};
 use crate::ledger::Spool;
-use crate::observe::{ExchangeEnded, ExchangeFailed, Observe, VisitorLimited};
+use crate::observe::{ExchangeEnded, ExchangeFailed, Observe, Outlets, VisitorLimited};
 use crate::policy::{Decision, Layer};
-use crate::site::{Origin, Sites, day_of};
+use crate::site::{Origins, Sites, day_of};
 use crate::visitor::{self, OnRecord, Visit};
 use body::{Body, PassedBody, RequestBody, Source};
 use browser::Browser;
@@ -62,18 +73,21 @@ use page::Plan;
 use recall::Recall;
 use revisit::{Question, Visits};
 use shown::{Showing, Shown};
+use told::Told;
+use upgrade::Handover;
 use upstream::Upstream;
 use variant::{Destination, Variant};
 
 use arc_swap::ArcSwap;
-use http::header::{CONTENT_LENGTH, CONTENT_SECURITY_POLICY, IF_RANGE, RANGE};
+use http::header::{
+    CONTENT_LENGTH, CONTENT_SECURITY_POLICY, IF_RANGE, RANGE, STRICT_TRANSPORT_SECURITY,
+};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Instant;
 use url::Url;
 
@@ -88,13 +102,15 @@ pub(crate) struct Proxy {
     /// Where decisions go; nowhere for the synthetic visitor's.
     spool: Option<Arc<Mutex<Spool>>>,
     observe: Arc<Observe>,
+    /// Who wants to know of every exchange, if anybody does.
+    outlets: Option<Arc<Outlets>>,
     limiter: Arc<Limiter>,
     archive: Arc<Archive>,
     recall: Arc<Recall>,
     memo: Arc<Memo>,
     visits: Arc<Visits>,
     /// Who answers for the canary page, where it may be asked for.
-    canary: Option<Origin>,
+    canary: Option<Arc<Origins>>,
 }
 
 impl Proxy {
@@ -102,10 +118,14 @@ impl Proxy {
     async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
         let accept = request.headers().get(http::header::ACCEPT).cloned();
         let is_head = request.method() == Method::HEAD;
-        match Box::pin(self.carry(request, peer)).await {
+        let told = self.outlets.as_ref().map(|outlets| Told::begin(outlets, &request));
+        let mut response = match Box::pin(self.carry(request, peer, told.as_ref())).await {
             Ok(response) => response,
             Err(error) => {
                 let reference = format!("{:08x}", now_ms() & 0xffff_ffff);
+                if let Some(told) = &told {
+                    told.failed(&error, &reference);
+                }
                 let detail = error.to_string();
                 let event = ExchangeFailed {
                     fault: error.fault(),
@@ -119,6 +139,14 @@ impl Proxy {
                 let response = error.response(&request, &reference);
                 if is_head { response.map(|_| body::empty()) } else { response }
             }
+        };
+        if let Some(hsts) = self.settings.hsts.as_ref().filter(|_| peer.tls) {
+            let field = response.headers_mut().entry(STRICT_TRANSPORT_SECURITY);
+            field.or_insert_with(|| hsts.clone());
+        }
+        match told {
+            Some(told) => told.answered(response),
+            None => response,
         }
     }
 
@@ -127,14 +155,22 @@ impl Proxy {
         &self,
         mut request: Request<Incoming>,
         peer: Peer,
+        told: Option<&Told>,
     ) -> Result<Response<Body>, Error> {
         let started = Instant::now();
-        let visitor_upgrade = forward::wants_websocket(request.method(), request.headers())
-            .then(|| hyper::upgrade::on(&mut request));
+        let handover = request.extensions_mut().remove::<Handover>();
+        let visitor_upgrade =
+            handover.filter(|_| forward::wants_websocket(request.method(), request.headers()));
         let (mut parts, body) = request.into_parts();
         let head = Head::read(&parts, peer, &self.settings.trusted_proxies)?;
         let head = if self.spool.is_some() { head } else { head.of_nobody() };
+        if let Some(told) = told {
+            told.asked_by(&head, &parts.headers);
+        }
         self.admit(&head)?;
+        if forward::ends_here(&mut parts) {
+            return Ok(forward::what_is_allowed());
+        }
         let sites = self.sites.load_full();
         let site = sites.find(&head.host).ok_or_else(|| Error::UnknownHost(head.host.clone()))?;
         let apart = self.spool.is_none().then(|| Arc::new(site.with_memory_apart(&head.host)));
@@ -147,6 +183,9 @@ impl Proxy {
                 .in_region(region);
         let in_iab_list = site.policy.catalogue().in_iab_list();
         let consent = consent::refuse_as_tcf(consent, &parts.headers, &site.consent, in_iab_list);
+        if let Some(told) = told {
+            told.about(&site.name, consent.granted());
+        }
         let visit = Visit {
             site,
             texts: site.notice.languages.for_visitor(&parts.headers),
@@ -167,7 +206,9 @@ impl Proxy {
         let url = page_url(&parts, &head)?;
         let destination = Destination::of(&parts);
         let rules = site.rules(parts.uri.path(), day_of(now_s), || head.lot(&site.consent, now_s));
-        let variant = Variant::of(&consent, &rules.policy, visit.texts, &site.notice.theme);
+        // Most requests are for assets that need none.
+        let variant =
+            LazyLock::new(|| Variant::of(&consent, &rules.policy, visit.texts, &site.notice.theme));
         let enforcing = rules.mode.enforces();
         let before = revival::asked(&mut parts, &consent).filter(|_| enforcing && !site.cmp_markup);
         let showing = match (enforcing, &before) {
@@ -192,6 +233,7 @@ impl Proxy {
             parts.uri.path(),
             self.spool.clone(),
             Arc::clone(&self.observe),
+            told.cloned(),
         );
         forward::prepare_request(
             &mut parts,
@@ -200,8 +242,12 @@ impl Proxy {
             visitor_upgrade.is_some(),
             self.settings.origin_via,
         );
-        let asks_again = enforcing && variant::prepare_request(&mut parts, &variant, destination);
-        let asked = parts.headers.clone();
+        if let Some(told) = told {
+            told.put_in(&mut parts.headers);
+        }
+        let asks_again =
+            enforcing && variant::prepare_request(&mut parts, || &*variant, destination);
+        let asked = destination.fields_for_answer(&parts.headers);
         let path = exchange.path.clone();
         let is_gpc_support = matches!(parts.method, Method::GET | Method::HEAD)
             && parts.uri.path() == GPC_SUPPORT_PATH;
@@ -215,6 +261,11 @@ impl Proxy {
                 address_truncated: site.address_truncated,
             },
         );
+        // Cookies are sent with everything; a path or a parameter is what is asked for.
+        let asked_of_vendor = outcome.decisions.iter().any(|decision| {
+            matches!(decision.kind, Kind::OwnPath | Kind::Parameter)
+                && decision.depends_on_consent()
+        });
         if destination != Destination::Asset || outcome.withheld {
             // A page's own exchange has the same decisions as those of its
             // thirty assets: once is enough.
@@ -226,10 +277,10 @@ impl Proxy {
             return Ok(self.ended(&exchange, started, answer));
         }
 
-        if let Some(key) = &site.origin.statement_key {
+        if let Some(key) = &site.origins.statement_key {
             key.sign(&mut cleared, now_s);
         }
-        let origin = canary.unwrap_or(&site.origin);
+        let origins = canary.unwrap_or(&site.origins);
         let method = cleared.get().method.clone();
         let is_head = method == Method::HEAD;
         let mut question = None;
@@ -239,9 +290,11 @@ impl Proxy {
         if self.spool.is_some() && destination.may_be_page() && is_plain {
             question = self.visits.question(site, &head, &cleared, &asked);
         }
-        let response = self
-            .fetch(cleared, body, origin, enforcing, visitor_upgrade, question.as_ref())
-            .await?;
+        let asking = told.map(Told::asks_origin);
+        let response =
+            self.fetch(cleared, body, origins, enforcing, visitor_upgrade, question.as_ref()).await;
+        drop(asking);
+        let response = response?;
         if is_gpc_support && !states_gpc_support(&response) {
             return Ok(self.ended(&exchange, started, gpc_support(now_s)));
         }
@@ -271,6 +324,14 @@ impl Proxy {
                 places: site.memory.cookies(),
             },
         );
+        if !is_page
+            && (enforcing || rules.by_lot)
+            && (asked_of_vendor
+                || outcome.decisions.iter().any(Decision::depends_on_consent)
+                || variant::varies_with_consent(&parts.headers))
+        {
+            variant::keep_private(&mut parts.headers);
+        }
         exchange.decisions.extend(outcome.decisions);
         if parts.status == StatusCode::SWITCHING_PROTOCOLS {
             exchange.file();
@@ -285,7 +346,7 @@ impl Proxy {
         let context = |showing: Showing, headers: &HeaderMap| {
             let shown = Shown::of(showing, &visit, path_and_query(&url)).under(headers);
             PageContext {
-                policy: rules.policy.clone(),
+                policy: Arc::clone(&rules.policy),
                 consent: consent.clone(),
                 before: before.clone(),
                 host: head.host.clone(),
@@ -369,6 +430,7 @@ impl Proxy {
                 }
             });
         let draft = |headers: &HeaderMap| context(showing, headers);
+        let variant = Variant::clone(&variant);
         let plan = Plan { draft, append_only, variant, browser, recall, to_keep };
         if rules.by_lot && !enforcing {
             variant::mark_page(&mut parts.headers, &plan.variant, false);
@@ -425,9 +487,9 @@ impl Proxy {
         &self,
         cleared: Cleared<Parts>,
         body: Incoming,
-        origin: &Origin,
+        origins: &Arc<Origins>,
         enforcing: bool,
-        visitor_upgrade: Option<OnUpgrade>,
+        visitor_upgrade: Option<Handover>,
         question: Option<&Question>,
     ) -> Result<Response<Source>, Error> {
         let limits = &self.settings.limits;
@@ -442,22 +504,18 @@ impl Proxy {
         // take the next visitor's request for it.
         let mut again = (partial && enforcing)
             .then(|| cleared.copy_without(&[RANGE, IF_RANGE, CONTENT_LENGTH]));
-        let question = question.filter(|question| {
-            let whole = cleared.copy_without(&[CONTENT_LENGTH]);
-            let asks = question.put_in(&mut cleared);
-            if asks {
-                again = Some(whole);
-            }
-            asks
-        });
-        let body =
-            RequestBody::new(body, limits.request_body_bytes, self.settings.timeouts.request_body);
-        let mut response = self.upstream.send(cleared, body, origin).await?;
+        let question = question.filter(|question| question.is_known());
+        if let Some(question) = question {
+            again = Some(cleared.copy_without(&[CONTENT_LENGTH]));
+            question.put_in(&mut cleared);
+        }
+        let body = RequestBody::new(body, limits, self.settings.timeouts.request_body);
+        let mut response = self.upstream.send(cleared, body, origins).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let Some(visitor_upgrade) = visitor_upgrade else {
                 return Err(Error::OriginBroken("it switched protocols unasked".to_owned()));
             };
-            upgrade::join(visitor_upgrade, hyper::upgrade::on(&mut response));
+            visitor_upgrade.give(hyper::upgrade::on(&mut response));
             return Ok(response.map(Source::Origin));
         }
         let (parts, body) = response.into_parts();
@@ -472,7 +530,7 @@ impl Proxy {
         match again.filter(|_| unusable) {
             Some(again) => {
                 drop(body);
-                let answer = self.upstream.send(again, RequestBody::none(), origin).await?;
+                let answer = self.upstream.send(again, RequestBody::none(), origins).await?;
                 Ok(answer.map(Source::Origin))
             }
             None => Ok(Response::from_parts(parts, Source::Origin(body))),

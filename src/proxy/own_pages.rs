@@ -115,6 +115,7 @@ impl Proxy {
             path,
             self.spool.clone(),
             Arc::clone(&self.observe),
+            None,
         )
     }
 }

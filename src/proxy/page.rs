@@ -9,7 +9,7 @@ use crate::enforce::browser::Guard;
 use crate::enforce::codec::Coding;
 use crate::enforce::html::PageContext;
 use crate::enforce::{Pipeline, PipelineError, Start};
-use crate::policy::Kept;
+use crate::policy::Decisions;
 use crate::proxy::body::{self, Body, PassedBody, Patience, Prefixed, Source};
 use crate::proxy::browser::{self, Browser};
 use crate::proxy::error::Error;
@@ -84,10 +84,10 @@ impl Recall {
         self.memo.find(&self.key, self.taught)
     }
 
-    fn keep(self, original: &Bytes, left: &Left, decisions: &Arc<Kept>, exchange: &Exchange) {
+    fn keep(self, original: &Bytes, left: &Left, decisions: Decisions, exchange: &Exchange) {
         if self.memo.takes(original.len()) {
             let (original, left) = (original.clone(), left.clone());
-            let decisions = Arc::clone(decisions);
+            let decisions = decisions.keep();
             let page = Remembered::new(&exchange.site, self.taught, original, left, decisions);
             self.memo.keep(self.key, page);
         }
@@ -225,9 +225,9 @@ pub(super) async fn rewrite<F: FnOnce(&HeaderMap) -> PageContext>(
     }
     let changed = !ended || pipeline.changed();
     let decisions = pipeline.take_decisions();
+    exchange.decisions.extend(decisions.iter().cloned());
     let transcoded = pipeline.transcoded();
     if !ended {
-        exchange.decisions.extend(decisions.iter().cloned());
         let Page { mut parts, variant, .. } = page;
         set_fields(&mut parts.headers, &variant, &codings, transcoded);
         let rewritten = RewrittenBody {
@@ -250,10 +250,8 @@ pub(super) async fn rewrite<F: FnOnce(&HeaderMap) -> PageContext>(
     }
     let bytes = changed.then(|| Bytes::from(first.out.into_boxed_slice()));
     let left = Left { policy, bytes, transcoded };
-    let decisions = decisions.keep();
-    exchange.decisions.repeat(&decisions);
     if let Some(recall) = recall.filter(|_| failure.is_none()) {
-        recall.keep(&original, &left, &decisions, &exchange);
+        recall.keep(&original, &left, decisions, &exchange);
     }
     Ok(page.leave(left, original, &codings, exchange))
 }

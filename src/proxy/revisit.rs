@@ -4,10 +4,11 @@
 //! The origin is asked every time, and its word counts: it gets the validator
 //! that it gave the page, and answers "not modified" or sends the page. That
 //! word is taken only where it can be about the same page (RFC 9110, 8.8 and
-//! 13.1.2; RFC 9111, 3 and 4.1): for a request with the same cookies and the
-//! same of everything the answer varies by, for an answer that a cache may
-//! keep, and only if it sets the very same cookies again. A page that begins a
-//! session may hold something of it, and is asked for as a whole.
+//! 13.1.2; RFC 9111, 3 and 4.1): for a request that tells the origin the same,
+//! but for a few neutral fields, and these too where the answer varies by them;
+//! for an answer that a cache may keep; and only if it sets the very same
+//! cookies again. A page that begins a session may hold something of it, and is
+//! asked for as a whole.
 
 use crate::enforce::Cleared;
 use crate::proxy::body::Source;
@@ -187,13 +188,16 @@ pub(super) struct Question {
 }
 
 impl Question {
-    /// Asks whether the page is still the same, where one is known.
-    pub(super) fn put_in(&self, request: &mut Cleared<Parts>) -> bool {
-        let tag = self.known.as_ref().and_then(|known| known.head.get(ETAG));
-        if let Some(tag) = tag {
+    /// Whether there is a page to ask about.
+    pub(super) const fn is_known(&self) -> bool {
+        self.known.is_some()
+    }
+
+    /// Asks whether the page is still the same.
+    pub(super) fn put_in(&self, request: &mut Cleared<Parts>) {
+        if let Some(tag) = self.known.as_ref().and_then(|known| known.head.get(ETAG)) {
             request.ask_whether(tag.clone());
         }
-        tag.is_some()
     }
 
     /// The page, when the origin said that it is still the same; nothing when

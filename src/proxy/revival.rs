@@ -47,7 +47,7 @@ pub(super) fn mark(headers: &mut HeaderMap, before: &Consent) {
     if let Ok(made_for) = HeaderValue::from_str(&before.made_for()) {
         headers.insert(FIELD.clone(), made_for);
     }
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     headers.remove(ETAG);
 }
 

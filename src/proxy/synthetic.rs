@@ -10,7 +10,8 @@
 use crate::proxy::Proxy;
 use crate::proxy::body::Body;
 use crate::proxy::head::Peer;
-use crate::site::{Origin, Site};
+use crate::proxy::leaving::Leaving;
+use crate::site::{Origin, Origins, Site};
 
 use hmac::{Hmac, KeyInit, Mac};
 use http::uri::{Authority, Scheme};
@@ -19,6 +20,8 @@ use hyper::body::Incoming;
 use sha2::Sha256;
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::sync::Notify;
 
 /// The field in which the key is shown. It never reaches an origin.
 pub const SYNTHETIC_FIELD: HeaderName = HeaderName::from_static("consentry-self-check");
@@ -84,9 +87,10 @@ pub struct Synthetic {
 
 impl Synthetic {
     /// The server behind the canary page.
-    pub(super) fn origin(&self) -> Option<Origin> {
+    pub(super) fn origins(&self) -> Option<Arc<Origins>> {
         let authority: Authority = self.canary.to_string().parse().ok()?;
-        Some(Origin { scheme: Scheme::HTTP, authority, host: None, statement_key: None })
+        let canary = Origin::new(Scheme::HTTP, authority);
+        Some(Arc::new(Origins::new("self-check".into(), vec![canary])))
     }
 }
 
@@ -100,6 +104,10 @@ pub(super) fn is_canary(site: &Site, path: &str) -> bool {
 pub(super) struct Carriers {
     pub(super) visitors: Proxy,
     pub(super) synthetic: Option<(SyntheticKey, Proxy)>,
+    /// Whether the end has begun.
+    pub(super) leaving: Arc<Leaving>,
+    /// There is little room: the connection that has rested longest is to go.
+    pub(super) crowded: Notify,
 }
 
 impl Carriers {
@@ -108,6 +116,7 @@ impl Carriers {
         mut request: Request<Incoming>,
         peer: Peer,
     ) -> Response<Body> {
+        let version = request.version();
         let headers = request.headers_mut();
         let proxy = match &self.synthetic {
             Some((key, proxy)) if key.takes(headers) => proxy,
@@ -116,7 +125,9 @@ impl Carriers {
                 &self.visitors
             }
         };
-        proxy.answer(request, peer).await
+        let mut response = proxy.answer(request, peer).await;
+        self.leaving.tell(version, &mut response);
+        response
     }
 }
 

@@ -7,15 +7,18 @@
 //! any other asks the origin for the whole page.
 
 use crate::consent::Consent;
+use crate::enforce::STATEMENT;
 use crate::notice::{Texts, Theme};
 use crate::policy::Policy;
 
 use http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, ETAG, EXPIRES, IF_MODIFIED_SINCE, IF_NONE_MATCH,
-    IF_RANGE, LAST_MODIFIED, RANGE,
+    ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, ETAG, EXPIRES,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE, VARY,
 };
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+static SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
 /// Which of a page's few variants a visitor gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +99,7 @@ pub(super) enum Destination {
 
 impl Destination {
     pub(super) fn of(parts: &Parts) -> Self {
-        let said = parts.headers.get("sec-fetch-dest").and_then(|value| value.to_str().ok());
+        let said = parts.headers.get(&SEC_FETCH_DEST).and_then(|value| value.to_str().ok());
         match said {
             Some("document") => Self::Page,
             Some("iframe" | "frame" | "fencedframe" | "embed" | "object") => Self::Framed,
@@ -105,6 +108,21 @@ impl Destination {
             None if is_static(parts.uri.path()) => Self::Asset,
             None => Self::Unknown,
         }
+    }
+
+    /// What of a request's header fields is needed when its answer is there:
+    /// little, where no page is expected.
+    pub(super) fn fields_for_answer(self, headers: &HeaderMap) -> HeaderMap {
+        if self.may_be_page() {
+            return headers.clone();
+        }
+        let mut few = HeaderMap::new();
+        for name in [&ACCEPT_ENCODING, &SEC_FETCH_DEST] {
+            for value in headers.get_all(name) {
+                few.append(name, value.clone());
+            }
+        }
+        few
     }
 
     /// Whether a page may come back that a visitor looks at.
@@ -125,9 +143,9 @@ fn is_static(path: &str) -> bool {
 
 /// Makes a conditional or partial request fit for the origin. Says whether it
 /// asks about a page we sent: "not modified" then speaks of that page.
-pub(super) fn prepare_request(
+pub(super) fn prepare_request<'v>(
     parts: &mut Parts,
-    variant: &Variant,
+    variant: impl FnOnce() -> &'v Variant,
     destination: Destination,
 ) -> bool {
     let headers = &mut parts.headers;
@@ -136,6 +154,13 @@ pub(super) fn prepare_request(
         headers.remove(RANGE);
         headers.remove(IF_RANGE);
     }
+    if !headers.contains_key(IF_NONE_MATCH) {
+        if destination.may_be_page() {
+            headers.remove(IF_MODIFIED_SINCE);
+        }
+        return false;
+    }
+    let variant = variant();
     let mut kept = Vec::new();
     let mut ours = false;
     let fields: Vec<String> = headers
@@ -158,15 +183,13 @@ pub(super) fn prepare_request(
             Tag::OtherVariant | Tag::Foreign(_) => {}
         }
     }
-    if !fields.is_empty() {
-        headers.remove(IF_NONE_MATCH);
-        if let Some(value) =
-            HeaderValue::from_str(&kept.join(", ")).ok().filter(|value| !value.is_empty())
-        {
-            headers.insert(IF_NONE_MATCH, value);
-        }
+    headers.remove(IF_NONE_MATCH);
+    if let Some(value) =
+        HeaderValue::from_str(&kept.join(", ")).ok().filter(|value| !value.is_empty())
+    {
+        headers.insert(IF_NONE_MATCH, value);
     }
-    if destination.may_be_page() || (!fields.is_empty() && kept.is_empty()) || ours {
+    if destination.may_be_page() || kept.is_empty() || ours {
         headers.remove(IF_MODIFIED_SINCE);
     }
     ours
@@ -205,7 +228,17 @@ pub(super) fn mark_variant(headers: &mut HeaderMap, variant: &Variant) {
     }
 }
 
-fn keep_private(headers: &mut HeaderMap) {
+/// Whether an answer that is no page depends on what its visitor granted
+/// because the origin says so: it speaks of a field that only we send it, so
+/// no cache in front of us could compare it.
+pub(super) fn varies_with_consent(headers: &HeaderMap) -> bool {
+    headers.get_all(VARY).iter().filter_map(|field| field.to_str().ok()).any(|field| {
+        field.split(',').any(|name| name.trim().eq_ignore_ascii_case(STATEMENT.as_str()))
+    })
+}
+
+/// Keeps shared caches away from an answer.
+pub(super) fn keep_private(headers: &mut HeaderMap) {
     let mut directives = vec!["private".to_owned(), "no-cache".to_owned()];
     for field in headers.get_all(CACHE_CONTROL) {
         for directive in field.to_str().unwrap_or_default().split(',').map(str::trim) {
@@ -224,8 +257,7 @@ fn keep_private(headers: &mut HeaderMap) {
     if let Ok(value) = HeaderValue::from_str(&directives.join(", ")) {
         headers.insert(CACHE_CONTROL, value);
     }
-    headers
-        .append(http::header::VARY, HeaderValue::from_static("Cookie, Sec-GPC, Accept-Language"));
+    headers.append(VARY, HeaderValue::from_static("Cookie, Sec-GPC, Accept-Language"));
 }
 
 #[cfg(test)]
@@ -271,7 +303,10 @@ mod tests {
                 let mut parts =
                     request("/", &[("if-none-match", &sent), ("if-modified-since", "x")]);
                 let destination = Destination::of(&parts);
-                assert_eq!(prepare_request(&mut parts, variant, destination), expected.is_some());
+                assert_eq!(
+                    prepare_request(&mut parts, || variant, destination),
+                    expected.is_some()
+                );
                 assert_eq!(parts.headers.get(IF_NONE_MATCH).map(|v| v.to_str().unwrap()), expected);
                 assert!(!parts.headers.contains_key(IF_MODIFIED_SINCE));
             }
@@ -292,7 +327,8 @@ mod tests {
                 parts.headers.insert("sec-fetch-dest", dest.parse().unwrap());
             }
             let destination = Destination::of(&parts);
-            assert!(!prepare_request(&mut parts, &variant(PurposeSet::EMPTY), destination));
+            let variant = variant(PurposeSet::EMPTY);
+            assert!(!prepare_request(&mut parts, || &variant, destination));
             assert_eq!(parts.headers.contains_key(IF_NONE_MATCH), kept, "{path} {dest:?}");
             assert_eq!(parts.headers.contains_key(RANGE), kept, "{path} {dest:?}");
         }

@@ -58,7 +58,7 @@ fn nothing() -> Response<Body> {
 /// After a choice the next answer must come from the origin. A sister host may
 /// read it: there is nothing in it.
 fn not_kept(headers: &mut HeaderMap) {
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
 }
 
@@ -93,7 +93,7 @@ mod tests {
                 |name: &str| answer.headers().get(name).map_or("", |value| value.to_str().unwrap());
             let got = (answer.status().as_u16(), field("content-type"), field("content-length"));
             assert_eq!(got, (status, kind, length), "{method} {path} {destination:?}");
-            assert_eq!(field("cache-control"), "no-store");
+            assert_eq!(field("cache-control"), "private, no-store");
         }
     }
 }

@@ -45,7 +45,7 @@ mod tests {
         let name = trial.site.api.script.name().to_owned();
         for (path, kept) in [
             (name.as_str(), "public, max-age=31536000, immutable"),
-            ("api-0123.js", "no-store"),
+            ("api-0123.js", "private, no-store"),
             ("api.js", "public, max-age=300"),
         ] {
             let answer = trial.get(&format!("/.consentry/{path}"));

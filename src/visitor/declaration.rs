@@ -123,7 +123,7 @@ mod tests {
     use crate::catalogue::Place;
     use crate::declaration::Evidence;
     use crate::ledger::figures::vendors::OfVendor;
-    use crate::policy::{Effect, Exception, Mode, PathPattern, Scope};
+    use crate::policy::{Effect, Exception, Mode, PathPattern, Policy, Scope};
     use crate::site::Route;
     use crate::visitor::trial::{self, Trial};
     use crate::visitor::{OnRecord, Page, answer};
@@ -233,7 +233,8 @@ mod tests {
             };
             let case = exception.to_string();
             let mut trial = Trial::new();
-            trial.site.policy = plain.site.policy.clone().with_exceptions([exception.into()]);
+            trial.site.policy =
+                Policy::clone(&plain.site.policy).with_exceptions([exception.into()]).into();
             let told = told(vec![service(&trial, "zebra", &["_z"])]);
             let said = words(&trial, Some(&told));
             assert_eq!(said.contains("without your agreement"), expected, "{case}: {said}");

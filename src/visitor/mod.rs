@@ -335,7 +335,7 @@ mod tests {
             let attributes: Vec<_> = cookie.split("; ").skip(1).collect();
             let expected = ["Path=/", "Max-Age=1000", "HttpOnly", "SameSite=Lax", "Secure"];
             assert_eq!(attributes, expected[..if secure { 5 } else { 4 }]);
-            assert_eq!(answer.response.headers()["cache-control"], "no-store");
+            assert_eq!(answer.response.headers()["cache-control"], "private, no-store");
         }
     }
 

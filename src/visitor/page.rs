@@ -92,7 +92,7 @@ pub(super) fn empty(status: StatusCode) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = status;
     let fields = response.headers_mut();
-    fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    fields.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     fields.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     fields.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     fields.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
@@ -118,7 +118,7 @@ mod tests {
             let page = trial.get(path);
             for (name, expected) in [
                 ("content-type", "text/html; charset=utf-8"),
-                ("cache-control", "no-store"),
+                ("cache-control", "private, no-store"),
                 ("x-content-type-options", "nosniff"),
                 ("referrer-policy", "same-origin"),
                 ("x-frame-options", "DENY"),

@@ -109,7 +109,7 @@ mod tests {
 
     fn json(response: &Response<Bytes>) -> Value {
         assert_eq!(response.headers()["content-type"], "application/json");
-        assert_eq!(response.headers()["cache-control"], "no-store");
+        assert_eq!(response.headers()["cache-control"], "private, no-store");
         let name = response.headers()["content-disposition"].to_str().unwrap();
         assert!(name.starts_with("attachment; filename=\"consent-receipt-"), "{name}");
         serde_json::from_slice(response.body()).unwrap()

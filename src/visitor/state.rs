@@ -48,7 +48,7 @@ mod tests {
     fn state(trial: &Trial) -> Value {
         let response = trial.get("/.consentry/state");
         assert_eq!(response.headers()["content-type"], "application/json");
-        assert_eq!(response.headers()["cache-control"], "no-store");
+        assert_eq!(response.headers()["cache-control"], "private, no-store");
         serde_json::from_slice(response.body()).unwrap()
     }
 

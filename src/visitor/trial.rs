@@ -5,7 +5,7 @@ use crate::consent::{self, Consent, Keys};
 use crate::enforce::browser::{GoogleConsent, GuardFiles};
 use crate::notice::Languages;
 use crate::policy::{Mode, Policy, Unlisted};
-use crate::site::{Notice, Origin, ScriptApi, Sharing, Site};
+use crate::site::{Notice, Origins, ScriptApi, Sharing, Site};
 use crate::visitor::{Answer, OnRecord, Visit, answer, own_page};
 
 use bytes::Bytes;
@@ -140,13 +140,8 @@ pub(crate) fn site() -> Site {
     Site {
         name: "shop".into(),
         hosts: vec!["shop.example".into()],
-        origin: Origin {
-            scheme: http::uri::Scheme::HTTP,
-            authority: "127.0.0.1:1".parse().unwrap(),
-            host: None,
-            statement_key: None,
-        },
-        policy: Policy::new(Arc::clone(&catalogue), Unlisted::Observe, &[]),
+        origins: Arc::new(Origins::new("shop".into(), Vec::new())),
+        policy: Policy::new(Arc::clone(&catalogue), Unlisted::Observe, &[]).into(),
         mode: Mode::Enforce,
         cmp_markup: false,
         beside_other_cmp: true,

@@ -4,8 +4,12 @@
 //! from inside. Nothing in here stands between a visitor and a site: whatever
 //! goes wrong in this room, pages are served and filtered as before.
 
+mod outside;
+pub mod gauges;
 pub mod alerts;
+pub mod otlp;
 pub mod self_check;
 
 pub use alerts::Desk;
+pub use otlp::Telemetry;
 pub use self_check::SelfCheck;

@@ -159,8 +159,8 @@ impl Witness {
             return exchange.decisions.extend(self.told.iter().cloned());
         };
         let finished = whole && pipeline.finish().is_ok();
-        let decisions = pipeline.take_decisions().keep();
-        exchange.decisions.repeat(&decisions);
+        let decisions = pipeline.take_decisions();
+        exchange.decisions.extend(decisions.iter().cloned());
         if let Some(recall) = recall.filter(|_| finished) {
             let original = joined(&std::mem::take(&mut self.seen));
             if original.len() == self.size {
@@ -168,7 +168,7 @@ impl Witness {
                     to_keep.whole(&original);
                 }
                 let left = Left { policy: None, bytes: None, transcoded: false };
-                recall.keep(&original, &left, &decisions, exchange);
+                recall.keep(&original, &left, decisions, exchange);
             }
         }
     }

@@ -5,18 +5,14 @@
 //! the HMAC-SHA256 of `<seconds>.<body>`, so that a receiver knows who sent it
 //! and when.
 
-use crate::proxy::outside_tls;
 use crate::watch::alerts::{Alert, Desk, Webhook};
+use crate::watch::outside;
 
 use hmac::{Hmac, KeyInit, Mac};
 use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use sha2::Sha256;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -69,10 +65,10 @@ pub(super) async fn deliver(desk: Arc<Desk>) {
 }
 
 async fn post(webhook: &Webhook, alerts: &[Alert]) -> Result<(), String> {
-    let client = client(webhook)?;
+    let client = outside::client(webhook.ca_file.as_deref(), PATIENCE)?;
     let request = request(webhook, alerts, now_ms() / 1000)?;
     let asked = async {
-        let answer = client.request(request).await.map_err(|error| chain(&error))?;
+        let answer = client.request(request).await.map_err(|error| outside::chain(&error))?;
         let status = answer.status();
         let _ = Limited::new(answer.into_body(), ANSWER_BYTES).collect().await;
         Ok::<StatusCode, String>(status)
@@ -107,32 +103,9 @@ fn signature(secret: &[u8], now_s: u64, body: &str) -> Result<String, String> {
     Ok(text)
 }
 
-fn client(webhook: &Webhook) -> Result<Client<HttpsConnector<HttpConnector>, Full<Bytes>>, String> {
-    let tls = outside_tls(webhook.ca_file.as_deref()).map_err(|error| error.to_string())?;
-    let mut http = HttpConnector::new();
-    http.enforce_http(false);
-    http.set_connect_timeout(Some(PATIENCE));
-    let connector = HttpsConnectorBuilder::new()
-        .with_tls_config((*tls).clone())
-        .https_or_http()
-        .enable_http1()
-        .wrap_connector(http);
-    Ok(Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector))
-}
-
 fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let _ = write!(text, ": {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ pub use journey::State;
 pub use judge::Finding;
 
 use crate::observe::{Observe, SelfCheckEnded, StateChecked};
-use crate::proxy::{Synthetic, SyntheticKey, TlsFiles};
+use crate::proxy::{Certificates, Synthetic, SyntheticKey};
 use crate::site::{Site, Sites};
 use journey::{Found, Journey};
 use stranger::Way;
@@ -163,12 +163,6 @@ impl SelfCheck {
     /// often stays as it was: with zero, nothing is there to look with.
     pub fn configure(&self, fresh: Settings) {
         let interval = self.settings.load().interval;
-        if fresh.interval != interval {
-            tracing::warn!(
-                "[self_check] interval_s changes when consentry is started again; until then it is {}",
-                interval.as_secs()
-            );
-        }
         self.settings.store(Arc::new(Settings { interval, ..fresh }));
     }
 
@@ -181,13 +175,14 @@ impl SelfCheck {
     pub fn start(
         self: &Arc<Self>,
         listen: SocketAddr,
-        tls: Option<&TlsFiles>,
+        certificates: Option<&Arc<Certificates>>,
+        announced: bool,
         sites: Arc<ArcSwap<Sites>>,
         observe: Arc<Observe>,
     ) -> Option<Task> {
         let interval = self.settings.load().interval;
         let key = self.key.clone().filter(|_| self.canary.is_some())?;
-        let way = match Way::new(listen, tls, key) {
+        let way = match Way::new(listen, certificates, announced, key) {
             Ok(way) => way,
             Err(error) => {
                 tracing::error!(%error, "the self-check cannot connect to its own proxy");

@@ -3,7 +3,7 @@
 //! It speaks to the proxy over a connection like everybody's, and to nobody
 //! else: what a page names is never loaded.
 
-use crate::proxy::{SYNTHETIC_FIELD, SyntheticKey, TlsFiles};
+use crate::proxy::{Certificates, SYNTHETIC_FIELD, SyntheticKey};
 
 use http::header::{ACCEPT, CONTENT_TYPE, COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE, USER_AGENT};
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -12,14 +12,13 @@ use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use url::Url;
@@ -38,6 +37,8 @@ const REDIRECTS: usize = 3;
 pub(super) struct Way {
     address: SocketAddr,
     tls: Option<Arc<ClientConfig>>,
+    /// Whether it is said in front of each connection whose it is.
+    announced: bool,
     key: SyntheticKey,
 }
 
@@ -45,7 +46,8 @@ impl Way {
     /// To whoever listens at `listen`, with that certificate, if any.
     pub(super) fn new(
         listen: SocketAddr,
-        tls: Option<&TlsFiles>,
+        certificates: Option<&Arc<Certificates>>,
+        announced: bool,
         key: SyntheticKey,
     ) -> Result<Self, String> {
         let address = match listen.ip() {
@@ -53,16 +55,16 @@ impl Way {
             IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
             ip => ip,
         };
-        let tls = tls.map(trusting).transpose()?;
-        Ok(Self { address: SocketAddr::new(address, listen.port()), tls, key })
+        let tls = certificates.map(trusting).transpose()?;
+        Ok(Self { address: SocketAddr::new(address, listen.port()), tls, announced, key })
     }
 }
 
-/// Trusts the proxy's own certificate and no other, whoever signed it.
-fn trusting(files: &TlsFiles) -> Result<Arc<ClientConfig>, String> {
-    let own = CertificateDer::from_pem_file(&files.cert).map_err(|error| error.to_string())?;
+/// Trusts the proxy's own certificates and no other, whoever signed it.
+fn trusting(own: &Arc<Certificates>) -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = Arc::new(OwnCertificate { own, provider: Arc::clone(&provider) });
+    let verifier =
+        Arc::new(OwnCertificate { own: Arc::clone(own), provider: Arc::clone(&provider) });
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
@@ -75,7 +77,7 @@ fn trusting(files: &TlsFiles) -> Result<Arc<ClientConfig>, String> {
 
 #[derive(Debug)]
 struct OwnCertificate {
-    own: CertificateDer<'static>,
+    own: Arc<Certificates>,
     provider: Arc<CryptoProvider>,
 }
 
@@ -88,7 +90,7 @@ impl ServerCertVerifier for OwnCertificate {
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        if *shown == self.own {
+        if self.own.holds(shown) {
             return Ok(ServerCertVerified::assertion());
         }
         Err(rustls::Error::General("somebody else answers with another certificate".to_owned()))
@@ -232,7 +234,11 @@ impl<'w> Stranger<'w> {
         path: &str,
         form: Option<String>,
     ) -> Result<Answer, String> {
-        let socket = TcpStream::connect(self.way.address).await.map_err(told)?;
+        let mut socket = TcpStream::connect(self.way.address).await.map_err(told)?;
+        if self.way.announced {
+            // Our own, and nobody's behind us.
+            socket.write_all(b"PROXY UNKNOWN\r\n").await.map_err(told)?;
+        }
         let request = self.request(method, path, form)?;
         let scheme = if self.secure { "https" } else { "http" };
         let url = Url::parse(&format!("{scheme}://{}{path}", self.host)).map_err(told)?;

@@ -162,9 +162,10 @@ impl Demo {
             .map_err(|error| format!("the shop cannot start: {error}"))?;
         let directory = Directory::make()?;
         let compiled = compile(args, shop.address, &directory.0)?;
-        let mut running = Running::start_with(compiled, |ledger| ledger.tap(Box::new(tap)))
-            .await
-            .map_err(|failure| failure.message)?;
+        let mut running =
+            Running::start_with(compiled, Default::default(), |ledger| ledger.tap(Box::new(tap)))
+                .await
+                .map_err(|failure| failure.message)?;
         // There is no configuration to change, and tomorrow no ledger.
         running.refuse_changes();
         Ok(Self { stand_ins, shop, running, directory })
@@ -246,7 +247,7 @@ fn compile(args: &DemoArgs, shop: SocketAddr, directory: &Path) -> Result<Compil
         let policy = Policy::new(Arc::clone(&catalogue), Unlisted::Observe, &["demo"]);
         let notice = Notice { operator: "Kettle & Leaf".to_owned(), ..site.notice.clone() };
         sites
-            .insert(Site { policy, notice, ..(**site).clone() })
+            .insert(Site { policy: policy.into(), notice, ..(**site).clone() })
             .map_err(|error| error.to_string())?;
     }
     compiled.sites = sites;

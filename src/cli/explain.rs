@@ -161,7 +161,7 @@ fn names<'n>(name: &'n str, lower: &'n str) -> [(&'static str, Subject<'n>); 5] 
 }
 
 struct Explained<'a> {
-    policy: &'a Policy,
+    policy: &'a Arc<Policy>,
     consent: &'a Consent,
     host: &'a str,
 }
@@ -220,7 +220,7 @@ impl Explained<'_> {
     fn html(&self, html: &str, out: &mut dyn Write) -> io::Result<()> {
         let Ok(url) = Url::parse(&format!("https://{}/", self.host)) else { return Ok(()) };
         let context = PageContext {
-            policy: self.policy.clone(),
+            policy: Arc::clone(self.policy),
             consent: self.consent.clone(),
             before: None,
             host: self.host.to_owned(),

@@ -9,6 +9,7 @@ pub mod health;
 pub mod lists;
 pub mod log;
 mod logging;
+pub mod packaging;
 mod part;
 pub mod proof;
 pub mod report;

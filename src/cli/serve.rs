@@ -1,89 +1,40 @@
 //! `consentry serve`: the main job.
 
-use crate::cli::{CONFIGURATION, FINE, IO, UNAVAILABLE, logging};
-use crate::config::{self, Compiled, KeyMode, Overrides, Refresher};
+mod args;
+mod baton;
+mod file_watch;
+mod handed;
+mod life;
+mod outlets;
+mod supervisor;
+
+pub use args::ServeArgs;
+pub use handed::Handed;
+
+use crate::cli::{CONFIGURATION, IO, UNAVAILABLE, logging};
+use crate::config::{self, AtStart, Compiled, KeyMode, Refresher, Stamps};
 use crate::dashboard::{Admin, AdminServer, Change, Order, classified_file};
 use crate::declaration::{self, Declarations};
 use crate::ledger::{self, Audit, Ledger};
 use crate::mistake::Mistake;
-use crate::observe::{ConfigReloaded, ExceptionExpired, Observe};
-use crate::policy::Mode;
-use crate::proxy::{Archive, Archiving, Server, Setup, StartError, look_up_aliases};
+use crate::observe::{ConfigReloaded, ExceptionExpired, Observe, Outlets};
+use crate::proxy::{
+    Archive, Archiving, Listening, Looking, Server, Setup, StartError, TlsError, look_at_origins,
+    look_up_aliases,
+};
 use crate::site::Sites;
-use crate::watch::{Desk, SelfCheck, alerts, self_check};
+use crate::watch::{Desk, SelfCheck, Telemetry, alerts, self_check};
 
 use arc_swap::ArcSwap;
 use jiff::civil::Date;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::collections::HashSet;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-
-/// What can be said on the command line; it wins over the environment, which
-/// wins over the file.
-#[derive(clap::Args, Debug, Default)]
-pub struct ServeArgs {
-    /// The configuration file
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Where visitors connect
-    #[arg(long, value_name = "ADDR")]
-    pub listen: Option<SocketAddr>,
-    /// The server behind: http://127.0.0.1:3000
-    #[arg(long, value_name = "URL")]
-    pub origin: Option<String>,
-    /// Where health and metrics are served
-    #[arg(long, value_name = "ADDR")]
-    pub admin: Option<SocketAddr>,
-    /// The ledger's database file
-    #[arg(long, value_name = "PATH")]
-    pub ledger: Option<PathBuf>,
-    /// A filter list in adblock syntax; may be given several times
-    #[arg(long, value_name = "PATH|URL")]
-    pub lists: Vec<PathBuf>,
-    /// A catalogue file of your own; may be given several times
-    #[arg(long, value_name = "PATH")]
-    pub catalogue: Vec<PathBuf>,
-    /// enforce: carry verdicts out; observe: only record them
-    #[arg(long, value_name = "MODE", value_parser = read_mode)]
-    pub mode: Option<Mode>,
-    /// Certificate chain (PEM): serve https
-    #[arg(long, value_name = "FILE")]
-    pub tls_cert: Option<PathBuf>,
-    /// Private key (PEM)
-    #[arg(long, value_name = "FILE")]
-    pub tls_key: Option<PathBuf>,
-}
-
-fn read_mode(text: &str) -> Result<Mode, String> {
-    [Mode::Enforce, Mode::Observe, Mode::Safe]
-        .into_iter()
-        .find(|mode| mode.name() == text)
-        .ok_or_else(|| "the modes are `enforce`, `observe` and `safe`".to_owned())
-}
-
-impl ServeArgs {
-    /// What these flags override.
-    #[must_use]
-    pub fn overrides(&self) -> Overrides {
-        Overrides {
-            listen: self.listen,
-            admin: self.admin,
-            origin: self.origin.clone(),
-            ledger: self.ledger.clone(),
-            lists: self.lists.clone(),
-            catalogue: self.catalogue.clone(),
-            mode: self.mode,
-            tls_cert: self.tls_cert.clone(),
-            tls_key: self.tls_key.clone(),
-        }
-    }
-}
 
 /// Why serving did not begin, with its exit code.
 #[derive(Debug)]
@@ -112,12 +63,17 @@ pub struct Running {
     /// Events.
     pub observe: Arc<Observe>,
     sites: Arc<ArcSwap<Sites>>,
+    /// Who is told of every exchange.
+    outlets: Arc<Outlets>,
+    telemetry: Option<Telemetry>,
     archive: Arc<Archive>,
     /// The words that visitors are asked with, on their way into the archive.
     archiving: Option<Archiving>,
     /// Whom the sites were met with, as visitors are told.
     declarations: Arc<Declarations>,
     declaring: Option<declaration::Task>,
+    /// Looking at origins.
+    origins: Looking,
     /// Which name server is asked about aliases.
     name_server: Option<SocketAddr>,
     lists: Option<Refresher>,
@@ -128,16 +84,25 @@ pub struct Running {
     pub desk: Arc<Desk>,
     rounds: Option<alerts::Task>,
     draining: Arc<AtomicBool>,
+    drain_delay: Duration,
     /// Changes that people want on the dashboard.
     orders: mpsc::Receiver<Order>,
     /// Exceptions whose expiry was told.
     told: Mutex<HashSet<String>>,
     /// The operator's files that are in force.
     written: Vec<(String, u64)>,
+    /// What stays as it is until the next start.
+    at_start: AtStart,
 }
 
 /// Reads the configuration again, as if the dashboard's file said that.
-type Load = dyn Fn(Option<&str>) -> Result<Compiled, Vec<Mistake>> + Send + Sync;
+type Load = dyn Fn(Option<&str>) -> Loaded + Send + Sync;
+
+/// What came of it, and the files that were read.
+type Loaded = (Result<Compiled, Vec<Mistake>>, Stamps);
+
+/// How many days before the end a certificate is to be renewed at the latest.
+const CERTIFICATE_DAYS: i64 = 14;
 
 /// How long a first start waits for lists that were never seen: the first
 /// visitors deserve them, too, and a network that is not there must not keep
@@ -153,15 +118,17 @@ impl Running {
     /// # Errors
     /// When one of them cannot start; then none runs.
     pub async fn start(compiled: Compiled) -> Result<Self, Failure> {
-        Self::start_with(compiled, |_| {}).await
+        Self::start_with(compiled, Default::default(), |_| {}).await
     }
 
-    /// The same, with a look at the ledger before anything is recorded.
+    /// The same with other sockets for visitors, for the operator and for who
+    /// comes without TLS, and with a look at the ledger before anything is recorded.
     ///
     /// # Errors
     /// When something cannot start; then nothing runs.
     pub async fn start_with(
         compiled: Compiled,
+        (public, private, redirect): (Listening, Listening, Listening),
         look: impl FnOnce(&Ledger),
     ) -> Result<Self, Failure> {
         let path = &compiled.ledger_file;
@@ -189,17 +156,23 @@ impl Running {
         let declarations = Arc::new(Declarations::default());
         let self_check = SelfCheck::prepare(compiled.self_check).await;
         let desk = Arc::new(Desk::open(path, compiled.alerts, Arc::clone(&observe)));
-        let tls = compiled.proxy.tls.clone();
+        let (outlets, telemetry) =
+            outlets::open(compiled.access_log, compiled.otlp, &ledger, &observe)?;
         let setup = Setup {
             settings: compiled.proxy,
+            listening: public,
+            redirecting: redirect,
             sites: Arc::clone(&sites),
             ledger: Arc::clone(&ledger),
             observe: Arc::clone(&observe),
             archive: Arc::clone(&archive),
             declarations: Arc::clone(&declarations),
+            outlets: Arc::clone(&outlets),
             synthetic: self_check.synthetic(),
         };
         let name_server = setup.settings.name_server;
+        let drain_delay = setup.settings.timeouts.drain_delay;
+        let announced = setup.settings.proxy_protocol;
         let draining = Arc::new(AtomicBool::new(false));
         let (send, orders) = mpsc::channel(ORDERS);
         let admin = Admin {
@@ -212,9 +185,10 @@ impl Running {
             orders: send,
             desk: Arc::clone(&desk),
         };
-        let admin = AdminServer::start(compiled.admin, admin).await.map_err(|error| {
+        let admin = AdminServer::start(compiled.admin, private, admin).await.map_err(|error| {
             Failure::new(UNAVAILABLE, format!("cannot listen on {} for health and metrics: {error}; choose another address with --admin", compiled.admin))
         })?;
+        let origins = look_at_origins(&setup).map_err(|why| Failure::new(CONFIGURATION, why))?;
         let server = Server::start(setup).map_err(|error| {
             let code = match &error {
                 StartError::Listen { .. } | StartError::Thread(_) => UNAVAILABLE,
@@ -228,7 +202,8 @@ impl Running {
         }
         let looking = self_check.start(
             server.address(),
-            tls.as_ref(),
+            server.certificates(),
+            announced,
             Arc::clone(&sites),
             Arc::clone(&observe),
         );
@@ -249,10 +224,13 @@ impl Running {
             ledger,
             observe,
             sites,
+            outlets,
+            telemetry,
             archive,
             archiving,
             declarations,
             declaring,
+            origins,
             name_server,
             lists: Some(lists),
             self_check,
@@ -260,9 +238,11 @@ impl Running {
             desk,
             rounds,
             draining,
+            drain_delay,
             orders,
             told,
             written: compiled.written,
+            at_start: compiled.at_start,
         };
         running.tell_expired(today());
         Ok(running)
@@ -271,11 +251,36 @@ impl Running {
     /// Serves what a new configuration says from the next exchange on, as far
     /// as that can change while running: the sites and the lists. Lists with
     /// an address are asked for at once.
-    pub fn reload(&mut self, fresh: Compiled) {
+    ///
+    /// # Errors
+    /// When the certificates cannot be read; then everything stays.
+    pub fn reload(&mut self, fresh: Compiled) -> Result<(), TlsError> {
+        self.renew_certificates(&fresh)?;
+        let later = self.at_start.other_than(&fresh.at_start);
+        if !later.is_empty() {
+            tracing::warn!(keys = later.join(", "), "what these keys say needs a restart");
+        }
+        if let Some(log) = &self.outlets.log {
+            log.reopen();
+        }
         self.adopt(fresh);
         if let Some(lists) = &self.lists {
             lists.refresh_soon();
         }
+        Ok(())
+    }
+
+    /// Shows visitors the certificates that a new configuration names. TLS
+    /// itself comes and goes with a restart.
+    fn renew_certificates(&self, fresh: &Compiled) -> Result<(), TlsError> {
+        match (self.server.certificates(), fresh.proxy.all_tls()?.as_slice()) {
+            (None, []) => {}
+            (Some(certificates), files @ [_, ..]) => certificates.replace(files)?,
+            (None, [_, ..]) | (Some(_), []) => {
+                tracing::warn!("whether visitors come over https changes with a restart");
+            }
+        }
+        Ok(())
     }
 
     /// The same, without asking for lists.
@@ -304,16 +309,21 @@ impl Running {
         changes: Vec<Change>,
         mut audit: Audit,
         load: Arc<Load>,
-    ) -> Result<(), String> {
+    ) -> Result<(Stamps, bool), String> {
         let (ledger, written) = (Arc::clone(&self.ledger), self.written.clone());
         let kept = tokio::task::spawn_blocking(move || {
             keep(&ledger, &changes, &mut audit, &written, &*load)
         });
-        let fresh = kept.await.map_err(|error| error.to_string())??;
+        let (fresh, stamps) = kept.await.map_err(|error| error.to_string())??;
+        let watch = fresh.reload.watch;
+        // The change is kept already, so it holds whatever is wrong with those.
+        if let Err(error) = self.renew_certificates(&fresh) {
+            tracing::warn!(%error, "the certificates stay as they were");
+        }
         self.adopt(fresh);
         // What the operator changed meanwhile holds now, too.
-        self.observe.emit(&ConfigReloaded { failure: None });
-        Ok(())
+        self.observe.emit(&ConfigReloaded { cause: "dashboard", failure: None });
+        Ok((stamps, watch))
     }
 
     /// Nothing can be changed on the dashboard from now on.
@@ -334,8 +344,13 @@ impl Running {
         self.declarations.renew(self.sites.load_full(), Arc::clone(&self.ledger)).await;
     }
 
-    /// Says which exceptions have expired by `today`, each once.
+    /// Says which exceptions have expired by `today`, each once, and which
+    /// certificates soon will, once a day.
     pub fn tell_expired(&self, today: Date) {
+        let certificates = self.server.certificates().map(|all| all.expiries());
+        let certificates = certificates.unwrap_or_default();
+        self.observe.metrics().certificates_expire(&certificates);
+        let now_s = jiff::Timestamp::now().as_second();
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let sites = self.sites.load();
         for exception in sites.iter().flat_map(|site| site.policy.exceptions()) {
@@ -346,6 +361,12 @@ impl Running {
             if told.insert(format!("{place} {exception}")) {
                 let event = ExceptionExpired { exception: &exception, place: &place };
                 self.observe.emit(&event);
+            }
+        }
+        for (path, expiry) in certificates {
+            let days = (i64::try_from(expiry).unwrap_or(i64::MAX) - now_s) / (24 * 60 * 60);
+            if days < CERTIFICATE_DAYS && told.insert(format!("{} {today}", path.display())) {
+                tracing::warn!(file = %path.display(), days, "a certificate has to be renewed");
             }
         }
     }
@@ -365,9 +386,18 @@ impl Running {
             }
             look_up_aliases(aliases, self.name_server);
         }
+        sites.adopt_origins(&self.sites.load());
         self.sites.store(Arc::new(sites));
+        self.origins.reloaded();
         self.self_check.soon();
         self.declarations.soon();
+    }
+
+    /// Says that no more visitors are wanted, to whoever asks and to those who
+    /// come all the same; they are still served.
+    pub fn leave(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+        self.server.leave();
     }
 
     /// Stops: no more visitors, what is under way finishes, and everything on
@@ -376,14 +406,19 @@ impl Running {
     /// # Errors
     /// When the ledger could not take everything in time; it stays spooled.
     pub async fn stop(self) -> Result<(), ledger::Error> {
-        self.draining.store(true, Ordering::Relaxed);
+        self.leave();
         let Self { server, admin, ledger, archiving, declaring, looking, rounds, .. } = self;
-        drop((looking, rounds, declaring));
+        let Self { outlets, telemetry, origins, .. } = self;
+        drop((looking, rounds, declaring, origins));
         let stopped = tokio::task::spawn_blocking(move || {
             server.stop();
-            drop(archiving);
+            // The last lines are written.
+            drop((archiving, outlets));
         })
         .await;
+        if let Some(telemetry) = telemetry {
+            telemetry.finish().await;
+        }
         if let Err(error) = stopped {
             tracing::error!(%error, "a worker did not stop in order");
         }
@@ -412,13 +447,14 @@ fn keep(
     audit: &mut Audit,
     written: &[(String, u64)],
     load: &Load,
-) -> Result<Compiled, String> {
+) -> Result<(Compiled, Stamps), String> {
     let path = classified_file(ledger.path());
     let unreadable = |error| format!("{}: {error}", path.display());
     let before = config::classified_text(&path).map_err(unreadable)?;
     let text = config::changed(&before, changes)?;
     let name = path.display().to_string();
-    let fresh = load(Some(&text)).map_err(|mistakes| {
+    let (fresh, mut stamps) = load(Some(&text));
+    let fresh = fresh.map_err(|mistakes| {
         // What was just written there has no place that anybody could look at.
         let (here, elsewhere): (Vec<_>, Vec<_>) =
             mistakes.into_iter().partition(|mistake| mistake.file == name);
@@ -444,19 +480,27 @@ fn keep(
         let _ = ledger.audit(&failed);
         unreadable(error)
     })?;
-    Ok(fresh)
+    stamps.wrote(&path);
+    Ok((fresh, stamps))
 }
 
 /// Serves until told to stop; the exit code.
 pub fn run(args: &ServeArgs, out: &mut dyn Write) -> i32 {
+    let handed = match Handed::take() {
+        Ok(handed) => handed,
+        Err(failure) => {
+            let _ = writeln!(out, "{}", failure.message);
+            return failure.code;
+        }
+    };
     let (file, flags) = (args.config.clone(), args.overrides());
     let load = move |classified: Option<&str>| {
         let variables = config::environment();
-        config::load_classified(file.as_deref(), variables, &flags, KeyMode::Create, classified)
+        config::load_stamped(file.as_deref(), variables, &flags, KeyMode::Create, classified)
     };
-    let compiled = match load(None) {
-        Ok(compiled) => compiled,
-        Err(mistakes) => {
+    let (compiled, stamps) = match load(None) {
+        (Ok(compiled), stamps) => (compiled, stamps),
+        (Err(mistakes), _) => {
             for mistake in mistakes {
                 let _ = writeln!(out, "{mistake}\n");
             }
@@ -464,10 +508,12 @@ pub fn run(args: &ServeArgs, out: &mut dyn Write) -> i32 {
         }
     };
     logging::start(compiled.log);
+    let files = raise_file_limit();
     say(&compiled.warnings);
     for note in &compiled.notes {
         tracing::info!("{note}");
     }
+    tracing::debug!(files, "open files allowed");
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -476,7 +522,7 @@ pub fn run(args: &ServeArgs, out: &mut dyn Write) -> i32 {
         }
     };
     runtime.block_on(async {
-        match serve(compiled, Arc::new(load)).await {
+        match life::serve(args, handed, (compiled, stamps), Arc::new(load)).await {
             Ok(code) => code,
             Err(failure) => {
                 let _ = writeln!(out, "{}", failure.message);
@@ -486,48 +532,16 @@ pub fn run(args: &ServeArgs, out: &mut dyn Write) -> i32 {
     })
 }
 
-async fn serve(compiled: Compiled, load: Arc<Load>) -> Result<i32, Failure> {
-    let mut terminate = listen_for(SignalKind::terminate())?;
-    let mut interrupt = listen_for(SignalKind::interrupt())?;
-    let mut hangup = listen_for(SignalKind::hangup())?;
-    let mut running = Running::start(compiled).await?;
-    tracing::info!(listen = %running.server.address(), admin = %running.admin.address(), "serving");
-    let mut minute = tokio::time::interval(Duration::from_secs(60));
-    loop {
-        tokio::select! {
-            _ = minute.tick() => running.tell_expired(today()),
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            Some(Order { changes, audit, answer }) = running.orders.recv() => {
-                // Whoever asked may have gone meanwhile; it holds all the same.
-                let _ = answer.send(running.change(changes, audit, Arc::clone(&load)).await);
-            }
-            _ = hangup.recv() => {
-                let load = Arc::clone(&load);
-                let fresh = tokio::task::spawn_blocking(move || load(None)).await;
-                let why = match fresh {
-                    Ok(Ok(fresh)) => {
-                        running.reload(fresh);
-                        None
-                    }
-                    Ok(Err(mistakes)) => Some(in_words(&mistakes)),
-                    Err(error) => Some(error.to_string()),
-                };
-                running.observe.emit(&ConfigReloaded { failure: why.as_deref() });
-            }
-        }
+/// Takes as many open files as the system gives: each exchange needs two, and
+/// what most systems begin with is one thousand. How many there are then.
+fn raise_file_limit() -> Option<u64> {
+    let limits = getrlimit(Resource::Nofile);
+    // Where it is not allowed, it stays as it is.
+    let raised = Rlimit { current: limits.maximum, maximum: limits.maximum };
+    match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limits.maximum,
+        Err(_) => limits.current,
     }
-    tracing::info!("stopping: what is under way finishes");
-    let stopping = running.stop();
-    tokio::select! {
-        stopped = stopping => match stopped {
-            Ok(()) => tracing::info!("stopped"),
-            Err(error) => tracing::warn!(%error, "stopped; the rest of the ledger is taken in at the next start"),
-        },
-        _ = terminate.recv() => tracing::warn!("told twice: stopped at once"),
-        _ = interrupt.recv() => tracing::warn!("told twice: stopped at once"),
-    }
-    Ok(FINE)
 }
 
 /// What works, but not as the operator may think.
@@ -537,16 +551,7 @@ fn say(warnings: &[String]) {
     }
 }
 
-fn in_words(mistakes: &[Mistake]) -> String {
-    mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-}
-
 /// The day it is in UTC.
 fn today() -> Date {
     jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date()
-}
-
-fn listen_for(kind: SignalKind) -> Result<tokio::signal::unix::Signal, Failure> {
-    signal(kind)
-        .map_err(|error| Failure::new(UNAVAILABLE, format!("cannot listen for signals: {error}")))
 }

@@ -10,10 +10,11 @@ pub(super) use outdated::Known;
 
 use crate::catalogue::{Catalogue, SourceFile};
 use crate::config::exceptions::{self, OfSite, is_called};
-use crate::config::file::{self, default};
+use crate::config::file::default;
 use crate::config::findings::Findings;
 use crate::config::layers::Sources;
 use crate::config::ownership::{self, WrittenOwnership};
+use crate::config::written_site;
 use crate::dashboard::classified_file;
 use crate::mistake::{Mistake, parse};
 use crate::policy::Unlisted;
@@ -35,7 +36,7 @@ struct Written {
     /// Read with the catalogue.
     host: Vec<IgnoredAny>,
     ownership: Vec<Spanned<WrittenOwnership>>,
-    exception: Vec<Spanned<file::Exception>>,
+    exception: Vec<Spanned<written_site::Exception>>,
     unlisted: Vec<Spanned<WrittenUnlisted>>,
 }
 
@@ -72,6 +73,7 @@ impl Classified {
     ) -> Self {
         let path = classified_file(ledger);
         let name = path.display().to_string();
+        findings.stamps.look_at(&path);
         let read = classified_text(&path)
             .map_err(|error| Mistake::in_file(&name, format!("cannot be read: {error}")))
             .and_then(|kept| {
@@ -101,7 +103,7 @@ impl Classified {
     pub(super) fn add_to(
         &self,
         (exceptions, ownerships): (&mut Vec<OfSite>, &mut Vec<Ownership>),
-        sites: &[Spanned<file::Site>],
+        sites: &[Spanned<written_site::Site>],
         catalogue: &Catalogue,
         today: Date,
         findings: &mut Findings<'_>,
@@ -131,7 +133,11 @@ impl Classified {
     }
 
     /// What it says about what nobody claims, put over what the sites say.
-    pub(super) fn put_over(&self, sites: &mut [Spanned<file::Site>], findings: &mut Findings<'_>) {
+    pub(super) fn put_over(
+        &self,
+        sites: &mut [Spanned<written_site::Site>],
+        findings: &mut Findings<'_>,
+    ) {
         let sources = self.sources();
         let mut found = Findings::new(&sources, Vec::new());
         for entry in &self.written.unlisted {

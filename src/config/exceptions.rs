@@ -1,9 +1,9 @@
 //! Checks the exceptions and compiles them.
 
 use crate::catalogue::{Catalogue, Kind};
-use crate::config::file;
 use crate::config::findings::Findings;
 use crate::config::sites::read_host;
+use crate::config::written_site;
 use crate::policy::{Effect, Exception, PathPattern, Scope, registrable};
 
 use jiff::civil::Date;
@@ -14,8 +14,8 @@ use toml::Spanned;
 pub(super) type OfSite = (String, Arc<Exception>);
 
 pub(super) fn compile(
-    written: &[Spanned<file::Exception>],
-    sites: &[Spanned<file::Site>],
+    written: &[Spanned<written_site::Exception>],
+    sites: &[Spanned<written_site::Site>],
     catalogue: &Catalogue,
     today: Date,
     findings: &mut Findings<'_>,
@@ -44,7 +44,7 @@ pub(super) fn compile(
 /// Refuses the name of a site that there is not; an empty one stands for all.
 pub(super) fn known_site(
     named: &Spanned<String>,
-    sites: &[Spanned<file::Site>],
+    sites: &[Spanned<written_site::Site>],
     findings: &mut Findings<'_>,
 ) {
     let site = named.get_ref();
@@ -54,7 +54,7 @@ pub(super) fn known_site(
 }
 
 /// Whether a site has that name.
-pub(super) fn is_called(site: &file::Site, name: &str) -> bool {
+pub(super) fn is_called(site: &written_site::Site, name: &str) -> bool {
     let first = site.hosts.first().map_or("default", |host| host.get_ref().as_str());
     name == site.name.get_ref() || (site.name.get_ref().is_empty() && name == first)
 }
@@ -85,7 +85,7 @@ pub(super) fn answered_for<T>(
 }
 
 fn exception(
-    entry: &Spanned<file::Exception>,
+    entry: &Spanned<written_site::Exception>,
     catalogue: &Catalogue,
     findings: &mut Findings<'_>,
 ) -> Option<Exception> {
@@ -104,7 +104,7 @@ fn exception(
     })
 }
 
-fn effect(entry: &Spanned<file::Exception>, findings: &mut Findings<'_>) -> Option<Effect> {
+fn effect(entry: &Spanned<written_site::Exception>, findings: &mut Findings<'_>) -> Option<Effect> {
     let written = &entry.get_ref().verdict;
     match written.get_ref().as_str() {
         "allow" => Some(Effect::Allow),
@@ -121,7 +121,7 @@ fn effect(entry: &Spanned<file::Exception>, findings: &mut Findings<'_>) -> Opti
     }
 }
 
-fn expires(entry: &Spanned<file::Exception>, findings: &mut Findings<'_>) -> Option<Date> {
+fn expires(entry: &Spanned<written_site::Exception>, findings: &mut Findings<'_>) -> Option<Date> {
     let advice = "write the last day on which it holds: expires = 2027-01-31";
     let missing = ("an exception without `expires`", advice);
     day(entry, &entry.get_ref().expires, missing, findings)
@@ -154,7 +154,7 @@ pub(super) fn day<T>(
 }
 
 fn scope(
-    entry: &Spanned<file::Exception>,
+    entry: &Spanned<written_site::Exception>,
     catalogue: &Catalogue,
     findings: &mut Findings<'_>,
 ) -> Scope {

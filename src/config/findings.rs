@@ -2,13 +2,14 @@
 
 use crate::catalogue::{Place, SourceFile};
 use crate::config::layers::Sources;
+use crate::config::stamps::Stamps;
 use crate::mistake::Mistake;
 
 use std::fmt::Display;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use toml::Spanned;
 
 /// Collects mistakes, so that an operator sees all of them at once.
@@ -17,11 +18,14 @@ pub(super) struct Findings<'s> {
     pub(super) mistakes: Vec<Mistake>,
     pub(super) warnings: Vec<String>,
     pub(super) notes: Vec<String>,
+    /// The files that were read.
+    pub(super) stamps: Stamps,
 }
 
 impl<'s> Findings<'s> {
     pub(super) fn new(sources: &'s Sources<'s>, mistakes: Vec<Mistake>) -> Self {
-        Self { sources, mistakes, warnings: Vec::new(), notes: Vec::new() }
+        let stamps = Stamps::default();
+        Self { sources, mistakes, warnings: Vec::new(), notes: Vec::new(), stamps }
     }
 
     /// Something is wrong with a value.
@@ -91,8 +95,15 @@ impl<'s> Findings<'s> {
         }
     }
 
+    /// The text of a file that the configuration names.
+    pub(super) fn read(&mut self, path: &Spanned<String>) -> io::Result<String> {
+        self.stamps.look_at(Path::new(path.get_ref()));
+        std::fs::read_to_string(path.get_ref())
+    }
+
     /// The file of that name, if it can be opened.
     pub(super) fn readable(&mut self, path: &Spanned<String>) -> Option<PathBuf> {
+        self.stamps.look_at(Path::new(path.get_ref()));
         let opened = std::fs::File::open(path.get_ref()).and_then(|file| file.metadata());
         match opened {
             Ok(file) if file.is_dir() => {

@@ -34,6 +34,7 @@ pub(super) fn path(consent: &Consent, ledger: &Path) -> PathBuf {
 pub(super) fn find(consent: &Consent, file: PathBuf, findings: &mut Findings<'_>) -> Found {
     let mut secret = [0; 32];
     let shown = file.display().to_string();
+    findings.stamps.look_at(&file);
     match fs::read_to_string(&file) {
         Ok(text) => {
             warn_if_open(&file, findings);
@@ -68,7 +69,7 @@ pub(super) fn statement(origin: &Origin, findings: &mut Findings<'_>) -> Option<
     if written.get_ref().is_empty() {
         return None;
     }
-    match fs::read_to_string(written.get_ref()) {
+    match findings.read(written) {
         Ok(text) => {
             warn_if_open(Path::new(written.get_ref()), findings);
             let key = StatementKey::parse(&text);
@@ -109,7 +110,7 @@ impl Found {
     pub(super) fn keep(self, findings: &mut Findings<'_>) {
         let Self::Fresh { file, secret } = self else { return };
         match write(&file, &secret) {
-            Ok(()) => {}
+            Ok(()) => findings.stamps.wrote(&file),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 let message = "another process made this file just now";
                 findings.mistakes.push(Mistake::in_file(&file.display().to_string(), message).advise("start again"));

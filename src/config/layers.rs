@@ -34,7 +34,7 @@ pub(super) struct Sources<'t> {
 }
 
 /// Keys that make no sense for several sites at once.
-const OF_ONE_SITE: [&str; 4] = ["name", "hosts", "origin", "origin_host"];
+const OF_ONE_SITE: [&str; 5] = ["name", "hosts", "origin", "origins", "origin_host"];
 
 impl<'t> Sources<'t> {
     /// A mistake at a value, wherever it was set.

@@ -111,7 +111,7 @@ fn shared(written: &Ledger, findings: &mut Findings<'_>) -> Option<Place> {
     let (place, url) = match (postgres_url.get_ref(), postgres_url_file.get_ref()) {
         (url, file) if url.is_empty() && file.is_empty() => return None,
         (url, file) if file.is_empty() => (postgres_url, url.clone()),
-        (url, file) if url.is_empty() => match std::fs::read_to_string(file) {
+        (url, file) if url.is_empty() => match findings.read(postgres_url_file) {
             Ok(text) => {
                 warn_if_open(Path::new(file), findings);
                 (postgres_url_file, text.trim().to_owned())

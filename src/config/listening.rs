@@ -1,31 +1,43 @@
 //! Checks what is set about listening, limits, waiting and consent.
 
-use crate::config::file::{Consent, File, Limits, Listener, Timeouts};
+use crate::config::acme;
+use crate::config::file::{Consent, File};
 use crate::config::findings::Findings;
 use crate::config::signals::{self, WrittenRegions};
+use crate::config::written_listener::{Limits, Listener, Timeouts, WrittenCertificate};
 use crate::consent::{self, Keys};
 use crate::proxy::{self, Settings, TlsFiles};
 
+use http::HeaderValue;
 use ipnet::IpNet;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::Spanned;
 
 const DAY_S: u64 = 24 * 60 * 60;
 
-pub(super) fn proxy(file: &File, findings: &mut Findings<'_>) -> Settings {
+pub(super) fn proxy(file: &File, ledger_file: &Path, findings: &mut Findings<'_>) -> Settings {
     let ca_file = &file.origin.ca_file;
+    let listen = address(&file.listener.address, findings);
+    let tls = tls(&file.listener, findings);
+    let acme = acme::settings(&file.acme, &file.listener, ledger_file, findings);
     Settings {
-        listen: address(&file.listener.address, findings),
-        tls: tls(&file.listener, findings),
+        listen,
+        redirect: redirect(&file.listener, listen, !tls.is_empty() || acme.is_some(), findings),
+        tls,
+        acme,
+        http2: file.listener.http2,
+        hsts: hsts(&file.listener.hsts_s, findings),
+        proxy_protocol: file.listener.proxy_protocol,
         workers: findings.number(&file.listener.workers, 0..=1024),
         trusted_proxies: trusted(&file.listener.trusted_proxies, findings),
         origin_via: file.origin.via,
         origin_ca_file: (!ca_file.get_ref().is_empty())
             .then(|| pem(ca_file, Pem::Certificate, findings)),
+        origin_name_server: name_server(&file.origin.name_server, findings),
         name_server: name_server(&file.dns.server, findings),
         limits: limits(&file.limits, findings),
         timeouts: timeouts(&file.timeouts, findings),
@@ -124,31 +136,88 @@ fn trusted(written: &[Spanned<String>], findings: &mut Findings<'_>) -> Vec<IpNe
     networks
 }
 
-fn tls(listener: &Listener, findings: &mut Findings<'_>) -> Option<TlsFiles> {
+/// The certificate for hosts that no other is for comes first.
+fn tls(listener: &Listener, findings: &mut Findings<'_>) -> Vec<TlsFiles> {
     let (cert, key) = (&listener.tls_cert_file, &listener.tls_key_file);
+    let mut all = Vec::new();
     match (cert.get_ref().is_empty(), key.get_ref().is_empty()) {
-        (true, true) => None,
-        (false, false) => Some(TlsFiles {
+        (true, true) => {}
+        (false, false) => all.push(TlsFiles {
             cert: pem(cert, Pem::Certificate, findings),
             key: pem(key, Pem::Key, findings),
+            ocsp: None,
         }),
-        (false, true) => {
-            findings.wrong_with_advice(
-                cert,
-                "a certificate without its key",
-                "set `tls_key_file`, too",
-            );
-            None
-        }
-        (true, false) => {
-            findings.wrong_with_advice(
-                key,
-                "a key without its certificate",
-                "set `tls_cert_file`, too",
-            );
-            None
-        }
+        (false, true) => findings.wrong_with_advice(
+            cert,
+            "a certificate without its key",
+            "set `tls_key_file`, too",
+        ),
+        (true, false) => findings.wrong_with_advice(
+            key,
+            "a key without its certificate",
+            "set `tls_cert_file`, too",
+        ),
     }
+    for entry in &listener.certificate {
+        let WrittenCertificate { cert_file, key_file, ocsp_file } = entry.get_ref();
+        if cert_file.get_ref().is_empty() || key_file.get_ref().is_empty() {
+            findings.wrong_with_advice(
+                entry,
+                "a certificate without one of its files",
+                "set `cert_file` and `key_file`",
+            );
+            continue;
+        }
+        all.push(TlsFiles {
+            cert: pem(cert_file, Pem::Certificate, findings),
+            key: pem(key_file, Pem::Key, findings),
+            ocsp: (!ocsp_file.get_ref().is_empty()).then(|| readable(ocsp_file, findings)),
+        });
+    }
+    all
+}
+
+/// A file of which only the TLS library knows what it should hold.
+fn readable(path: &Spanned<String>, findings: &mut Findings<'_>) -> PathBuf {
+    findings.stamps.look_at(Path::new(path.get_ref()));
+    if let Err(error) = std::fs::read(path.get_ref()) {
+        findings.unreadable(path, &error);
+    }
+    PathBuf::from(path.get_ref())
+}
+
+/// Where plain http is sent on to https, which there must be.
+fn redirect(
+    listener: &Listener,
+    listen: SocketAddr,
+    has_tls: bool,
+    findings: &mut Findings<'_>,
+) -> Option<SocketAddr> {
+    let written = &listener.redirect_address;
+    if written.get_ref().is_empty() {
+        return None;
+    }
+    let redirect = address(written, findings);
+    if !has_tls {
+        findings.wrong_with_advice(
+            written,
+            "there is no https to send visitors to",
+            "set `tls_cert_file` and `tls_key_file`, or leave this out",
+        );
+    } else if redirect == listen && redirect.port() != 0 {
+        findings.wrong_with_advice(
+            written,
+            "visitors connect to this address over https",
+            "give plain http a port of its own, such as 80",
+        );
+    }
+    Some(redirect)
+}
+
+/// `max-age` alone: what holds for subdomains is more than this site's business.
+fn hsts(written: &Spanned<u64>, findings: &mut Findings<'_>) -> Option<HeaderValue> {
+    let seconds: u64 = findings.number(written, 0..=100 * 365 * DAY_S);
+    (seconds > 0).then(|| HeaderValue::try_from(format!("max-age={seconds}")).ok()).flatten()
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -174,6 +243,7 @@ pub(super) fn certificates(path: &Spanned<String>, findings: &mut Findings<'_>) 
 /// A PEM file that holds what it should. Whether key and certificate belong
 /// together is for the listener to find out, which has to read them anyway.
 fn pem(path: &Spanned<String>, wanted: Pem, findings: &mut Findings<'_>) -> PathBuf {
+    findings.stamps.look_at(Path::new(path.get_ref()));
     match std::fs::read(path.get_ref()) {
         Err(error) => findings.unreadable(path, &error),
         Ok(text) if wanted.is_in(&text) => {}
@@ -206,6 +276,8 @@ fn limits(written: &Limits, findings: &mut Findings<'_>) -> proxy::Limits {
         head_bytes: findings.number(&written.head_bytes, 8192..=16 << 20),
         head_fields: findings.number(&written.head_fields, 10..=10_000),
         request_body_bytes: findings.number(&written.request_body_bytes, 1..=1 << 40),
+        request_body_bytes_per_second: findings
+            .number(&written.request_body_bytes_per_second, 1..=1 << 30),
         page_memory_bytes: findings.number(&written.page_memory_bytes, 1024..=GIB),
         page_inflation: findings.number(&written.page_inflation, 1..=100_000),
         memo_bytes: findings.number(&written.memo_bytes, 0..=1 << 40),
@@ -225,10 +297,14 @@ fn timeouts(written: &Timeouts, findings: &mut Findings<'_>) -> proxy::Timeouts 
         handshake: seconds(&written.handshake_s, 0.01),
         request_head: seconds(&written.request_head_s, 0.01),
         request_body: seconds(&written.request_body_s, 0.01),
+        visitor_idle: seconds(&written.visitor_idle_s, 0.01),
+        visitor_stall: seconds(&written.visitor_stall_s, 0.01),
         connect: seconds(&written.connect_s, 0.01),
         response_head: seconds(&written.response_head_s, 0.01),
         response_body: seconds(&written.response_body_s, 0.01),
         origin_idle: seconds(&written.origin_idle_s, 0.01),
+        origin_connection: seconds(&written.origin_connection_s, 0.01),
         drain: seconds(&written.drain_s, 0.0),
+        drain_delay: seconds(&written.drain_delay_s, 0.0),
     }
 }

@@ -140,7 +140,7 @@ fn languages(written: &Notice, findings: &mut Findings<'_>) -> Arc<Languages> {
     let mut languages = Languages::built_in();
     for path in written.texts.iter().flatten() {
         let name = path.get_ref();
-        match std::fs::read_to_string(name) {
+        match findings.read(path) {
             Ok(text) => {
                 if let Err(found) = languages.add(name, &text) {
                     findings.mistakes.extend(found);

@@ -2,12 +2,13 @@
 
 use crate::config::file::defaults;
 use crate::config::layers::Setting;
+use crate::config::stamps::Stamps;
 use crate::mistake::{Mistake, closest};
 use crate::policy::Mode;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What the command line says; it wins over the environment, which wins over
 /// the file. A list replaces the file's list.
@@ -51,12 +52,13 @@ pub fn environment() -> impl Iterator<Item = (String, String)> {
 /// The settings that the environment holds, in the order of their names.
 pub(super) fn from_environment(
     variables: impl Iterator<Item = (String, String)>,
+    stamps: &mut Stamps,
     mistakes: &mut Vec<Mistake>,
 ) -> Vec<Setting> {
     let mut settings: Vec<Setting> = Vec::new();
     let variables: BTreeMap<_, _> = variables.filter(|(name, _)| is_ours(name)).collect();
     for (name, text) in variables {
-        match setting(name, text) {
+        match setting(name, text, stamps) {
             Ok(new) => match settings
                 .iter()
                 .find(|old| old.section == new.section && old.key == new.key)
@@ -82,7 +84,7 @@ fn is_ours(name: &str) -> bool {
     !by_kubernetes && !RESERVED.contains(&name)
 }
 
-fn setting(name: String, text: String) -> Result<Setting, Mistake> {
+fn setting(name: String, text: String, stamps: &mut Stamps) -> Result<Setting, Mistake> {
     let known = defaults();
     let written = name.strip_prefix(PREFIX).unwrap_or_default().to_ascii_lowercase();
     let parts = written.split_once("__");
@@ -96,6 +98,7 @@ fn setting(name: String, text: String) -> Result<Setting, Mistake> {
         None => return Err(unknown(&name, &known)),
     };
     let text = if from_file {
+        stamps.look_at(Path::new(&text));
         let content = std::fs::read_to_string(&text).map_err(|error| {
             Mistake::in_file(&name, format!("`{text}` cannot be read: {error}"))
         })?;

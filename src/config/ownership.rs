@@ -2,8 +2,9 @@
 
 use crate::catalogue::Catalogue;
 use crate::config::exceptions::{answered_for, day, known_site, no_such_vendor};
-use crate::config::file::{self, default};
+use crate::config::file::default;
 use crate::config::findings::Findings;
+use crate::config::written_site;
 use crate::site::Ownership;
 
 use serde::{Deserialize, Serialize};
@@ -41,7 +42,7 @@ impl Default for WrittenOwnership {
 /// Checks and compiles them.
 pub(super) fn compile(
     written: &[Spanned<WrittenOwnership>],
-    sites: &[Spanned<file::Site>],
+    sites: &[Spanned<written_site::Site>],
     catalogue: &Catalogue,
     findings: &mut Findings<'_>,
 ) -> Vec<Ownership> {

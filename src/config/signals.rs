@@ -1,7 +1,7 @@
 //! Checks what is set about the signals of others, and about regions.
 
-use crate::config::file;
 use crate::config::findings::Findings;
+use crate::config::written_site;
 use crate::consent::{Ids, OPT_IN, OPT_OUT, Regions, Rule, Signals, Source, Tool, is_code};
 use crate::mistake::closest;
 use crate::purpose::{Purpose, PurposeSet};
@@ -114,7 +114,7 @@ fn field(written: &Spanned<String>, findings: &mut Findings<'_>) -> Option<Heade
 /// was chosen here, that tool's cookie is our own word coming back, and no
 /// other.
 pub(super) fn signals(
-    site: &file::Site,
+    site: &written_site::Site,
     bridges: &[Bridge],
     findings: &mut Findings<'_>,
 ) -> Signals {

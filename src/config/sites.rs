@@ -2,19 +2,19 @@
 
 use crate::catalogue::{Catalogue, SourceFile};
 use crate::config::exceptions::{self, OfSite};
-use crate::config::file;
 use crate::config::findings::Findings;
 use crate::config::notice::{self, Asked};
+use crate::config::origins;
 use crate::config::scripts;
 use crate::config::signals;
+use crate::config::written_site;
 use crate::consent;
 use crate::enforce::StatementKey;
 use crate::enforce::browser::GuardFiles;
 use crate::notice::{revision, revision_of_all};
 use crate::policy::{Aliases, Mode, PathPattern, Policy, Unlisted};
-use crate::site::{Notice, Origin, Ownership, Route, ScriptApi, Sharing, Site, Sites};
+use crate::site::{Notice, Ownership, Route, ScriptApi, Sharing, Site, Sites};
 
-use http::uri::{Authority, Scheme};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use toml::Spanned;
@@ -41,23 +41,21 @@ pub(super) struct Shared<'s> {
 }
 
 pub(super) fn compile(
-    written: &[Spanned<file::Site>],
+    written: &[Spanned<written_site::Site>],
     shared: &Shared<'_>,
     findings: &mut Findings<'_>,
 ) -> Sites {
     let mut sites = Sites::default();
     let mut names = HashSet::new();
     if written.is_empty() {
-        no_origin(None, findings);
+        origins::none(None, findings);
     }
     let mut compiled: Vec<_> =
         written.iter().filter_map(|entry| Some((entry, site(entry, shared, findings)?))).collect();
     ask_groups_the_same(&mut compiled);
     for (entry, site) in compiled {
         let sharing = sharing(entry.get_ref(), &site, written, findings);
-        let statement_key = shared.statement_key.clone();
-        let origin = Origin { statement_key, ..site.origin };
-        let site = Site { sharing, origin, ..site };
+        let site = Site { sharing, ..site };
         let name = Arc::clone(&site.name);
         if let Err(taken) = sites.insert(site) {
             host_taken(&taken, entry, findings);
@@ -78,8 +76,9 @@ pub(super) fn compile(
 
 /// Gives the sites of a group one revision: their visitors have one choice,
 /// which would otherwise be an older one on each of them in turn.
-fn ask_groups_the_same(sites: &mut [(&Spanned<file::Site>, Site)]) {
-    let group = |entry: &Spanned<file::Site>| entry.get_ref().choice_group.get_ref().clone();
+fn ask_groups_the_same(sites: &mut [(&Spanned<written_site::Site>, Site)]) {
+    let group =
+        |entry: &Spanned<written_site::Site>| entry.get_ref().choice_group.get_ref().clone();
     let mut asked: BTreeMap<String, Vec<u32>> = BTreeMap::new();
     for (entry, site) in sites.iter() {
         asked.entry(group(entry)).or_default().push(site.consent.notice_revision);
@@ -95,9 +94,9 @@ fn ask_groups_the_same(sites: &mut [(&Spanned<file::Site>, Site)]) {
 /// Who shares a choice with this site's visitors. A site that answers to any
 /// host may have any number of owners, so there every host is alone.
 fn sharing(
-    entry: &file::Site,
+    entry: &written_site::Site,
     site: &Site,
-    all: &[Spanned<file::Site>],
+    all: &[Spanned<written_site::Site>],
     findings: &mut Findings<'_>,
 ) -> Sharing {
     let group = entry.choice_group.get_ref();
@@ -130,7 +129,7 @@ fn sharing(
 
 fn host_taken(
     taken: &crate::site::HostTaken,
-    entry: &Spanned<file::Site>,
+    entry: &Spanned<written_site::Site>,
     findings: &mut Findings<'_>,
 ) {
     let (first, second) = (&taken.first, &taken.second);
@@ -150,19 +149,17 @@ fn host_taken(
 
 /// `None` when the site has a mistake that leaves nothing to compile.
 fn site(
-    entry: &Spanned<file::Site>,
+    entry: &Spanned<written_site::Site>,
     shared: &Shared<'_>,
     findings: &mut Findings<'_>,
 ) -> Option<Site> {
     let written = entry.get_ref();
     let hosts = hosts(&written.hosts, findings);
-    let origin = if written.origin.get_ref().is_empty() {
-        no_origin(Some(entry), findings);
-        None
-    } else {
-        origin(written, findings)
-    };
     let name = name(written, hosts.as_deref(), findings);
+    let mut origins = origins::compile(entry, &name, findings);
+    if let Some(origins) = &mut origins {
+        origins.statement_key.clone_from(&shared.statement_key);
+    }
     let own_prefix = own_prefix(&written.own_prefix, findings);
     policy_url(&written.policy_url, findings);
     let asked = notice::for_one(&written.notice, shared.notice, &shared.asked, findings);
@@ -188,8 +185,8 @@ fn site(
     Some(Site {
         name,
         hosts: hosts?,
-        origin: origin?,
-        policy,
+        origins: Arc::new(origins?),
+        policy: policy.into(),
         mode: written.mode,
         consent: consent::Settings {
             notice_revision,
@@ -247,7 +244,7 @@ fn vendors(
     ids
 }
 
-fn routes(written: &[Spanned<file::Route>], findings: &mut Findings<'_>) -> Vec<Route> {
+fn routes(written: &[Spanned<written_site::Route>], findings: &mut Findings<'_>) -> Vec<Route> {
     let mut routes = Vec::new();
     for entry in written {
         let route = entry.get_ref();
@@ -287,7 +284,7 @@ fn routes(written: &[Spanned<file::Route>], findings: &mut Findings<'_>) -> Vec<
 
 /// The policy of a site; `rules` is everything its verdicts depend on beside
 /// the catalogue.
-fn policy(written: &file::Site, shared: &Shared<'_>, rules: &str) -> Policy {
+fn policy(written: &written_site::Site, shared: &Shared<'_>, rules: &str) -> Policy {
     let sources = shared.sources.iter().map(|source| source.text.as_str());
     let inputs: Vec<&str> = sources.chain([rules]).collect();
     let policy = Policy::new(Arc::clone(shared.catalogue), written.unlisted, &inputs);
@@ -299,7 +296,7 @@ fn policy(written: &file::Site, shared: &Shared<'_>, rules: &str) -> Policy {
 
 /// The names that all sites expect to be aliases.
 pub(super) fn expected_aliases(
-    written: &[Spanned<file::Site>],
+    written: &[Spanned<written_site::Site>],
     findings: &mut Findings<'_>,
 ) -> Vec<String> {
     let mut names = Vec::new();
@@ -312,24 +309,11 @@ pub(super) fn expected_aliases(
     names
 }
 
-/// Says what to write, for somebody who has written nothing yet and for
-/// somebody who forgot a line.
-fn no_origin(site: Option<&Spanned<file::Site>>, findings: &mut Findings<'_>) {
-    match site {
-        Some(site) if findings.is_in_file(site) => findings.wrong_with_advice(
-            site,
-            "this site has no origin",
-            "add the address of your server: origin = \"http://127.0.0.1:3000\"",
-        ),
-        Some(_) | None => findings.wrong_with_advice(
-            &Spanned::new(usize::MAX..usize::MAX, ()),
-            "no origin: which server is to be protected?",
-            "run `consentry serve --origin http://localhost:3000`, or add to the file:\n\n        [[site]]\n        origin = \"http://localhost:3000\"",
-        ),
-    }
-}
-
-fn name(written: &file::Site, hosts: Option<&[String]>, findings: &mut Findings<'_>) -> Arc<str> {
+fn name(
+    written: &written_site::Site,
+    hosts: Option<&[String]>,
+    findings: &mut Findings<'_>,
+) -> Arc<str> {
     let name = written.name.get_ref();
     if name.is_empty() {
         return Arc::from(hosts.and_then(<[_]>::first).map_or("default", String::as_str));
@@ -367,71 +351,6 @@ pub(super) fn read_host(text: &str) -> Result<String, (String, &'static str)> {
             format!("`{text}` is not a host name"),
             "write it like `shop.example`, without scheme, port or path",
         )),
-    }
-}
-
-fn origin(written: &file::Site, findings: &mut Findings<'_>) -> Option<Origin> {
-    let host = match written.origin_host.get_ref().as_str() {
-        "" => None,
-        text => match text.parse::<Authority>() {
-            Ok(host) if !text.contains('@') => Some(host),
-            Ok(_) | Err(_) => {
-                findings.wrong_with_advice(
-                    &written.origin_host,
-                    format!("`{text}` is not a host"),
-                    "write it like `shop.internal` or `shop.internal:3000`",
-                );
-                None
-            }
-        },
-    };
-    match read_origin(written.origin.get_ref()) {
-        Ok((scheme, authority)) => Some(Origin { scheme, authority, host, statement_key: None }),
-        Err((message, advice)) => {
-            findings.wrong_with_advice(&written.origin, message, advice);
-            None
-        }
-    }
-}
-
-fn read_origin(text: &str) -> Result<(Scheme, Authority), (String, String)> {
-    let example = "write it like `http://127.0.0.1:3000`";
-    let scheme = match text.split_once("://") {
-        None => {
-            return Err((
-                format!("`{text}` has no scheme"),
-                format!("write `http://{text}` or `https://{text}`"),
-            ));
-        }
-        Some((scheme, _)) if scheme.eq_ignore_ascii_case("http") => Scheme::HTTP,
-        Some((scheme, _)) if scheme.eq_ignore_ascii_case("https") => Scheme::HTTPS,
-        Some((scheme, _)) => {
-            return Err((
-                format!("`{scheme}` is no scheme of an origin"),
-                "it is `http` or `https`".into(),
-            ));
-        }
-    };
-    let url = Url::parse(text)
-        .map_err(|error| (format!("`{text}` is not an address: {error}"), example.into()))?;
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(("an origin has no user and no password".into(), example.into()));
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(("an origin ends after its port".into(), example.into()));
-    }
-    if url.path() != "/" {
-        let advice = format!(
-            "leave out `{}`: a path is not supported; put it in the site itself",
-            url.path()
-        );
-        return Err(("an origin has no path".into(), advice));
-    }
-    let host = url.host_str().unwrap_or_default();
-    let authority = url.port().map_or(host.to_owned(), |port| format!("{host}:{port}"));
-    match authority.parse() {
-        Ok(authority) => Ok((scheme, authority)),
-        Err(_) => Err((format!("`{text}` is not an address"), example.into())),
     }
 }
 

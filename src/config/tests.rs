@@ -74,7 +74,7 @@ fn one_line_is_a_configuration() {
     let compiled = given(SITE).loads();
     let site = compiled.sites.find("any.example").unwrap();
     assert_eq!((&*site.name, &*site.own_prefix), ("default", "/.consentry"));
-    assert_eq!(site.origin.authority, "127.0.0.1:3000");
+    assert_eq!(first(site).authority, "127.0.0.1:3000");
     assert!(site.address_truncated);
     assert_eq!(compiled.proxy.limits, proxy::Limits::default());
     assert_eq!(compiled.proxy.timeouts, proxy::Timeouts::default());
@@ -88,8 +88,8 @@ fn a_flag_alone_is_a_configuration() {
     let given = given("").flags(|flags| flags.origin = Some("https://shop.internal".into()));
     let compiled = load(None, std::iter::empty(), &given.flags, KeyMode::CheckOnly).unwrap();
     let site = compiled.sites.find("any.example").unwrap();
-    assert_eq!((&*site.name, site.origin.authority.as_str()), ("default", "shop.internal"));
-    assert_eq!(site.origin.scheme, http::uri::Scheme::HTTPS);
+    assert_eq!((&*site.name, first(site).authority.as_str()), ("default", "shop.internal"));
+    assert_eq!(first(site).scheme, http::uri::Scheme::HTTPS);
 }
 
 #[test]
@@ -243,7 +243,47 @@ fn a_flag_wins_over_the_environment_and_that_over_the_file() {
     let compiled = given.loads();
     let site = compiled.sites.find("x").unwrap();
     assert_eq!((compiled.proxy.listen.port(), site.mode), (3, Mode::Enforce));
-    assert_eq!(site.origin.authority, "other");
+    assert_eq!(first(site).authority, "other");
+}
+
+fn first(site: &crate::site::Site) -> &crate::site::Origin {
+    site.origins.iter().next().unwrap()
+}
+
+#[test]
+fn k3_a_site_has_one_origin_or_several() {
+    let several = "[[site]]\norigins = ['http://10.0.0.1:3000', 'https://shop.internal']\n";
+    let urls = |given: &Given| -> Vec<String> {
+        let compiled = given.loads();
+        let site = compiled.sites.find("x").unwrap();
+        site.origins.iter().map(|origin| origin.url.to_string()).collect()
+    };
+    assert_eq!(urls(&given(several)), ["http://10.0.0.1:3000", "https://shop.internal"]);
+    let flagged = given(several).flags(|flags| flags.origin = Some("http://other".into()));
+    assert_eq!(urls(&flagged), ["http://other"], "a flag wins over the file");
+    let set = given(SITE).set("CONSENTRY_SITE__ORIGINS", "http://a, http://b");
+    assert_eq!(urls(&set), ["http://a", "http://b"]);
+    for (text, line, expected) in [
+        (format!("{SITE}origins = ['http://a']\n"), 2, "both `origin` and `origins` are set"),
+        ("[[site]]\norigins = []\n".to_owned(), 1, "this site has no origin"),
+        (
+            "[[site]]\norigins = ['http://a', 'http://A:80']\n".to_owned(),
+            2,
+            "`http://a` is listed twice",
+        ),
+        ("[[site]]\norigins = ['http://a', 'b']\n".to_owned(), 2, "`b` has no scheme"),
+        (format!("{SITE}origin_http2 = 'yes'\n"), 3, "`yes`: origin_http2 is"),
+        (format!("{SITE}[site.health]\npath = 'up'\n"), 4, "`up` is not a path"),
+        (format!("{SITE}[site.health]\nfailures = 0\n"), 4, "0 is out of range"),
+        (format!("{SITE}[site.health]\npaht = '/'\n"), 4, "unknown field `paht`"),
+    ] {
+        let shown = given(&text).fails();
+        let starts = format!("c.toml:{line}:");
+        assert!(shown.starts_with(&starts) && shown.contains(expected), "{text}: {shown}");
+    }
+    let many: Vec<_> = (0..65).map(|port| format!("'http://a:{}'", 1000 + port)).collect();
+    let shown = given(&format!("[[site]]\norigins = [{}]\n", many.join(", "))).fails();
+    assert!(shown.contains("a site can have 64 origins"), "{shown}");
 }
 
 #[test]
@@ -251,7 +291,7 @@ fn a_value_can_stand_in_a_file_of_its_own() {
     let given = given("");
     let secret = given.file("origin", "http://from.file:3000\n");
     let given = given.set("CONSENTRY_SITE__ORIGIN_FILE", &secret);
-    assert_eq!(given.loads().sites.find("x").unwrap().origin.authority, "from.file:3000");
+    assert_eq!(first(given.loads().sites.find("x").unwrap()).authority, "from.file:3000");
     let shown = given.set("CONSENTRY_SITE__ORIGIN", "http://a").fails();
     assert!(
         shown.contains("CONSENTRY_SITE__ORIGIN_FILE: `CONSENTRY_SITE__ORIGIN` sets the same key"),
@@ -329,7 +369,7 @@ fn a_certificate_needs_a_key_and_both_need_to_be_readable() {
     tls(&cert, &key);
     assert_eq!(
         given.loads().proxy.tls,
-        Some(proxy::TlsFiles { cert: (&cert).into(), key: (&key).into() })
+        [proxy::TlsFiles { cert: (&cert).into(), key: (&key).into(), ocsp: None }]
     );
     for (cert, key, expected) in [
         ("/missing.pem", key.as_str(), "c.toml:4:17: `/missing.pem` cannot be read"),

@@ -118,7 +118,7 @@ fn secret(file: &Spanned<String>, findings: &mut Findings<'_>) -> Option<Vec<u8>
     if file.get_ref().is_empty() {
         return None;
     }
-    match std::fs::read_to_string(file.get_ref()) {
+    match findings.read(file) {
         Ok(text) if text.trim().len() >= 16 => Some(text.trim().as_bytes().to_vec()),
         Ok(_) => {
             let advice = "make one with `openssl rand -hex 32`";

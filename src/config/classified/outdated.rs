@@ -5,7 +5,7 @@
 
 use crate::catalogue::SourceFile;
 use crate::config::exceptions::is_called;
-use crate::config::file;
+use crate::config::written_site;
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashSet};
@@ -16,7 +16,7 @@ type Entries = BTreeMap<String, Vec<Spanned<Table>>>;
 
 /// What may be named.
 pub(in crate::config) struct Known<'k> {
-    sites: &'k [Spanned<file::Site>],
+    sites: &'k [Spanned<written_site::Site>],
     catalogue: &'k [SourceFile],
     /// Read when the first vendor is named: most proxies have no such file.
     vendors: OnceCell<HashSet<String>>,
@@ -24,7 +24,7 @@ pub(in crate::config) struct Known<'k> {
 
 impl<'k> Known<'k> {
     pub(in crate::config) const fn new(
-        sites: &'k [Spanned<file::Site>],
+        sites: &'k [Spanned<written_site::Site>],
         catalogue: &'k [SourceFile],
     ) -> Self {
         Self { sites, catalogue, vendors: OnceCell::new() }

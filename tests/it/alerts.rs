@@ -111,6 +111,8 @@ async fn g3_a_deploy_that_adds_a_tag_is_exactly_one_alert_also_after_a_restart()
     assert_eq!((thing.page.as_str(), thing.purpose.as_str()), ("/sale", "marketing"));
     assert!(alert.things.iter().any(|thing| thing.name == "ads.acme.example"), "{alert:#?}");
 
+    // What is on its way when a proxy ends is brought again, under the same id.
+    nothing_waits(&proxy).await;
     let directory = proxy.stop().await;
     let proxy = consentry(&origin).in_directory(directory).config(&config).start().await;
     for _ in 0..3 {
@@ -127,6 +129,15 @@ async fn g3_a_deploy_that_adds_a_tag_is_exactly_one_alert_also_after_a_restart()
     let everything: String =
         receiver.seen().iter().map(|post| format!("{:?}", post.body)).collect();
     assert!(!everything.contains("a@b.example") && !everything.contains("127.0.0.1"));
+}
+
+/// Returns when it is on record that the receiver has everything.
+async fn nothing_waits(proxy: &Proxy) {
+    let since = Instant::now();
+    while !proxy.running().observe.exposition().contains("consentry_alerts_waiting 0\n") {
+        assert!(since.elapsed() < PATIENCE, "{}", proxy.running().observe.exposition());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -536,7 +547,7 @@ async fn k5_a_red_self_check_is_an_alert_and_so_is_green_again() {
     let mut broken = consentry::site::Sites::default();
     for site in sites.iter() {
         let policy = site.policy.with_catalogue(Arc::clone(&empty));
-        broken.insert(consentry::site::Site { policy, ..(**site).clone() }).unwrap();
+        broken.insert(consentry::site::Site { policy: policy.into(), ..(**site).clone() }).unwrap();
     }
     proxy.running().replace_sites(broken);
     let is = |phase| move |alert: &Alert| (alert.kind, alert.phase) == (Kind::SelfCheckRed, phase);

@@ -2,6 +2,7 @@
 //! read is never passed on, and what a browser can read is filtered.
 
 use crate::harness::{Origin, consentry, origin, raw_origin, visitor};
+use crate::program::Setup;
 use crate::wire::Wire;
 
 use consentry::enforce::codec::{Coding, Encoder};
@@ -178,6 +179,32 @@ async fn a_bomb_does_not_go_off() {
         assert!(got.status == 502 || !got.complete, "{}", got.head);
         assert_eq!(visitor(&proxy).opens("/.consentry/choices").await.status, 200);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bomb_takes_little_memory() {
+    const MOST_KIB: usize = 48 * 1024;
+    let origin = bomb(Coding::Gzip).await;
+    let program = Setup::new(origin.address, "[listener]\nworkers = 1").start();
+    let peak = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", program.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap()
+    };
+    // What our own first page needs is no part of it.
+    for _ in 0..3 {
+        let got = Wire::to(program.address).await.asks("GET", "/.consentry/choices", "").await;
+        assert_eq!(got.status, 200);
+    }
+    let before = peak();
+    for _ in 0..2 {
+        let got =
+            Wire::to(program.address).await.asks("GET", "/", "accept-encoding: gzip\r\n").await;
+        assert!(got.status == 502 || !got.complete, "{}", got.head);
+    }
+    let more = peak() - before;
+    println!("a bomb takes {more} KiB");
+    assert!(more <= MOST_KIB, "{more} KiB more");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -136,7 +136,7 @@ async fn b9_the_guard_is_our_own_file_and_comes_before_every_script() {
     let old = somebody.opens("/.consentry/guard-0123.js").await;
     assert_eq!(
         (old.bytes, old.headers["cache-control"].to_str().unwrap()),
-        (file.bytes, "no-store")
+        (file.bytes, "private, no-store")
     );
     let plain = somebody.opens("/plain").await;
     assert!(!plain.body.contains("guard-"), "nothing runs, so there is nothing to guard");

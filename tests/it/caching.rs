@@ -274,3 +274,38 @@ async fn i3_a_page_that_scripts_fetch_is_another_one_after_a_withdrawal() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i1_what_is_no_page_and_depends_on_a_choice_is_private() {
+    let kept = |fields: &'static [(&'static str, &'static str)]| {
+        move |_| {
+            let mut response = Response::builder()
+                .header("content-type", "image/png")
+                .header("cache-control", "public, max-age=600");
+            for (name, value) in fields {
+                response = response.header(*name, *value);
+            }
+            response.body(Full::from("a picture")).unwrap()
+        }
+    };
+    let origin = origin()
+        .answer("/labelled.png", kept(&[("x-acme-segment", "vip")]))
+        .answer("/cookie.png", kept(&[("set-cookie", "_acme=1")]))
+        .answer("/told.png", kept(&[("vary", "Accept-Encoding, consentry-consent")]))
+        .answer("/acme/collect", kept(&[]))
+        .answer("/plain.png", kept(&[("vary", "Accept-Encoding"), ("set-cookie", "cart=1")]))
+        .start()
+        .await;
+    let proxy = consentry(&origin).start().await;
+    let mut visitor = visitor(&proxy);
+    for choice in ["", "all"] {
+        deciding(&mut visitor, choice).await;
+        let paths = ["/labelled.png", "/cookie.png", "/told.png", "/acme/collect"];
+        for path in paths.into_iter().chain(["/plain.png?acmeid=7"]) {
+            let said = visitor.opens(path).await.field("cache-control");
+            assert!(said.contains("private"), "{path} after `{choice}`: {said}");
+        }
+        let plain = visitor.opens("/plain.png").await;
+        assert_eq!(plain.field("cache-control"), "public, max-age=600", "after `{choice}`");
+    }
+}

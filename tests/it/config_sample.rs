@@ -1,5 +1,9 @@
 //! `config/consentry.toml` is the reference, so it must be whole and true.
 
+mod reference;
+
+use crate::tls::Authority;
+
 use consentry::config::{self, KeyMode, Overrides};
 
 use std::path::Path;
@@ -90,6 +94,8 @@ fn what_is_commented_out_in_the_sample_is_whole_and_loads() {
     let shown = |name: &str| match name {
         "route" => table["site"][0]["route"][0].as_table().unwrap().clone(),
         "source" => table["lists"]["source"][0].as_table().unwrap().clone(),
+        "certificate" => table["listener"][name][0].as_table().unwrap().clone(),
+        "health" => table["site"][0]["health"].as_table().unwrap().clone(),
         "user" | "token" => table["admin"][name][0].as_table().unwrap().clone(),
         name => table[name][0].as_table().unwrap().clone(),
     };
@@ -99,10 +105,16 @@ fn what_is_commented_out_in_the_sample_is_whole_and_loads() {
     }
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("consentry.toml");
+    let authority = Authority::signing("other.example");
+    let own = |name: &str| authority.file(name).display().to_string();
+    let text = text
+        .replace("/etc/consentry/other.example.pem", &own("cert.pem"))
+        .replace("/etc/consentry/other.example.key", &own("key.pem"));
     std::fs::write(&file, text).unwrap();
     let compiled =
         config::load(Some(&file), std::iter::empty(), &Overrides::default(), KeyMode::CheckOnly);
     let compiled = compiled.unwrap_or_else(|mistakes| panic!("{}", mistakes[0]));
+    assert_eq!(compiled.proxy.tls.len(), 1);
     let site = compiled.sites.find("shop.example").unwrap();
     assert_eq!((site.routes.len(), site.policy.exceptions().len()), (1, 1));
 }

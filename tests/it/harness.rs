@@ -236,6 +236,11 @@ impl Origin {
         self.seen.lock().unwrap().clear();
     }
 
+    /// Where it is.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// The connections that were made to it.
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
@@ -304,6 +309,12 @@ impl ProxyBuilder {
     pub(crate) fn origin(mut self, url: &str) -> Self {
         self.origin = url.to_owned();
         self
+    }
+
+    /// Several of them.
+    pub(crate) fn origins(mut self, urls: &[String]) -> Self {
+        self.origin = String::new();
+        self.site(&format!("origins = {urls:?}"))
     }
 
     /// Where another one was stopped.
@@ -422,6 +433,17 @@ impl Proxy {
     pub(crate) async fn stop(mut self) -> TempDir {
         self.running.take().unwrap().stop().await.unwrap();
         std::mem::replace(&mut self.directory, TempDir::new().unwrap())
+    }
+
+    /// The value of a metric, by its name with labels.
+    pub(crate) async fn metric(&self, name: &str) -> Option<f64> {
+        let text = raw(
+            self.admin,
+            b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
+        )
+        .await;
+        let text = String::from_utf8(text).unwrap();
+        text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
     }
 
     /// Sends raw bytes and returns everything that comes back until the

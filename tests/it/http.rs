@@ -131,7 +131,7 @@ async fn the_origin_learns_who_asked_and_how() {
                 "https",
                 "www.shop.example",
                 "1.0 cdn, 1.1 consentry",
-                "for=203.0.113.9",
+                "for=203.0.113.9, for=127.0.0.1",
             ],
         ),
     ] {

@@ -6,11 +6,16 @@ use std::sync::{Arc, Mutex};
 use tokio::net::UdpSocket;
 
 type Aliases = Arc<Mutex<BTreeMap<String, String>>>;
+type Addresses = Arc<Mutex<BTreeMap<String, [u8; 4]>>>;
+
+/// Where names are that no address was given for.
+const ELSEWHERE: [u8; 4] = [127, 0, 0, 9];
 
 /// A running name server.
 pub(crate) struct NameServer {
     pub(crate) address: SocketAddr,
     aliases: Aliases,
+    addresses: Addresses,
     asked: Arc<Mutex<Vec<String>>>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -24,16 +29,19 @@ pub(crate) async fn name_server(aliases: &[(&str, &str)]) -> NameServer {
     let aliases: Aliases = Arc::new(Mutex::new(table.collect()));
     let asked: Arc<Mutex<Vec<String>>> = Arc::default();
     let (known, log) = (Arc::clone(&aliases), Arc::clone(&asked));
+    let addresses = Addresses::default();
+    let places = Arc::clone(&addresses);
     let task = tokio::spawn(async move {
         let mut buffer = [0; 1500];
         while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
             let Some((name, question)) = question(&buffer[..length]) else { continue };
             log.lock().unwrap().push(name.clone());
-            let answer = answer(&buffer[..2], &question, &name, &known.lock().unwrap());
+            let place = places.lock().unwrap().get(&name).copied().unwrap_or(ELSEWHERE);
+            let answer = answer(&buffer[..2], &question, &name, &known.lock().unwrap(), place);
             let _ = socket.send_to(&answer, from).await;
         }
     });
-    NameServer { address, aliases, asked, task }
+    NameServer { address, aliases, addresses, asked, task }
 }
 
 impl NameServer {
@@ -45,6 +53,11 @@ impl NameServer {
     /// The names that were asked for.
     pub(crate) fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
+    }
+
+    /// Gives a name an address from now on; zeros are none.
+    pub(crate) fn address(&self, name: &str, address: [u8; 4]) {
+        self.addresses.lock().unwrap().insert(name.to_owned(), address);
     }
 
     /// Makes a name an alias from now on.
@@ -75,7 +88,13 @@ fn question(message: &[u8]) -> Option<(String, Vec<u8>)> {
     Some((labels.join(".").to_ascii_lowercase(), message.get(12..at + 4)?.to_vec()))
 }
 
-fn answer(id: &[u8], question: &[u8], name: &str, aliases: &BTreeMap<String, String>) -> Vec<u8> {
+fn answer(
+    id: &[u8],
+    question: &[u8],
+    name: &str,
+    aliases: &BTreeMap<String, String>,
+    place: [u8; 4],
+) -> Vec<u8> {
     let mut records = Vec::new();
     let mut owner = name.to_owned();
     let mut count: u16 = 0;
@@ -84,8 +103,10 @@ fn answer(id: &[u8], question: &[u8], name: &str, aliases: &BTreeMap<String, Str
         owner.clone_from(real);
         count += 1;
     }
-    records.extend(record(&owner, 1, &[127, 0, 0, 9]));
-    count += 1;
+    if place != [0; 4] {
+        records.extend(record(&owner, 1, &place));
+        count += 1;
+    }
     // An answer to one question, no error, no authority, nothing additional.
     let head = [0x81, 0x80, 0, 1];
     [id, &head, &count.to_be_bytes(), &[0; 4], question, &records].concat()

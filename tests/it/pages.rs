@@ -59,7 +59,7 @@ pub(crate) static POLICY: LazyLock<Policy> = LazyLock::new(|| {
 /// What a page of `url` is judged by.
 pub(crate) fn context(url: &Url, consent: Consent, enforcing: bool) -> Arc<PageContext> {
     Arc::new(PageContext {
-        policy: POLICY.clone(),
+        policy: POLICY.clone().into(),
         consent,
         before: None,
         host: url.host_str().unwrap_or_default().to_owned(),

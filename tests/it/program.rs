@@ -90,7 +90,12 @@ pub(crate) struct Program {
 
 impl Program {
     pub(crate) fn start(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        Self::start_with_output(command.stdout(Stdio::null()))
+    }
+
+    /// The same where its standard output is somebody's.
+    pub(crate) fn start_with_output(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log: Arc<Mutex<Vec<String>>> = Arc::default();
         let (lines, stderr) = (Arc::clone(&log), child.stderr.take().unwrap());
         std::thread::spawn(move || {
@@ -127,8 +132,11 @@ impl Program {
 
     /// Has it read its configuration again, and waits until that is done.
     pub(crate) fn reloads(&mut self) {
-        const DONE: &str = "configuration reloaded";
-        let done = |log: Vec<String>| log.iter().filter(|line| line.contains(DONE)).count();
+        // Not one that came of a file that changed: that may have seen half of it.
+        let is_done = |line: &&String| {
+            line.contains("configuration reloaded") && line.contains(r#""cause":"SIGHUP""#)
+        };
+        let done = |log: Vec<String>| log.iter().filter(is_done).count();
         let before = done(self.log());
         self.signal("HUP");
         let since = Instant::now();

@@ -324,7 +324,7 @@ async fn j6_the_fresh_page_says_what_the_live_one_held() {
     visitor.chooses("some", &["analytics"]).await;
     let fresh = visitor.asks("GET", "/", &ours, "").await;
     assert_eq!(fresh.field("consentry-revive"), "d");
-    assert_eq!(fresh.field("cache-control"), "no-store");
+    assert_eq!(fresh.field("cache-control"), "private, no-store");
     assert_eq!(fresh.field("etag"), "");
     for whole in [
         "<img src=//stats.acme.example/b.gif data-consentry-revive=\"2\">",

@@ -8,7 +8,7 @@ use crate::tls::Authority;
 
 use consentry::catalogue::Catalogue;
 use consentry::ledger::read::Reader;
-use consentry::policy::{Effect, Exception, Scope};
+use consentry::policy::{Effect, Exception, Policy, Scope};
 use consentry::site::{Site, Sites};
 use consentry::watch::self_check::{State, Status};
 use http::Response;
@@ -113,7 +113,7 @@ async fn k5_a_catalogue_that_lost_its_rules_is_red_and_green_again_when_it_has_t
     let sites = proxy.running().sites();
     let empty = Arc::new(Catalogue::compile(&[]).unwrap());
     proxy.running().replace_sites(changed(&sites, |site| Site {
-        policy: site.policy.with_catalogue(Arc::clone(&empty)),
+        policy: site.policy.with_catalogue(Arc::clone(&empty)).into(),
         ..site.clone()
     }));
     let red = status_once(&proxy, is_red).await;
@@ -152,7 +152,7 @@ async fn k5_an_exception_for_everything_is_red_and_one_that_names_a_vendor_is_no
             place: consentry::catalogue::Place { file: "c.toml".into(), line: 1 },
         });
         changed(&sites, move |site| Site {
-            policy: site.policy.clone().with_exceptions([Arc::clone(&exception)]),
+            policy: Policy::clone(&site.policy).with_exceptions([Arc::clone(&exception)]).into(),
             ..site.clone()
         })
     };
@@ -271,8 +271,8 @@ async fn k5_a_reload_says_where_to_look_from_then_on() {
     let elsewhere = EVERY_SECOND.replace("= 1", "= 2").replace("shop", "www.shop");
     setup.configure(origin.address, &format!("{elsewhere}path = '/sale'\n"));
     program.reloads();
-    let told = program.says("interval_s changes when consentry is started again");
-    assert!(told.contains("until then it is 1"), "{told}");
+    let told = program.says("needs a restart");
+    assert!(told.contains("self_check.interval_s"), "{told}");
     let (mut admin, since) = (crate::harness::visitor_at(program.admin), Instant::now());
     loop {
         let ready: serde_json::Value =

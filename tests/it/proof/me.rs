@@ -119,7 +119,7 @@ async fn f5_the_visitor_takes_the_receipt_along() {
     proxy.running().ledger.flush().unwrap();
     let download = visitor.opens("/.consentry/receipt").await;
     assert!(download.field("content-disposition").starts_with("attachment; filename="));
-    assert_eq!(download.field("cache-control"), "no-store");
+    assert_eq!(download.field("cache-control"), "private, no-store");
     let record: Value = serde_json::from_str(&download.body).unwrap();
     assert_eq!(schema::faults(&schema::ours(), &record), [] as [String; 0]);
     assert_eq!(record["header"]["source"], "ledger");

@@ -33,7 +33,7 @@ async fn figures() -> BTreeMap<String, BTreeSet<String>> {
     observe.emit(&ExchangeFailed { fault: Fault::Origin, reason: "x", detail: "", reference: "" });
     observe.emit(&ChoiceMade { site, granted: PurposeSet::EMPTY, gpc: false });
     observe.emit(&ChoiceNotTaken { site, status: 403 });
-    observe.emit(&ConfigReloaded { failure: None });
+    observe.emit(&ConfigReloaded { cause: "file", failure: None });
     observe.emit(&ListRefreshed { list, rules: 1, changed: true });
     observe.emit(&ListUsed { list, has: true, checked_s: 1 });
     let state = "gpc";

@@ -38,6 +38,8 @@ pub mod watch;
 pub mod dashboard;
 /// The operator's file, checked and compiled.
 pub mod config;
+/// What would become of a site, looked at before anybody visits it.
+pub mod audit;
 /// A storefront to try everything on.
 pub mod demo;
 /// The commands.

@@ -1,8 +1,8 @@
 //! The `consentry` command.
 
 use consentry::cli::{
-    self, check, dashboard, demo, explain, export, health, lists, log, packaging, proof, report,
-    serve, verify,
+    self, audit, check, dashboard, demo, explain, export, health, lists, log, packaging, proof,
+    report, serve, verify,
 };
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -44,6 +44,8 @@ enum Command {
     Checkpoint(verify::CheckpointArgs),
     /// Say what would happen to an address, cookie, header or piece of HTML, and why
     Explain(explain::ExplainArgs),
+    /// Say what would be withheld from a site's pages in each state of consent, and fail on what is against a policy
+    Audit(audit::AuditArgs),
     /// Show the filter lists: how old they are, and what of them is used
     Lists(lists::ListsArgs),
     /// Check the configuration and the catalogue
@@ -74,6 +76,7 @@ fn main() -> ExitCode {
         Command::Verify(args) => verify::run(args, &mut out, &mut err),
         Command::Checkpoint(args) => verify::run_checkpoint(args, &mut out, &mut err),
         Command::Explain(args) => written(explain::run(args, &mut out), &mut err),
+        Command::Audit(args) => audit::run(args, &mut out, &mut err),
         Command::Lists(args) => written(lists::run(args, &mut out), &mut err),
         Command::Check(args) => check::run(args, &mut out),
         Command::Dashboard(args) => dashboard::run(args, &mut out, &mut err),

@@ -1,5 +1,6 @@
 //! What an operator types: one file a command.
 
+pub mod audit;
 pub mod check;
 pub mod dashboard;
 pub mod demo;

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod architecture;
+mod audit;
 mod config_sample;
 mod licences;
 mod harness;

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
+    "audit",
     "serve",
     "demo",
     "log",
@@ -24,7 +25,7 @@ const README: &str = include_str!("../../README.md");
 const OPERATING: &str = include_str!("../../docs/operating.md");
 
 /// Pages with commands in them.
-const GUIDES: [&str; 7] = [
+const GUIDES: [&str; 8] = [
     README,
     OPERATING,
     include_str!("../../docs/deploy.md"),
@@ -32,6 +33,7 @@ const GUIDES: [&str; 7] = [
     include_str!("../../docs/ledger.md"),
     include_str!("../../docs/proof.md"),
     include_str!("../../docs/dashboard.md"),
+    include_str!("../../docs/audit.md"),
 ];
 
 /// Flags in the README that belong to other programs.

@@ -40,7 +40,7 @@ impl Page {
                 policy.decide_handler(code.as_bytes(), &context.host, consent)
             });
             if ruling.is_known() || ruling.verdict.blocks() {
-                self.decisions.push(Decision::on_inline(&ruling));
+                self.file(Decision::on_inline(&ruling));
             }
             if ruling.verdict.blocks() {
                 found.note(&name, &ruling);
@@ -69,7 +69,7 @@ impl Page {
         if let (Some(tight), Some(verdict)) = (tight, verdict) {
             let ruling = Ruling { verdict, identity: None, exception: None };
             let (layer, kind) = (Layer::Html, Kind::ResponseHeader);
-            self.decisions.push(Decision::on_name(&ruling, layer, kind, "referrer-policy"));
+            self.file(Decision::on_name(&ruling, layer, kind, "referrer-policy"));
             if context.enforcing {
                 self.set(element, "content", tight);
             }

@@ -23,7 +23,7 @@ pub use placeholder::{Embed, Embeds, Placeholders};
 
 use crate::consent::Consent;
 use crate::enforce::browser::Reach;
-use crate::policy::{Decisions, Policy};
+use crate::policy::{Decision, Decisions, Policy};
 
 use encoding_rs::{Encoding, WINDOWS_1252};
 use lol_html::send::{HtmlRewriter, Settings};
@@ -100,6 +100,15 @@ pub enum RewriteError {
     /// The rewriter gave up.
     #[error("the page cannot be rewritten: {0}")]
     Unparsable(String),
+}
+
+/// A decision, and where in the page the element begins that it is about.
+#[derive(Clone, Debug)]
+pub struct Placed {
+    /// In bytes from the beginning.
+    pub at: usize,
+    /// What was decided there.
+    pub decision: Decision,
 }
 
 /// Every element: which of them matter is found out by [`Page::visit`].
@@ -187,6 +196,18 @@ impl Rewriter {
     #[must_use]
     pub fn take_decisions(&mut self) -> Decisions {
         std::mem::take(&mut lock(&self.page).decisions)
+    }
+
+    /// Takes note of where everything stands that is decided from now on, each
+    /// time it stands there: decisions tell of it once.
+    pub fn note_places(&mut self) {
+        lock(&self.page).places.get_or_insert_default();
+    }
+
+    /// Takes what was noted so far, in the order in which it was decided.
+    #[must_use]
+    pub fn take_places(&mut self) -> Vec<Placed> {
+        lock(&self.page).places.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Takes what the page was seen to load so far.

@@ -5,13 +5,13 @@ mod visit;
 
 use crate::catalogue::{Kind, Subject};
 use crate::enforce::browser::Reach;
-use crate::enforce::html::PageContext;
 use crate::enforce::html::address::attribute_text;
 use crate::enforce::html::elements::{ScriptType, script_type};
 use crate::enforce::html::held::{Found, escape, is_seen, keep_shape};
 use crate::enforce::html::lookahead::{Content, Passed};
 use crate::enforce::html::mixed::has_site_logic;
 use crate::enforce::html::placeholder::placeholder;
+use crate::enforce::html::{PageContext, Placed};
 use crate::policy::{Decision, Decisions, Grounds, Layer, Ruling, Verdict};
 use crate::purpose::Purpose;
 use judge::UNREADABLE;
@@ -29,6 +29,9 @@ use url::Url;
 
 /// What a withheld module's name stands for: nothing, but a module.
 const EMPTY_MODULE: &str = "data:text/javascript,export%20default%20undefined";
+
+/// How many places of one page are noted.
+const MAX_PLACES: usize = 10_000;
 
 /// One page, or one document inside it.
 #[derive(Debug)]
@@ -61,6 +64,10 @@ pub(super) struct Page {
     pub(super) decisions: Decisions,
     /// What the browser may load of it.
     pub(super) reach: Reach,
+    /// Where what was decided stands, if somebody wants to know.
+    pub(super) places: Option<Vec<Placed>>,
+    /// Where the element begins that is looked at, or that holds the document.
+    at: usize,
 }
 
 impl Page {
@@ -86,7 +93,19 @@ impl Page {
             changed: false,
             decisions: Decisions::default(),
             reach: Reach::default(),
+            places: None,
+            at: 0,
         }
+    }
+
+    /// Puts a decision on record.
+    pub(super) fn file(&mut self, decision: Decision) {
+        if let Some(places) = &mut self.places
+            && places.len() < MAX_PLACES
+        {
+            places.push(Placed { at: self.at, decision: decision.clone() });
+        }
+        self.decisions.push(decision);
     }
 
     /// Takes what can be judged next, and gives back what the rewriter is to
@@ -301,7 +320,7 @@ impl Page {
         if ruling.identity.is_some() || ruling.verdict.blocks() {
             let decision = Decision::on_inline(&ruling);
             let layer = if is_mixed { Layer::Browser } else { decision.layer };
-            self.decisions.push(Decision { layer, ..decision });
+            self.file(Decision { layer, ..decision });
         }
         // Other documents, and modules, have names of their own.
         let shares_names = self.depth == 0
@@ -378,7 +397,7 @@ impl Page {
     /// Speculation rules: every string in them that is an address counts.
     fn judge_addresses(&mut self, element: &Element<'_, '_>, found: &mut Found) {
         let Some(content) = self.content(element) else {
-            self.decisions.push(Decision::on_inline(&UNREADABLE));
+            self.file(Decision::on_inline(&UNREADABLE));
             return found.note("", &UNREADABLE);
         };
         let Ok(json) = serde_json::from_slice::<serde_json::Value>(&content) else { return };
@@ -402,12 +421,7 @@ impl Page {
                     policy.decide(Subject::ResponseHeader("accept-ch"), &context.host, consent)
                 });
                 if ruling.identity.is_some() {
-                    self.decisions.push(Decision::on_name(
-                        &ruling,
-                        Layer::Html,
-                        Kind::ResponseHeader,
-                        name,
-                    ));
+                    self.file(Decision::on_name(&ruling, Layer::Html, Kind::ResponseHeader, name));
                 }
                 self.mark_granted(element, &found);
                 if ruling.verdict.blocks() && context.enforcing {

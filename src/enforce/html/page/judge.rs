@@ -123,7 +123,7 @@ impl Page {
                     policy.decide_inline(&code, &context.host, consent)
                 });
                 if ruling.identity.is_some() {
-                    self.decisions.push(Decision::on_inline(&ruling));
+                    self.file(Decision::on_inline(&ruling));
                 }
                 if ruling.verdict.blocks() {
                     found.note(attribute, &ruling);
@@ -164,7 +164,7 @@ impl Page {
             self.notice_consent_tool(&ruling);
         }
         if ruling.verdict != Verdict::Allow(Basis::FirstParty) {
-            self.decisions.push(Decision::on_url(&ruling, Layer::Html, kind, &url));
+            self.file(Decision::on_url(&ruling, Layer::Html, kind, &url));
         }
         match ruling.verdict {
             Verdict::Block(_) => {
@@ -223,6 +223,8 @@ impl Page {
         inner.held = self.held;
         inner.decisions = std::mem::take(&mut self.decisions);
         inner.reach = std::mem::take(&mut self.reach);
+        inner.places = self.places.take();
+        inner.at = self.at;
         let mut rewriter = Rewriter::with_page(inner, self.context.memory_bytes);
         let result = rewriter.write(content).and_then(|mut out| {
             out.extend(rewriter.finish()?);
@@ -231,7 +233,8 @@ impl Page {
         self.decisions = rewriter.take_decisions();
         self.reach = rewriter.take_reach();
         let (changed, held, purpose, granted) = {
-            let page = lock(&rewriter.page);
+            let mut page = lock(&rewriter.page);
+            self.places = page.places.take();
             (page.changed, page.held, page.withheld, page.granted)
         };
         self.held = held;
@@ -251,7 +254,7 @@ impl Page {
     /// Puts on record that something cannot be judged; nothing takes its place.
     pub(super) fn unreadable(&mut self, what: &str) -> Rewritten {
         self.changed |= self.context.enforcing;
-        self.decisions.push(Decision::on_name(&UNREADABLE, Layer::Html, Kind::Inline, what));
+        self.file(Decision::on_name(&UNREADABLE, Layer::Html, Kind::Inline, what));
         Rewritten { changed: true, ..Rewritten::default() }
     }
 }

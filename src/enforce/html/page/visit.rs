@@ -99,6 +99,9 @@ enum Telling {
 impl Page {
     /// Judges an element, if there is anything to judge.
     pub(in crate::enforce::html) fn visit(&mut self, element: &mut Element<'_, '_>) {
+        if self.places.is_some() && self.depth == 0 {
+            self.at = element.source_location().bytes().start;
+        }
         let reasons = self.reasons(element);
         for _ in 0..reasons.loads {
             self.element(element);

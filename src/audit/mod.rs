@@ -106,6 +106,7 @@ impl Thing {
                 | Kind::Parameter
                 | Kind::OwnPath
                 | Kind::Address
+                | Kind::Storage
         );
         if named { None } else { self.what.split('/').next() }
     }

@@ -49,6 +49,42 @@ impl Judge {
         page.observe(found);
     }
 
+    /// Adds a cookie of the site's own that is there after the page at `path`.
+    pub fn own_cookie(&self, path: &str, name: &str, page: &mut AuditedPage) {
+        let rules = self.rules(path);
+        let mut found = AuditedPage::default();
+        self.each(&mut found, |state| Some(self.cookie(&rules.policy, name, state)));
+        page.observe(found);
+    }
+
+    /// Adds a cookie of somebody else's that is there after the page at `path`:
+    /// it came from there, so it is withheld where that is.
+    pub fn foreign_cookie(&self, path: &str, name: &str, from: &Url, page: &mut AuditedPage) {
+        let rules = self.rules(path);
+        let subject = Subject::Load { kind: Kind::Connect, url: from };
+        let mut found = AuditedPage::default();
+        self.each(&mut found, |state| {
+            let ruling = rules.policy.decide(subject, &self.host, &state.consent);
+            let decision = Decision::on_name(&ruling, Layer::Browser, Kind::Cookie, name);
+            Some(decision.asked_by(from.host_str().unwrap_or_default()))
+        });
+        page.observe(found);
+    }
+
+    /// Adds a key that is in the browser's storage after the page at `path`, if
+    /// anybody claims it: a site's own keys are its own business.
+    pub fn stored(&self, path: &str, key: &str, page: &mut AuditedPage) {
+        let rules = self.rules(path);
+        let mut found = AuditedPage::default();
+        self.each(&mut found, |state| {
+            let subject = Subject::Storage(key);
+            let ruling = rules.policy.decide(subject, &self.host, &state.consent);
+            let decision = Decision::on_name(&ruling, Layer::Browser, Kind::Storage, key);
+            ruling.is_known().then_some(decision)
+        });
+        page.observe(found);
+    }
+
     fn cookie(&self, policy: &Policy, name: &str, state: &State) -> Decision {
         let ruling = policy.decide(Subject::Cookie(name), &self.host, &state.consent);
         Decision::on_name(&ruling, Layer::Browser, Kind::Cookie, name)

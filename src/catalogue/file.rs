@@ -184,6 +184,7 @@ struct Compiler {
     signatures: Vec<(String, RuleIndex)>,
     scripts: Vec<(String, RuleIndex)>,
     cookies: Names,
+    storage: Names,
     request_headers: FxHashMap<String, RuleIndex>,
     response_headers: FxHashMap<String, RuleIndex>,
     parameters: FxHashMap<String, RuleIndex>,
@@ -288,9 +289,17 @@ impl Compiler {
             let rule = self.rule(vendor, &mut lines, name);
             self.globals.push((name.get_ref().clone(), rule));
         }
+        for key in &written.storage {
+            if !is_pattern(key.get_ref()) {
+                mistakes.push(at(file, key, "a name is exact or holds one `*`"));
+                continue;
+            }
+            let rule = self.rule(vendor, &mut lines, key);
+            self.storage.insert(key.get_ref(), necessary, rule);
+        }
         // These are acted on in the browser only; they are kept so that the
         // file is read as a whole.
-        for name in written.storage.iter().chain(&written.databases).chain(&written.caches) {
+        for name in written.databases.iter().chain(&written.caches) {
             if !is_pattern(name.get_ref()) {
                 mistakes.push(at(file, name, "a name is exact or holds one `*`"));
             }
@@ -411,6 +420,7 @@ impl Compiler {
             inline,
             scripts,
             cookies: self.cookies,
+            storage: self.storage,
             request_headers: self.request_headers,
             response_headers: self.response_headers,
             parameters: self.parameters,

@@ -39,10 +39,12 @@ pub enum Kind {
     OwnPath,
     /// The visitor's network address.
     Address,
+    /// A key in the browser's storage.
+    Storage,
 }
 
 impl Kind {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 18] = [
         Self::Script,
         Self::Inline,
         Self::Frame,
@@ -60,6 +62,7 @@ impl Kind {
         Self::Parameter,
         Self::OwnPath,
         Self::Address,
+        Self::Storage,
     ];
 
     /// The word in logs, the ledger and the catalogue.
@@ -83,6 +86,7 @@ impl Kind {
             Self::Parameter => "parameter",
             Self::OwnPath => "own-path",
             Self::Address => "address",
+            Self::Storage => "storage",
         }
     }
 
@@ -141,4 +145,6 @@ pub enum Subject<'a> {
     ResponseHeader(&'a str),
     /// The name of a URL parameter.
     Parameter(&'a str),
+    /// A key in the browser's storage.
+    Storage(&'a str),
 }

@@ -3,6 +3,7 @@
 //! yet.
 
 mod args;
+mod browser;
 mod crawl;
 mod fetch;
 mod folder;
@@ -19,10 +20,12 @@ use crate::config::{self, Compiled, KeyMode, Overrides};
 use crate::ledger::plain;
 use crate::site::Site;
 use args::{Target, pair};
+use browser::{Browser, Visitor};
 use crawl::{Bounds, Crawl};
 use fetch::Fetcher;
 
 use anyhow::{Context, bail};
+use std::cell::RefCell;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -117,7 +120,11 @@ fn all(mistakes: &[crate::mistake::Mistake]) -> anyhow::Error {
 }
 
 fn look(args: &AuditArgs, compiled: &Compiled) -> anyhow::Result<(Judge, Vec<AuditedPage>)> {
-    match args.kind()? {
+    let kind = args.kind()?;
+    if args.browser && !matches!(kind, Target::Site(_)) {
+        bail!("--browser opens the pages of a site: give its address, not {}", args.target);
+    }
+    match kind {
         Target::Site(url) => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(look_at_site(args, compiled, &url))
@@ -172,8 +179,18 @@ async fn look_at_site(
             let _ = writeln!(io::stderr(), "{count}/{most} {}", plain::text(page));
         }
     };
+    let browser = match args.browser {
+        true => Some(RefCell::new(Browser::find(args.browser_path.as_deref(), visitor(args)?)?)),
+        false => None,
+    };
+    let watch = |url: &Url, page: &mut AuditedPage| {
+        if let Some(browser) = &browser {
+            browser.borrow_mut().look(url, &judge, page);
+        }
+    };
     let bounds = Bounds { pages: args.max_pages, depth: args.max_depth };
-    let crawl = Crawl { fetcher: &fetcher, judge: &judge, bounds, progress: &progress };
+    let crawl =
+        Crawl { fetcher: &fetcher, judge: &judge, bounds, progress: &progress, watch: &watch };
     let pages = crawl.run(first).await;
     Ok((judge, pages))
 }
@@ -212,9 +229,21 @@ fn cookies(args: &AuditArgs) -> anyhow::Result<Vec<(String, String)>> {
     args.cookie.iter().map(|text| pair("--cookie", text)).collect()
 }
 
+/// Who comes to the site in the browser.
+fn visitor(args: &AuditArgs) -> anyhow::Result<Visitor> {
+    let stored = args.local_storage.iter().map(|text| pair("--local-storage", text));
+    Ok(Visitor {
+        cookies: cookies(args)?,
+        local_storage: stored.collect::<anyhow::Result<_>>()?,
+        quiet: Duration::from_secs(args.quiet_s),
+        patience: Duration::from_secs(args.timeout_s),
+    })
+}
+
 /// The state in which what is observed happens.
 fn observed_in(args: &AuditArgs, states: &[State]) -> anyhow::Result<Option<usize>> {
-    let Some(name) = &args.state else { return Ok(None) };
+    let silent = args.browser.then_some("undecided");
+    let Some(name) = args.state.as_deref().or(silent) else { return Ok(None) };
     let found = states.iter().position(|state| state.name == name);
     let names: Vec<_> = states.iter().map(|state| state.name).collect();
     let names = names.join(", ");

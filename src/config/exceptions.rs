@@ -161,7 +161,8 @@ fn scope(
     let written = entry.get_ref();
     let given = |text: &Spanned<String>| Some(text.get_ref().clone()).filter(|t| !t.is_empty());
     let kind = given(&written.kind).and_then(|name| {
-        let kind = Kind::from_name(&name).filter(|kind| *kind != Kind::Address);
+        let kind = Kind::from_name(&name)
+            .filter(|kind| !matches!(kind, Kind::Address | Kind::Storage));
         if kind.is_none() {
             let advice = "it is script, inline, frame, image, style, font, media, object, hint, connect, refresh, cookie, header, response-header, parameter or own-path";
             findings.wrong_with_advice(&written.kind, format!("unknown kind `{name}`"), advice);

@@ -135,6 +135,7 @@ fn named(subject: Subject<'_>) -> (Kind, Option<&str>) {
         Subject::RequestHeader(name) => (Kind::RequestHeader, Some(name)),
         Subject::ResponseHeader(name) => (Kind::ResponseHeader, Some(name)),
         Subject::Parameter(name) => (Kind::Parameter, Some(name)),
+        Subject::Storage(key) => (Kind::Storage, Some(key)),
     }
 }
 

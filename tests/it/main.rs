@@ -4,6 +4,7 @@
 
 mod architecture;
 mod audit;
+mod audit_browser;
 mod config_sample;
 mod licences;
 mod harness;

@@ -258,7 +258,8 @@ const fn request_types(kind: Kind) -> &'static [&'static str] {
         | Kind::ResponseHeader
         | Kind::Parameter
         | Kind::OwnPath
-        | Kind::Address => &[],
+        | Kind::Address
+        | Kind::Storage => &[],
     }
 }
 

@@ -67,8 +67,23 @@ pub struct AuditArgs {
     /// consent tool keeps a choice; may be given several times
     #[arg(long, value_name = "NAME=VALUE")]
     pub cookie: Vec<String>,
-    /// The state of the visitor whose session was recorded: what happened in
-    /// it although that state withholds it has leaked
+    /// Open each page in an installed Chromium, too, and see what its scripts
+    /// ask for later, which cookies are set and what is stored
+    #[arg(long)]
+    pub browser: bool,
+    /// The browser's program; by default the one that is found on the PATH
+    #[arg(long, value_name = "FILE", requires = "browser")]
+    pub browser_path: Option<PathBuf>,
+    /// What the visitor has in localStorage, such as the choice that another
+    /// consent tool keeps there; may be given several times
+    #[arg(long, value_name = "KEY=VALUE", requires = "browser")]
+    pub local_storage: Vec<String>,
+    /// How long nothing must happen on a page before it counts as done
+    #[arg(long, value_name = "SECONDS", default_value = "3", requires = "browser", value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub quiet_s: u64,
+    /// The state of the visitor whose session was recorded, or who is in the
+    /// browser (there it is undecided unless this says otherwise): what
+    /// happened although that state withholds it has leaked
     #[arg(long = "as", value_name = "STATE")]
     pub state: Option<String>,
 }

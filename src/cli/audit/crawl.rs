@@ -35,6 +35,8 @@ pub(super) struct Crawl<'c> {
     pub(super) bounds: Bounds,
     /// Whom to tell of each page, and how many there are at most.
     pub(super) progress: &'c dyn Fn(usize, &str),
+    /// Who looks at a page, too, in another way.
+    pub(super) watch: &'c dyn Fn(&Url, &mut AuditedPage),
 }
 
 /// What waits to be looked at.
@@ -106,7 +108,9 @@ impl Crawl<'_> {
         pages: &mut Vec<AuditedPage>,
     ) {
         (self.progress)(pages.len() + 1, fetched.url.as_str());
-        pages.push(judged(fetched, self.judge));
+        let mut page = judged(fetched, self.judge);
+        (self.watch)(&fetched.url, &mut page);
+        pages.push(page);
         if self.bounds.pages > 1 && depth < self.bounds.depth {
             for link in links(fetched) {
                 waiting.add(link, depth + 1);

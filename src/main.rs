@@ -2,7 +2,7 @@
 
 use consentry::cli::{
     self, audit, check, dashboard, demo, explain, export, health, lists, log, packaging, proof,
-    report, serve, verify,
+    record, replay, report, serve, verify,
 };
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -46,6 +46,10 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Say what would be withheld from a site's pages in each state of consent, and fail on what is against a policy
     Audit(audit::AuditArgs),
+    /// Serve as the proxy does, and keep what the origin answers
+    Record(record::RecordArgs),
+    /// Decide again about what was recorded, under another policy, and say what changes
+    Replay(replay::ReplayArgs),
     /// Show the filter lists: how old they are, and what of them is used
     Lists(lists::ListsArgs),
     /// Check the configuration and the catalogue
@@ -77,6 +81,8 @@ fn main() -> ExitCode {
         Command::Checkpoint(args) => verify::run_checkpoint(args, &mut out, &mut err),
         Command::Explain(args) => written(explain::run(args, &mut out), &mut err),
         Command::Audit(args) => audit::run(args, &mut out, &mut err),
+        Command::Record(args) => record::run(args, &mut out, &mut err),
+        Command::Replay(args) => replay::run(args, &mut out, &mut err),
         Command::Lists(args) => written(lists::run(args, &mut out), &mut err),
         Command::Check(args) => check::run(args, &mut out),
         Command::Dashboard(args) => dashboard::run(args, &mut out, &mut err),

@@ -195,10 +195,19 @@ async fn look_at_site(
     Ok((judge, pages))
 }
 
-/// Who judges: by the site that `--host` names, or the host that was asked.
 fn judge(args: &AuditArgs, compiled: &Compiled, asked: Option<&str>) -> anyhow::Result<Judge> {
+    judge_of(compiled, args.host.as_deref(), asked, &cookies(args)?)
+}
+
+/// Who judges: by the site that was named, or the host that was asked.
+pub(super) fn judge_of(
+    compiled: &Compiled,
+    named: Option<&str>,
+    asked: Option<&str>,
+    cookies: &[(String, String)],
+) -> anyhow::Result<Judge> {
     let sites = &compiled.sites;
-    let named = args.host.as_deref().map(str::to_ascii_lowercase);
+    let named = named.map(str::to_ascii_lowercase);
     let wanted = named.as_deref().or(asked);
     let found = wanted.and_then(|host| sites.find(host));
     let mut every = sites.iter();
@@ -214,11 +223,10 @@ fn judge(args: &AuditArgs, compiled: &Compiled, asked: Option<&str>) -> anyhow::
     let first = || site.hosts.first().cloned().unwrap_or_else(|| "site.invalid".to_owned());
     let host = host.unwrap_or_else(first);
     let now = jiff::Timestamp::now();
-    let cookies = cookies(args)?;
     let states = states(&Asked {
         site,
         host: &host,
-        cookies: &cookies,
+        cookies,
         now_s: u64::try_from(now.as_second()).unwrap_or_default(),
     });
     let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();

@@ -112,20 +112,20 @@ fn requests(count: u64) -> String {
 }
 
 /// Somebody wants us to end: Ctrl-C, or SIGTERM.
-struct Stop {
+pub(super) struct Stop {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Stop {
-    fn listen() -> io::Result<Self> {
+    pub(super) fn listen() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
         })
     }
 
-    async fn heard(&mut self) {
+    pub(super) async fn heard(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
@@ -203,10 +203,10 @@ impl Demo {
 
 /// A directory of our own that goes when we do.
 #[derive(Debug)]
-struct Directory(PathBuf);
+pub(super) struct Directory(pub(super) PathBuf);
 
 impl Directory {
-    fn make() -> Result<Self, String> {
+    pub(super) fn make() -> Result<Self, String> {
         let fail = |error: &dyn std::fmt::Display| format!("no directory for the ledger: {error}");
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(|error| fail(&error))?;

@@ -13,6 +13,8 @@ mod logging;
 pub mod packaging;
 mod part;
 pub mod proof;
+pub mod record;
+pub mod replay;
 pub mod report;
 pub mod serve;
 pub mod verify;

@@ -74,6 +74,7 @@ mod self_check;
 mod fleet;
 mod alerts;
 mod remembered;
+mod replay;
 mod report;
 mod sharing;
 mod readme;

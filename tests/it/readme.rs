@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 17] = [
     "audit",
+    "record",
+    "replay",
     "serve",
     "demo",
     "log",

@@ -363,7 +363,7 @@ mod tests {
         }
         let since = Instant::now();
         while lines(&path) < 100 {
-            assert!(since.elapsed() < Duration::from_secs(20), "lines do not come");
+            assert!(since.elapsed() < Duration::from_secs(60), "lines do not come");
             std::thread::sleep(Duration::from_millis(10));
         }
         let moved = directory.path().join("access.log.1");
@@ -371,7 +371,7 @@ mod tests {
         log.reopen();
         let since = Instant::now();
         while !path.exists() {
-            assert!(since.elapsed() < Duration::from_secs(20), "no new file comes");
+            assert!(since.elapsed() < Duration::from_secs(60), "no new file comes");
             std::thread::sleep(Duration::from_millis(10));
         }
         for number in 0..50 {
@@ -392,7 +392,7 @@ mod tests {
         for _ in 0..20_000 {
             log.write(record("/"));
         }
-        assert!(since.elapsed() < Duration::from_secs(5), "somebody waited");
+        assert!(since.elapsed() < Duration::from_secs(30), "somebody waited");
         drop(log);
         let metrics = observe.exposition();
         let counted = metrics.lines().find(|line| line.starts_with("consentry_records_lost_total"));

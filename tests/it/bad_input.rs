@@ -2,12 +2,12 @@
 //! clear answer or none, nobody else notices, and the origin never sees it.
 
 use crate::harness::{Origin, Proxy, consentry, origin, raw_origin, visitor};
-use crate::wire::{End, Wire};
+use crate::wire::{End, PATIENCE, Wire};
 
 use http::Response;
 use http_body_util::Full;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::AsyncReadExt;
 
 async fn plain() -> Origin {
@@ -362,7 +362,7 @@ async fn a_body_that_stops_arriving_is_not_waited_for_forever() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_that_stops_arriving_is_not_waited_for_forever() {
     let origin = plain().await;
-    let proxy = consentry(&origin).config("[timeouts]\nrequest_head_s = 0.5").start().await;
+    let proxy = consentry(&origin).config("[timeouts]\nrequest_head_s = 2").start().await;
     for begun in ["", "GET / HTTP/1.1\r\nhos", "GET / HTTP/1.1\r\nhost: a\r\n"] {
         let mut wire = Wire::to(proxy.address).await;
         wire.says(begun).await;
@@ -380,10 +380,19 @@ async fn half_a_body_never_looks_whole_to_the_origin() {
     let origin = raw_origin(move |mut socket, head| {
         let log = Arc::clone(&log);
         async move {
-            let mut rest = Vec::new();
-            let _ = socket.read_to_end(&mut rest).await;
-            let all = head + std::str::from_utf8(&rest).unwrap();
-            log.lock().unwrap().push(all.split_once("\r\n\r\n").unwrap().1.to_owned());
+            let mut all = head.into_bytes();
+            let mut piece = [0; 1024];
+            log.lock().unwrap().push((String::new(), false));
+            loop {
+                let text = std::str::from_utf8(&all).unwrap();
+                let body = text.split_once("\r\n\r\n").unwrap().1.to_owned();
+                log.lock().unwrap().last_mut().unwrap().0 = body;
+                match socket.read(&mut piece).await {
+                    Ok(0) | Err(_) => break,
+                    Ok(length) => all.extend_from_slice(&piece[..length]),
+                }
+            }
+            log.lock().unwrap().last_mut().unwrap().1 = true;
         }
     })
     .await;
@@ -391,18 +400,19 @@ async fn half_a_body_never_looks_whole_to_the_origin() {
     for begun in
         ["content-length: 10\r\n\r\nhalf", "transfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n"]
     {
-        let before = heard.lock().unwrap().len();
         let mut wire = Wire::to(proxy.address).await;
         wire.says(format!("POST / HTTP/1.1\r\nhost: a\r\n{begun}")).await;
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        drop(wire);
-        for _ in 0..50 {
-            if heard.lock().unwrap().len() > before {
-                break;
+        let until = async |holds: &dyn Fn(&(String, bool)) -> bool| {
+            let since = Instant::now();
+            while !heard.lock().unwrap().last().is_some_and(holds) {
+                assert!(since.elapsed() < PATIENCE, "{:?}", heard.lock().unwrap());
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        let said = heard.lock().unwrap().last().cloned().unwrap();
+        };
+        until(&|(body, ended)| body.contains("half") && !ended).await;
+        drop(wire);
+        until(&|(_, ended)| *ended).await;
+        let said = heard.lock().unwrap().last().unwrap().0.clone();
         assert!(matches!(said.as_str(), "half" | "4\r\nhalf\r\n"), "{said}");
     }
 }
@@ -415,7 +425,9 @@ async fn a_visitor_who_asks_too_often_waits_and_others_do_not() {
     let from = |address: &str| format!("x-forwarded-for: {address}\r\n");
     let mut wire = Wire::to(proxy.address).await;
     let mut answered = 0;
-    for others in 0..12 {
+    let mut refused = 0;
+    // One request a second is let through, whatever the machine has to do.
+    for others in 0.. {
         let got = wire.asks("GET", "/", &from("203.0.113.1")).await;
         match got.status {
             200 => answered += 1,
@@ -427,12 +439,17 @@ async fn a_visitor_who_asks_too_often_waits_and_others_do_not() {
                     got.text()
                 );
                 assert!(got.text().contains("fault: visitor"));
+                refused += 1;
             }
         }
-        let other = from(&format!("203.0.113.{}", 100 + others));
+        let other = from(&format!("203.0.{}.7", 114 + others));
         assert_eq!(Wire::to(proxy.address).await.asks("HEAD", "/", &other).await.status, 200);
+        if refused == 3 {
+            break;
+        }
+        assert!(others < 120, "nobody is refused");
     }
-    assert!((5..12).contains(&answered), "{answered}");
+    assert!(answered >= 5, "{answered}");
     // The one in front who speaks for nobody is not counted.
     assert_eq!(wire.asks("GET", "/", "").await.status, 200);
     assert_eq!(origin.seen().iter().filter(|seen| seen.method == "GET").count(), answered + 1);
@@ -442,15 +459,18 @@ async fn a_visitor_who_asks_too_often_waits_and_others_do_not() {
         .start()
         .await;
     let mut refused = 0;
-    for last in 0..12 {
+    for last in 0..120 {
         // Without a trusted proxy, a made-up address is no way out.
         let got = Wire::to(proxy.address)
             .await
             .asks("GET", "/", &from(&format!("203.0.113.{last}")))
             .await;
         refused += usize::from(got.status == 429);
+        if refused == 3 {
+            break;
+        }
     }
-    assert!(refused >= 3, "{refused}");
+    assert_eq!(refused, 3);
     tokio::time::sleep(Duration::from_millis(2100)).await;
     answers_others(&proxy).await;
 }
@@ -476,7 +496,7 @@ async fn more_connections_than_allowed_are_closed() {
         if wire.heard().starts_with(b"HTTP/1.1 200") {
             break;
         }
-        assert!(attempt < 50, "a connection that ended is still counted");
+        assert!(attempt < 300, "a connection that ended is still counted");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

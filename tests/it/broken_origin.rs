@@ -51,7 +51,7 @@ async fn end(mut socket: TcpStream, then: Then) {
     }
 }
 
-const IMPATIENT: &str = "[timeouts]\nresponse_head_s = 0.5\nresponse_body_s = 0.5";
+const IMPATIENT: &str = "[timeouts]\nresponse_head_s = 2\nresponse_body_s = 2";
 
 async fn proxy(origin: &Origin) -> Proxy {
     consentry(origin).config(IMPATIENT).start().await
@@ -77,7 +77,7 @@ async fn check_refused(answers: &[impl AsRef<[u8]>], then: Then, status: u16) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_origin_that_is_down_is_said_to_be() {
-    let gone = origin().start().await;
+    let gone = origin().start_apart().await;
     let proxy = proxy(&gone).await;
     drop(gone);
     let mut visitor = visitor(&proxy);
@@ -102,7 +102,7 @@ async fn an_origin_that_is_down_is_said_to_be() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_origin_that_comes_back_is_used_again() {
-    let first = origin().page("/", "<p>Hello</p>").start().await;
+    let first = origin().page("/", "<p>Hello</p>").start_apart().await;
     let proxy = proxy(&first).await;
     let address = first.address;
     assert_eq!(visitor(&proxy).opens("/").await.status, 200);

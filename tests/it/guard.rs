@@ -394,7 +394,7 @@ async fn b11_a_report_says_what_was_held_and_whose_doing_it_was() {
         let seen = shop.seen();
         seen.into_iter().filter(|seen| seen.target == "/.consentry/reports").collect::<Vec<_>>()
     };
-    for _ in 0..50 {
+    for _ in 0..600 {
         if !reports().is_empty() {
             break;
         }

@@ -22,7 +22,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -129,6 +129,15 @@ impl OriginBuilder {
 
     pub(crate) async fn start(self) -> Origin {
         self.listen(bound("127.0.0.1:0".parse().unwrap()).await, None).await
+    }
+
+    /// The same on an address of its own, so that nobody else gets its port
+    /// once it is gone.
+    pub(crate) async fn start_apart(self) -> Origin {
+        static NEXT: AtomicU16 = AtomicU16::new(1);
+        let process = u8::try_from(std::process::id() % 200).unwrap() + 50;
+        let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        self.start_at(SocketAddr::from(([127, process, high, low], 0))).await
     }
 
     /// The same over https.
@@ -447,7 +456,7 @@ impl Proxy {
     }
 
     /// Sends raw bytes and returns everything that comes back until the
-    /// connection closes or two seconds pass without a byte.
+    /// connection closes, or nothing more has come for a while.
     pub(crate) async fn raw(&self, bytes: &[u8]) -> Vec<u8> {
         raw(self.address, bytes).await
     }
@@ -459,7 +468,8 @@ pub(crate) async fn raw(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     socket.write_all(bytes).await.unwrap();
     let mut all = Vec::new();
     let mut buffer = vec![0; 64 * 1024];
-    let quiet = std::time::Duration::from_secs(2);
+    let ends = bytes.windows(17).any(|part| part.eq_ignore_ascii_case(b"connection: close"));
+    let quiet = std::time::Duration::from_secs(if ends { 60 } else { 5 });
     while let Ok(Ok(length)) = tokio::time::timeout(quiet, socket.read(&mut buffer)).await {
         if length == 0 {
             break;

@@ -18,8 +18,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Notify;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A browser's side of a connection.
 pub(crate) async fn browser(authority: &Authority, proxy: &Proxy) -> SendRequest<Full<Bytes>> {
@@ -227,10 +228,16 @@ async fn half_a_body_never_looks_whole_to_the_visitor_or_the_origin() {
             (b"content-length", fields),
         ];
         let head = frame(HEADERS, END_HEADERS, 1, &crate::http2_wire::fields(&post));
+        let posted = || origin.seen().iter().filter(|seen| seen.method == "POST").count();
+        let before = posted();
         frames.says(&head).await;
         frames.says(&frame(DATA, end, 1, b"abc")).await;
         if end == 0 {
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            let since = std::time::Instant::now();
+            while posted() == before {
+                assert!(since.elapsed() < PATIENCE, "the origin is not asked");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
             drop(frames);
         } else {
             let outcome = frames.outcome(1, PATIENCE).await;
@@ -253,20 +260,29 @@ async fn half_a_body_never_looks_whole_to_the_visitor_or_the_origin() {
 #[tokio::test(flavor = "multi_thread")]
 async fn told_to_stop_it_finishes_what_is_under_way_over_http2_too() {
     let authority = Authority::signing("shop.example");
-    let origin = raw_origin(|mut socket, _| async move {
-        tokio::time::sleep(Duration::from_millis(700)).await;
-        let _ = socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+    let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (tells, waits) = (Arc::clone(&begun), Arc::clone(&go_on));
+    let origin = raw_origin(move |mut socket, _| {
+        let (tells, waits) = (Arc::clone(&tells), Arc::clone(&waits));
+        async move {
+            tells.notify_one();
+            waits.notified().await;
+            let _ = socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+        }
     })
     .await;
     let proxy = consentry(&origin).config(&authority.listener()).start().await;
     let mut frames = Frames::to(&authority, &proxy).await;
     frames.says(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &get("/a.css", &[]))).await;
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    begun.notified().await;
     let stopping = tokio::spawn(proxy.stop());
     let mut farewell = false;
     let mut answered = false;
     while let Some(frame) = frames.next().await {
         farewell |= frame.kind == GOAWAY;
+        if farewell {
+            go_on.notify_one();
+        }
         answered |= frame.kind == DATA && frame.payload == b"ok";
     }
     assert!(farewell && answered);

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 type Field = (&'static [u8], &'static [u8]);
 
@@ -361,7 +361,7 @@ async fn others_are_served(authority: &Authority, proxy: &Proxy, name: &str) {
     let mut frames = Frames::to(authority, proxy).await;
     frames.says(&opens(1)).await;
     assert_eq!(frames.outcome(1, PATIENCE).await, Outcome::Status(200), "after {name}");
-    assert!(begun.elapsed() < Duration::from_secs(5), "after {name}: {:?}", begun.elapsed());
+    assert!(begun.elapsed() < PATIENCE, "after {name}: {:?}", begun.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -402,7 +402,7 @@ async fn rfc9113_5_what_breaks_the_protocol_ends_the_connection() {
     for (name, bytes) in cases {
         let mut frames = Frames::to(&authority, &proxy).await;
         frames.says(&bytes).await;
-        if !frames.ends(Duration::from_secs(5)).await {
+        if !frames.ends(PATIENCE).await {
             failures.push(name);
         }
     }
@@ -422,7 +422,7 @@ async fn no_more_streams_than_are_announced_reach_the_origin() {
     let origin = raw_origin(move |socket, _| {
         *count.lock().unwrap() += 1;
         async move {
-            tokio::time::sleep(PATIENCE).await;
+            std::future::pending::<()>().await;
             drop(socket);
         }
     })

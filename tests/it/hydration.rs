@@ -297,7 +297,7 @@ async fn trackers() -> Origin {
 
 /// Waits for what is bound to happen, for twenty seconds at most.
 async fn until(what: &str, happened: impl AsyncFn() -> bool) {
-    let patience = Instant::now() + Duration::from_secs(20);
+    let patience = Instant::now() + Duration::from_secs(60);
     while !happened().await {
         assert!(Instant::now() < patience, "not in time: {what}");
         tokio::time::sleep(Duration::from_millis(50)).await;

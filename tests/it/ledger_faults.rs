@@ -173,7 +173,7 @@ async fn g1_a_full_disk_costs_entries_that_are_counted_and_no_visitor_notices() 
     let filling = disk.join("filling");
     std::fs::write(&filling, vec![0; 32 << 20]).unwrap_err();
     let slowest = visits(program.address, 400).await;
-    assert!(slowest < Duration::from_secs(5), "{slowest:?}");
+    assert!(slowest < Duration::from_secs(20), "{slowest:?}");
     let told = until(program.admin, "in trouble", |ledger| {
         ledger["last_error"].is_string() && ledger["lost_entries"].as_u64() > Some(0)
     });

@@ -132,12 +132,10 @@ async fn e9_a_bad_text_file_leaves_the_running_texts_alone() {
     let opens = async || crate::harness::visitor_at(address).opens("/").await.body;
     assert!(opens().await.contains("No, thanks"));
     say("5");
-    program.signal("HUP");
-    let refused = program.says("configuration not reloaded");
+    let refused = program.refuses_to_reload();
     assert!(refused.contains("my-en.toml:2:14"), "{refused}");
     assert!(opens().await.contains("No, thanks"));
     say("'Refuse everything'");
-    program.signal("HUP");
-    program.says("configuration reloaded");
+    program.reloads();
     assert!(opens().await.contains("Refuse everything"));
 }

@@ -2,14 +2,13 @@
 //! reloading, stopping, and what it tells.
 
 use crate::harness::{consentry, origin, raw, raw_origin, visitor};
-use crate::program::{Program, Setup, consentry_command, runs};
+use crate::program::{PATIENCE, Program, Setup, consentry_command, runs};
 use crate::wire::{End, Wire};
 
 use http::Response;
 use http_body_util::Full;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Notify;
 
@@ -102,7 +101,7 @@ async fn two_programs_never_share_a_port_unnoticed() {
     let mut other = consentry_command(&words).stderr(std::process::Stdio::piped()).spawn().unwrap();
     let id = other.id().to_string();
     std::thread::spawn(move || send.send(other.wait().unwrap().code()));
-    let code = ended.recv_timeout(Duration::from_secs(10));
+    let code = ended.recv_timeout(PATIENCE);
     let _ = std::process::Command::new("kill").args(["-s", "KILL", &id]).output();
     assert_eq!(code.ok().flatten(), Some(69), "half of the visitors would go to each");
     for _ in 0..5 {
@@ -248,18 +247,17 @@ async fn k1_a_new_configuration_is_taken_without_a_pause_and_a_wrong_one_not_at_
         origin().page("/", "<p>one</p>").start().await,
         origin().page("/", "<p>two</p>").start().await,
     );
-    let setup = Setup::new(one.address, "");
+    // Nobody but us has it read again, and each time is counted.
+    let setup = Setup::new(one.address, "[reload]\nwatch = false");
     let mut program = setup.start();
     let mut wire = Wire::to(program.address).await;
     assert!(wire.asks("GET", "/", "").await.text().contains("one"));
-    setup.configure(two.address, "");
-    program.signal("HUP");
-    program.says("configuration reloaded");
+    setup.configure(two.address, "[reload]\nwatch = false");
+    program.reloads();
     // The same connection goes on.
     assert!(wire.asks("GET", "/", "").await.text().contains("two"));
     setup.configure(one.address, "[listner]\naddress = 'x'");
-    program.signal("HUP");
-    let refused = program.says("configuration not reloaded");
+    let refused = program.refuses_to_reload();
     assert!(
         refused.contains("listner") && refused.contains("did you mean `listener`"),
         "{refused}"

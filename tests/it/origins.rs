@@ -1,14 +1,16 @@
 //! Several origins a site: who is asked, what happens when one fails, and what
 //! is sent a second time.
 
-use crate::harness::{Origin, Proxy, ProxyBuilder, consentry, origin, raw_origin, visitor};
+use crate::harness::{
+    Origin, OriginBuilder, Proxy, ProxyBuilder, consentry, origin, raw_origin, visitor,
+};
 use crate::name_server::name_server;
 use crate::tls::Authority;
-use crate::wire::Wire;
+use crate::wire::{PATIENCE, Wire};
 
 use consentry::config::{self, KeyMode, Overrides};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -22,9 +24,18 @@ fn before(origins: &[&Origin]) -> ProxyBuilder {
     consentry(origins[0]).origins(&urls)
 }
 
-async fn shop() -> Origin {
+fn hello() -> OriginBuilder {
     let hello = |_| http::Response::new(http_body_util::Full::from("hi"));
-    origin().answer("/", hello).answer("/buy", hello).start().await
+    origin().answer("/", hello).answer("/buy", hello)
+}
+
+async fn shop() -> Origin {
+    hello().start().await
+}
+
+/// One that goes away, and to whose port nobody else comes.
+async fn leaving() -> Origin {
+    hello().start_apart().await
 }
 
 async fn status(proxy: &Proxy, method: &str, path: &str) -> u16 {
@@ -38,9 +49,10 @@ async fn is_up(proxy: &Proxy, origin: &str) -> bool {
     proxy.metric(&name).await.unwrap() == 1.0
 }
 
-async fn until(limit: Duration, mut holds: impl AsyncFnMut() -> bool) -> bool {
+/// Whether something comes to hold, however busy the machine is.
+async fn until(mut holds: impl AsyncFnMut() -> bool) -> bool {
     let begun = Instant::now();
-    while begun.elapsed() < limit {
+    while begun.elapsed() < PATIENCE {
         if holds().await {
             return true;
         }
@@ -91,7 +103,7 @@ async fn k3_the_origin_with_the_fewest_exchanges_under_way_is_asked() {
         let mut slow = Wire::to(proxy.address).await;
         slow.says("GET /slow HTTP/1.1\r\nhost: a\r\n\r\n").await;
         let begun = async || one.seen().len() + two.seen().len() == 1;
-        assert!(until(Duration::from_secs(5), begun).await);
+        assert!(until(begun).await);
         if head_first {
             slow.hears("h").await;
         }
@@ -111,17 +123,20 @@ async fn k3_the_origin_with_the_fewest_exchanges_under_way_is_asked() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn k3_an_origin_that_is_down_costs_no_visitor_an_answer() {
-    let (gone, there) = (shop().await, shop().await);
+    const ASIDE: Duration = Duration::from_millis(300);
+    let (gone, there) = (leaving().await, shop().await);
     let address = gone.address;
     let proxy = before(&[&gone, &there]).site("[site.health]\naside_s = 0.3").start().await;
     assert!(is_up(&proxy, &gone.url()).await && is_up(&proxy, &there.url()).await);
     let url = gone.url();
     drop(gone);
+    let begun = Instant::now();
     for round in 0..10 {
         assert_eq!(status(&proxy, "GET", "/").await, 200, "{round}");
         // Nothing of it was sent, so it can go elsewhere, with its body.
         assert_eq!(status(&proxy, "POST", "/buy").await, 200, "{round}");
     }
+    let rests = begun.elapsed().div_duration_f64(ASIDE);
     assert!(!is_up(&proxy, &url).await && is_up(&proxy, &there.url()).await);
     let bought: Vec<_> = there
         .seen()
@@ -132,7 +147,8 @@ async fn k3_an_origin_that_is_down_costs_no_visitor_an_answer() {
     assert_eq!(bought, ["x=1"; 10]);
     let retries =
         proxy.metric("consentry_origin_retries_total{site=\"default\",reason=\"connect\"}").await;
-    assert!((3.0..=6.0).contains(&retries.unwrap()), "then it was set aside: {retries:?}");
+    let most = 3.0 + 1.0 + rests;
+    assert!((3.0..=most).contains(&retries.unwrap()), "then it was set aside: {retries:?} {rests}");
     let failures = format!(
         "consentry_origin_failures_total{{site=\"default\",origin=\"{url}\",reason=\"connect\"}}"
     );
@@ -143,7 +159,7 @@ async fn k3_an_origin_that_is_down_costs_no_visitor_an_answer() {
         assert_eq!(status(&proxy, "GET", "/").await, 200);
         is_up(&proxy, &url).await
     };
-    assert!(until(Duration::from_secs(10), returned).await);
+    assert!(until(returned).await);
     back.forgets();
     for _ in 0..4 {
         assert_eq!(status(&proxy, "GET", "/").await, 200);
@@ -153,8 +169,8 @@ async fn k3_an_origin_that_is_down_costs_no_visitor_an_answer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn k3_when_all_origins_are_down_the_answer_says_so_at_once() {
-    let (one, two) = (shop().await, shop().await);
-    let proxy = before(&[&one, &two]).start().await;
+    let (one, two) = (leaving().await, leaving().await);
+    let proxy = before(&[&one, &two]).config("[timeouts]\nconnect_s = 120").start().await;
     let address = one.address;
     drop((one, two));
     for _ in 0..8 {
@@ -162,7 +178,7 @@ async fn k3_when_all_origins_are_down_the_answer_says_so_at_once() {
         let page = visitor(&proxy).opens("/").await;
         assert_eq!(page.status, 502);
         assert!(page.body.contains("fault: origin"), "{}", page.body);
-        assert!(begun.elapsed() < Duration::from_secs(2));
+        assert!(begun.elapsed() < PATIENCE, "nobody waits for `connect_s`");
     }
     let back = origin().page("/", "<p>Back</p>").start_at(address).await;
     assert_eq!(status(&proxy, "GET", "/").await, 200, "whoever comes first finds that out");
@@ -170,60 +186,86 @@ async fn k3_when_all_origins_are_down_the_answer_says_so_at_once() {
 }
 
 /// An origin that takes connections and says nothing, whatever it hears.
-async fn silent() -> (String, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let count = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&count);
-    tokio::spawn(async move {
-        let mut sockets: Vec<TcpStream> = Vec::new();
-        while let Ok((socket, _)) = listener.accept().await {
-            counted.fetch_add(1, Ordering::Relaxed);
-            sockets.push(socket);
-        }
-    });
-    (address.to_string(), count)
+struct Silent {
+    address: String,
+    /// How many it took so far.
+    connections: Arc<AtomicUsize>,
+    /// Those it keeps; without a place to keep them it closes each at once.
+    kept: Arc<Mutex<Option<Vec<TcpStream>>>>,
+}
+
+impl Silent {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let connections: Arc<AtomicUsize> = Arc::default();
+        let kept = Arc::new(Mutex::new(Some(Vec::new())));
+        let (count, keep) = (Arc::clone(&connections), Arc::clone(&kept));
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::SeqCst);
+                if let Some(kept) = keep.lock().unwrap().as_mut() {
+                    kept.push(socket);
+                }
+            }
+        });
+        Self { address, connections, kept }
+    }
+
+    fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    /// Closes what it has, and from now on what comes, or keeps that.
+    fn closes(&self, closes: bool) {
+        *self.kept.lock().unwrap() = (!closes).then(Vec::new);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn k3_a_tls_handshake_is_part_of_connecting_and_a_silent_origin_is_tried_by_one() {
-    let (address, connections) = silent().await;
+    let silent = Silent::start().await;
     let there = shop().await;
-    let proxy = consentry(&there)
-        .origin(&format!("https://{address}"))
-        .config("[timeouts]\nconnect_s = 0.5")
-        .start()
-        .await;
-    for _ in 0..3 {
-        let begun = Instant::now();
-        assert_eq!(status(&proxy, "GET", "/").await, 502);
-        let took = begun.elapsed();
-        assert!((0.4..3.0).contains(&took.as_secs_f64()), "{took:?}");
-    }
-    let before = connections.load(Ordering::Relaxed);
+    let asking = |connect_s: &str| {
+        consentry(&there)
+            .origin(&format!("https://{}", silent.address))
+            .config(&format!("[timeouts]\nconnect_s = {connect_s}"))
+    };
+    let impatient = asking("0.5").start().await;
     let begun = Instant::now();
+    assert_eq!(status(&impatient, "GET", "/").await, 502);
+    assert!(begun.elapsed() >= Duration::from_millis(400), "{:?}", begun.elapsed());
+
+    let proxy = asking("120").start().await;
+    silent.closes(true);
+    for _ in 0..3 {
+        assert_eq!(status(&proxy, "GET", "/").await, 502);
+    }
+    silent.closes(false);
+    let before = silent.connections();
     let mut visits = tokio::task::JoinSet::new();
     for _ in 0..10 {
         let mut visitor = visitor(&proxy);
-        visits.spawn(async move { (visitor.opens("/").await.status.as_u16(), begun.elapsed()) });
+        visits.spawn(async move { visitor.opens("/").await.status.as_u16() });
     }
-    let mut quick = 0;
-    while let Some(Ok((status, took))) = visits.join_next().await {
-        assert_eq!(status, 502);
-        quick += usize::from(took < Duration::from_millis(400));
+    for _ in 0..9 {
+        assert_eq!(visits.join_next().await.unwrap().unwrap(), 502);
     }
-    assert_eq!(quick, 9, "nobody else waits for what one finds out");
-    assert_eq!(connections.load(Ordering::Relaxed), before + 1);
+    assert!(until(async || silent.connections() > before).await);
+    assert!(visits.try_join_next().is_none(), "nobody else waits for what one finds out");
+    assert_eq!(silent.connections(), before + 1);
+    silent.closes(true);
+    assert_eq!(visits.join_next().await.unwrap().unwrap(), 502);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn k3_an_origin_that_does_not_answer_is_set_aside() {
-    let (address, _connections) = silent().await;
+    let silent = Silent::start().await;
     let there = shop().await;
-    let hanging = format!("http://{address}");
+    let hanging = format!("http://{}", silent.address);
     let proxy = consentry(&there)
         .origins(&[hanging.clone(), there.url()])
-        .config("[timeouts]\nresponse_head_s = 0.3")
+        .config("[timeouts]\nresponse_head_s = 2")
         .site("[site.health]\naside_s = 60")
         .start()
         .await;
@@ -298,17 +340,17 @@ async fn k3_a_connection_that_never_rests_is_made_anew_all_the_same() {
         .start()
         .await;
     let begun = Instant::now();
-    let mut count = 0;
-    while begun.elapsed() < Duration::from_millis(1500) {
+    while origin.connections() < 4 {
         assert_eq!(status(&proxy, "GET", "/").await, 200);
-        count += 1;
+        assert!(begun.elapsed() < PATIENCE, "only {} connections", origin.connections());
     }
-    assert!((3..=6).contains(&origin.connections()), "{} of {count}", origin.connections());
+    // Each of the three before the last one had its time.
+    assert!(begun.elapsed() >= Duration::from_millis(900), "{:?}", begun.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn k3_a_connection_rests_no_longer_than_its_origin_says() {
-    for (field, expected) in [("keep-alive: timeout=1\r\n", 4), ("keep-alive: timeout=5\r\n", 1)] {
+    for (field, expected) in [("keep-alive: timeout=1\r\n", 4), ("keep-alive: timeout=90\r\n", 1)] {
         let answer = format!(
             "HTTP/1.1 200 OK\r\n{field}content-type: text/plain\r\ncontent-length: 2\r\n\r\nhi"
         );
@@ -335,28 +377,28 @@ async fn k3_a_connection_rests_no_longer_than_its_origin_says() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn k3_resting_connections_are_closed_in_time() {
-    let open = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&open);
+    let rested = Arc::new(Mutex::new(None));
+    let told = Arc::clone(&rested);
     let origin = raw_origin(move |mut socket, _| {
-        let count = Arc::clone(&count);
+        let told = Arc::clone(&told);
         async move {
-            count.fetch_add(1, Ordering::Relaxed);
+            let begun = Instant::now();
             let _ = socket.write_all(ANSWER).await;
             let _ = socket.read(&mut [0; 4096]).await;
-            count.fetch_sub(1, Ordering::Relaxed);
+            *told.lock().unwrap() = Some(begun.elapsed());
         }
     })
     .await;
-    let proxy = consentry(&origin).config("[timeouts]\norigin_idle_s = 0.3").start().await;
+    let proxy = consentry(&origin).config("[timeouts]\norigin_idle_s = 0.7").start().await;
     assert_eq!(status(&proxy, "GET", "/").await, 200);
-    assert_eq!(open.load(Ordering::Relaxed), 1, "it is kept for the next request");
-    let closed = async || open.load(Ordering::Relaxed) == 0;
-    assert!(until(Duration::from_secs(5), closed).await);
+    assert!(until(async || rested.lock().unwrap().is_some()).await);
+    let rested = rested.lock().unwrap().unwrap();
+    assert!(rested >= Duration::from_millis(600), "it is kept for the next request: {rested:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn k3_what_is_known_of_an_origin_outlives_a_reload() {
-    let (gone, there) = (shop().await, shop().await);
+    let (gone, there) = (leaving().await, shop().await);
     let url = gone.url();
     let builder = before(&[&gone, &there]).site("[site.health]\naside_s = 60");
     drop(gone);
@@ -409,7 +451,7 @@ async fn ailing(well: &Arc<AtomicUsize>) -> Origin {
 }
 
 const LOOKS: &str =
-    "[site.health]\npath = \"/healthz\"\ninterval_s = 0.1\ntimeout_s = 2\nfailures = 2";
+    "[site.health]\npath = \"/healthz\"\ninterval_s = 0.1\ntimeout_s = 3\nfailures = 2";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn k3_an_origin_that_looks_ill_gets_no_visitors_until_it_is_well() {
@@ -417,9 +459,8 @@ async fn k3_an_origin_that_looks_ill_gets_no_visitors_until_it_is_well() {
     let (one, two) = (ailing(&well).await, shop().await);
     let proxy = before(&[&one, &two]).site("origin_host = \"shop.internal\"").site(LOOKS);
     let proxy = proxy.start().await;
-    let soon = Duration::from_secs(10);
     // The other one has no such path: 404 is not well.
-    assert!(until(soon, async || !is_up(&proxy, &two.url()).await).await);
+    assert!(until(async || !is_up(&proxy, &two.url()).await).await);
     assert!(is_up(&proxy, &one.url()).await);
     let looks: Vec<_> = one.seen().into_iter().filter(|seen| seen.target == "/healthz").collect();
     let look = &looks[0];
@@ -438,10 +479,10 @@ async fn k3_an_origin_that_looks_ill_gets_no_visitors_until_it_is_well() {
     assert!(proxy.metric(&failures).await.unwrap() >= 2.0);
 
     well.store(503, Ordering::Relaxed);
-    assert!(until(soon, async || !is_up(&proxy, &one.url()).await).await);
+    assert!(until(async || !is_up(&proxy, &one.url()).await).await);
     assert_eq!(status(&proxy, "GET", "/").await, 200, "a bad one is better than none");
     well.store(302, Ordering::Relaxed);
-    assert!(until(soon, async || is_up(&proxy, &one.url()).await).await);
+    assert!(until(async || is_up(&proxy, &one.url()).await).await);
     let ready = crate::harness::raw(
         proxy.admin,
         b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
@@ -481,14 +522,14 @@ async fn k3_an_origin_that_moves_is_followed() {
         ))
         .start()
         .await;
+    let begun = Instant::now();
     assert_eq!(visitor(&proxy).opens("/").await.body, "first");
     names.address("shop.internal", [127, 0, 0, 12]);
-    assert_eq!(visitor(&proxy).opens("/").await.body, "first", "its connection is still there");
-    let begun = Instant::now();
     // It never rests, and is followed all the same.
     while visitor(&proxy).opens("/").await.body != "second" {
-        assert!(begun.elapsed() < Duration::from_secs(10));
+        assert!(begun.elapsed() < PATIENCE);
     }
+    assert!(begun.elapsed() >= Duration::from_millis(500), "its connection was still there");
     drop(second);
     assert_eq!(names.asked().iter().filter(|name| *name != "shop.internal").count(), 0);
 

@@ -455,7 +455,7 @@ async fn k3_nothing_new_goes_to_an_http2_connection_on_which_nothing_comes_back(
         true
     })
     .await;
-    let proxy = before_plain(&origin, "[timeouts]\nresponse_head_s = 0.4").await;
+    let proxy = before_plain(&origin, "[timeouts]\nresponse_head_s = 2").await;
     assert_eq!(visitor(&proxy).opens("/").await.status, 504);
     assert_eq!(visitor(&proxy).opens("/").await.status, 200);
     assert_eq!(origin.connections(), 2);

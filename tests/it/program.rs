@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// Longer than anything takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The program with a few words behind it, and nothing set around it.
 pub(crate) fn consentry_command(words: &[&str]) -> Command {
@@ -51,7 +51,9 @@ impl Setup {
         let text = format!(
             "[catalogue]\nfiles = [{catalogue:?}]\n{sections}\n[[site]]\norigin = \"http://{origin}\"\n"
         );
-        std::fs::write(self.file("consentry.toml"), text).unwrap();
+        // In one step: whoever watches it must not find half of it.
+        std::fs::write(self.file("consentry.fresh"), text).unwrap();
+        std::fs::rename(self.file("consentry.fresh"), self.file("consentry.toml")).unwrap();
     }
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
@@ -132,18 +134,46 @@ impl Program {
 
     /// Has it read its configuration again, and waits until that is done.
     pub(crate) fn reloads(&mut self) {
+        self.reads_again("configuration reloaded");
+    }
+
+    /// Has it read its configuration again, waits until that is refused, and
+    /// gives the line back that says so.
+    pub(crate) fn refuses_to_reload(&mut self) -> String {
+        self.reads_again("configuration not reloaded")
+    }
+
+    fn reads_again(&mut self, outcome: &str) -> String {
         // Not one that came of a file that changed: that may have seen half of it.
-        let is_done = |line: &&String| {
-            line.contains("configuration reloaded") && line.contains(r#""cause":"SIGHUP""#)
+        let told = |program: &Self| {
+            let by_signal =
+                |line: &String| line.contains(outcome) && line.contains(r#""cause":"SIGHUP""#);
+            program.log().into_iter().filter(by_signal).collect::<Vec<_>>()
         };
-        let done = |log: Vec<String>| log.iter().filter(is_done).count();
-        let before = done(self.log());
+        let before = told(self).len();
         self.signal("HUP");
         let since = Instant::now();
-        while done(self.log()) == before {
-            assert!(since.elapsed() < PATIENCE, "it does not reload: {:?}", self.log());
+        loop {
+            if let Some(line) = told(self).into_iter().nth(before) {
+                return line;
+            }
+            assert!(since.elapsed() < PATIENCE, "no `{outcome}`, but {:?}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Waits until it has said something so many times.
+    pub(crate) fn says_times(&self, text: &str, times: usize) {
+        let since = Instant::now();
+        while self.times(text) < times {
+            assert!(since.elapsed() < PATIENCE, "not {times} times `{text}`: {:?}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// How often it has said something.
+    pub(crate) fn times(&self, text: &str) -> usize {
+        self.log().iter().filter(|line| line.contains(text)).count()
     }
 
     /// What it has said so far, line by line.

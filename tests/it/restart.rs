@@ -223,14 +223,21 @@ async fn k2_no_connection_fails_when_one_program_takes_over_from_another() {
 #[tokio::test(flavor = "multi_thread")]
 async fn k3_a_balancer_has_time_to_notice_that_it_leaves() {
     let origin = shop().await;
-    for patient in [true, false] {
-        let setup = Setup::new(origin.address, "[timeouts]\ndrain_delay_s = 3");
+    // One ends when the delay is over, the other would take far too long for this test.
+    for (patient, delay_s) in [(true, 3), (false, 300)] {
+        let setup = Setup::new(origin.address, &format!("[timeouts]\ndrain_delay_s = {delay_s}"));
         let mut program = setup.start();
         let mut kept = Wire::to(program.address).await;
         assert_eq!(kept.asks("GET", "/", "").await.field("connection"), None);
+        let since = Instant::now();
         program.signal("TERM");
         program.says("leaving");
-        let since = Instant::now();
+        if patient {
+            assert_eq!(program.ends().code(), Some(0), "{:?}", program.log());
+            assert!(since.elapsed() >= Duration::from_secs(delay_s), "{:?}", since.elapsed());
+            assert_eq!(kept.end().await, End::Closed);
+            continue;
+        }
         assert_eq!(Wire::to(program.admin).await.asks("GET", "/readyz", "").await.status, 503);
         assert_eq!(Wire::to(program.admin).await.asks("GET", "/livez", "").await.status, 200);
         // Whoever comes all the same is served, and told to go elsewhere next.
@@ -240,12 +247,9 @@ async fn k3_a_balancer_has_time_to_notice_that_it_leaves() {
             assert_eq!((page.status, page.field("connection")), (200, Some("close".into())));
             assert_eq!(wire.end().await, End::Closed);
         }
-        if !patient {
-            program.signal("TERM");
-        }
+        // Who is told a second time goes at once.
+        program.signal("TERM");
         assert_eq!(program.ends().code(), Some(0), "{:?}", program.log());
-        let waited = since.elapsed() >= Duration::from_millis(2500);
-        assert_eq!(waited, patient, "{:?}", since.elapsed());
         assert!(tokio::net::TcpStream::connect(program.address).await.is_err());
     }
 }
@@ -254,18 +258,32 @@ async fn k3_a_balancer_has_time_to_notice_that_it_leaves() {
 async fn k3_who_has_just_connected_is_still_answered() {
     let origin = shop().await;
     let setup = Setup::new(origin.address, "");
-    let mut program = setup.start();
-    let mut waiting = Vec::new();
-    for _ in 0..20 {
-        waiting.push(Wire::to(program.address).await);
+    // They have two seconds: on a machine that is too busy for that nothing is
+    // found out, and it is tried again.
+    for attempt in 0.. {
+        let mut program = setup.start();
+        let mut waiting = Vec::new();
+        for _ in 0..20 {
+            waiting.push(Wire::to(program.address).await);
+        }
+        let since = Instant::now();
+        program.signal("TERM");
+        program.says("stopping");
+        for wire in &mut waiting {
+            wire.says("GET / HTTP/1.1\r\nhost: shop.example\r\n\r\n").await;
+        }
+        if since.elapsed() > Duration::from_millis(1500) {
+            assert!(attempt < 20, "nobody is ever quick enough");
+            continue;
+        }
+        for wire in &mut waiting {
+            let page = wire.answer("GET").await;
+            assert_eq!((page.status, page.field("connection")), (200, Some("close".into())));
+            assert!(page.complete, "an early visitor is not answered");
+        }
+        assert_eq!(program.ends().code(), Some(0));
+        return;
     }
-    program.signal("TERM");
-    program.says("stopping");
-    for wire in &mut waiting {
-        let page = wire.asks_while_it_lives("/").await.expect("an early visitor is not answered");
-        assert_eq!((page.status, page.field("connection")), (200, Some("close".into())));
-    }
-    assert_eq!(program.ends().code(), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 
 use crate::harness::{Origin, Proxy, consentry, origin, raw_origin};
 use crate::tls::Authority;
-use crate::wire::{End, Wire};
+use crate::wire::{End, PATIENCE, Wire};
 
 use rustls::pki_types::ServerName;
 use std::sync::{Arc, Mutex};
@@ -70,14 +70,15 @@ async fn a_request_that_began_before_the_rest_is_whole() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_that_stops_arriving_after_a_rest_is_not_waited_for_either() {
     let origin = shop().await;
-    let proxy = patient(&origin, "").await;
+    let times = "[timeouts]\nrequest_head_s = 1\nvisitor_idle_s = 300";
+    let proxy = consentry(&origin).config(times).start().await;
     let mut wire = Wire::to(proxy.address).await;
     assert_eq!(wire.asks("GET", "/", "").await.status, 200);
     rests().await;
     let begun = std::time::Instant::now();
     wire.says("GET / HTTP/1.1\r\nho").await;
     wire.end().await;
-    assert!(begun.elapsed() < Duration::from_secs(6), "it was given the time of a rest");
+    assert!(begun.elapsed() < 2 * PATIENCE, "it was given the time of a rest");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -203,7 +203,7 @@ async fn j6_frames_and_pictures_come_back_where_they_were() {
         assert_eq!(browser.runs(&format!("return {what}")).await, expected, "{what}");
     }
     for path in ["/map", "/p.gif"] {
-        for _ in 0..100 {
+        for _ in 0..1200 {
             if asked(&vendor, path) > 0 {
                 break;
             }

@@ -302,7 +302,7 @@ async fn d12_what_is_chosen_in_another_tool_is_chosen_here_when_the_visitor_chos
     browser.waits_for("return hears.length && __consentry.state()").await;
     assert_eq!(chosen(&browser).await, json!(["necessary"]), "what was chosen once is no act");
     browser.clicks("#other").await;
-    for _ in 0..100 {
+    for _ in 0..1200 {
         if chosen(&browser).await == json!(["analytics", "necessary"]) {
             break;
         }
@@ -352,7 +352,7 @@ async fn d12_usercentrics_tells_by_its_event_what_every_service_of_a_purpose_got
     assert_eq!(chosen(&browser).await, json!(["necessary"]));
     browser.clicks("#other").await;
     let expected = json!(["analytics", "functional", "necessary"]);
-    for _ in 0..100 {
+    for _ in 0..1200 {
         if chosen(&browser).await == expected {
             break;
         }

@@ -331,7 +331,7 @@ async fn j2_after_a_yes_what_was_called_before_is_sent_once() {
     browser.runs("window.same = true; window.early = acme").await;
     stage.agrees(&browser).await;
     let sent = async |target: &str| {
-        for _ in 0..100 {
+        for _ in 0..1200 {
             if asked(&stage.origin, target) > 0 {
                 break;
             }

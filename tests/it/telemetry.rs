@@ -287,5 +287,5 @@ async fn k4_a_collector_that_is_gone_is_told_of_once_and_delays_nobody() {
     let stopping = Instant::now();
     program.signal("TERM");
     assert_eq!(program.ends().code(), Some(0));
-    assert!(stopping.elapsed() < Duration::from_secs(10), "nobody waits for it at the end");
+    assert!(stopping.elapsed() < Duration::from_secs(30), "nobody waits for it at the end");
 }

@@ -114,7 +114,7 @@ async fn k1_a_renewed_certificate_is_shown_without_a_restart_and_a_bad_one_is_no
     program.says("configuration reloaded");
     let since = Instant::now();
     let own = CertificateDer::from_pem_file(new.file("cert.pem")).unwrap();
-    while since.elapsed() < Duration::from_secs(20) {
+    while since.elapsed() < Duration::from_secs(60) {
         if over_tls(&new, program.address, "shop.example").await.is_ok() {
             break;
         }
@@ -259,5 +259,5 @@ async fn a_balancers_word_counts_under_tls_and_is_not_waited_for_forever() {
     silent.says("PROXY TC").await;
     let since = Instant::now();
     silent.end().await;
-    assert!(since.elapsed() < Duration::from_secs(15));
+    assert!(since.elapsed() < Duration::from_secs(29));
 }

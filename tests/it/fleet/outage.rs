@@ -116,7 +116,7 @@ async fn two_proxies_lose_nothing_and_send_nothing_twice_while_the_database_come
     some().await;
     postgres.up();
     let (served, slowest) = crowd.leaves().await;
-    assert!(slowest < Duration::from_secs(5), "somebody waited for {slowest:?}");
+    assert!(slowest < Duration::from_secs(20), "somebody waited for {slowest:?}");
     for program in &mut programs {
         all_sent(program).await;
         program.signal("TERM");
@@ -178,11 +178,11 @@ async fn a_database_that_hangs_delays_no_visitor_and_no_stop() {
     })
     .await;
     let (served, slowest) = crowd.leaves().await;
-    assert!(slowest < Duration::from_secs(5), "somebody waited for {slowest:?}");
+    assert!(slowest < Duration::from_secs(20), "somebody waited for {slowest:?}");
     let since = Instant::now();
     program.signal("TERM");
     assert_eq!(program.ends().code(), Some(0));
-    assert!(since.elapsed() < Duration::from_secs(20), "{:?}", since.elapsed());
+    assert!(since.elapsed() < Duration::from_secs(40), "{:?}", since.elapsed());
     postgres.signal("CONT");
     let program = setup.start();
     all_sent(&program).await;

@@ -5,6 +5,7 @@ use crate::proxy::Settings;
 use crate::proxy::body::RequestBody;
 use crate::proxy::upstream::names::Names;
 use crate::proxy::upstream::pool::Sender;
+use crate::proxy::upstream::sips::Sips;
 use crate::site::{Failure, Http2, Origin};
 
 use http::uri::Scheme;
@@ -192,7 +193,8 @@ impl Connector {
             });
             return Ok(Sender::Http2(sender, room));
         }
-        let (sender, connection) = self.http1.handshake::<_, RequestBody>(stream).await?;
+        let sips = TokioIo::new(Sips::new(TokioIo::new(stream)));
+        let (sender, connection) = self.http1.handshake::<_, RequestBody>(sips).await?;
         tokio::spawn(async move {
             if let Err(error) = connection.with_upgrades().await {
                 tracing::debug!(%error, "connection to an origin ended");

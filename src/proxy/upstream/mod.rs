@@ -10,6 +10,7 @@ mod connect;
 mod looks;
 mod names;
 mod pool;
+mod sips;
 mod tls;
 
 pub(super) use body::OriginBody;

@@ -108,6 +108,7 @@ pub fn known_codings(accept: &str) -> String {
         .join(", ")
 }
 
+type GzipWriter = flate2::write::GzDecoder<Piece>;
 type ZstdWriter = zstd::stream::zio::Writer<Piece, zstd::stream::raw::Decoder<'static>>;
 
 /// Undoes one coding.
@@ -115,8 +116,9 @@ pub struct Decoder(Inner);
 
 enum Inner {
     Gzip {
-        decoder: Box<flate2::write::MultiGzDecoder<Piece>>,
-        members: bool,
+        decoder: Box<GzipWriter>,
+        /// Whether a complete member came before this one.
+        later: bool,
     },
     /// What follows a complete gzip stream, and what nobody reads.
     Tail,
@@ -135,7 +137,7 @@ const ZSTD_WINDOW_LOG: u32 = 23;
 
 /// What one piece of input may become. Two KiB of Brotli can hold gigabytes,
 /// and memory would be gone before anybody looked at how much it has become.
-const PIECE_BYTES: usize = 16 * 1024 * 1024;
+const PIECE_BYTES: usize = 8 * 1024 * 1024;
 
 /// The output of one piece of input.
 #[derive(Default)]
@@ -162,10 +164,9 @@ impl Decoder {
     pub fn new(coding: Coding) -> io::Result<Self> {
         Ok(Self(match coding {
             Coding::Identity => Inner::Identity(Vec::new()),
-            Coding::Gzip => Inner::Gzip {
-                decoder: Box::new(flate2::write::MultiGzDecoder::new(Piece::default())),
-                members: false,
-            },
+            Coding::Gzip => {
+                Inner::Gzip { decoder: Box::new(GzipWriter::new(Piece::default())), later: false }
+            }
             Coding::Deflate => Inner::DeflateStart(Vec::new()),
             Coding::Brotli => Inner::Brotli(Box::new(brotli::DecompressorWriter::new(
                 Piece::default(),
@@ -189,20 +190,13 @@ impl Decoder {
         match &mut self.0 {
             Inner::Identity(out) => out.extend_from_slice(input),
             Inner::Tail => {}
-            Inner::Gzip { decoder, members } => match decoder.write_all(input) {
-                Ok(()) => *members |= !decoder.get_ref().0.is_empty(),
-                // Junk after a complete member: browsers ignore it, and so do
-                // we, since it never reaches anybody.
-                Err(error)
-                    if error.kind() == io::ErrorKind::InvalidInput
-                        && (*members || !decoder.get_ref().0.is_empty()) =>
-                {
-                    let out = std::mem::take(&mut decoder.get_mut().0);
+            Inner::Gzip { decoder, later } => {
+                if !write_gzip(decoder, later, input)? {
+                    let out = self.take();
                     self.0 = Inner::Tail;
                     return Ok(out);
                 }
-                Err(error) => return Err(error),
-            },
+            }
             Inner::DeflateStart(start) => {
                 start.extend_from_slice(input);
                 if let [first, second, ..] = start[..] {
@@ -234,9 +228,6 @@ impl Decoder {
                 decoder.flush()?;
             }
         }
-        if let Inner::Gzip { decoder, .. } = &mut self.0 {
-            decoder.flush()?;
-        }
         Ok(self.take())
     }
 
@@ -246,6 +237,8 @@ impl Decoder {
     /// When it ended too early or its checksum is wrong.
     pub fn finish(&mut self) -> io::Result<Vec<u8>> {
         match &mut self.0 {
+            // What is behind a complete member need not be another one.
+            Inner::Gzip { decoder, later: true } if decoder.header().is_none() => {}
             Inner::Gzip { decoder, .. } => decoder.try_finish()?,
             Inner::Zlib(decoder) => decoder.try_finish()?,
             Inner::Raw(decoder) => decoder.try_finish()?,
@@ -261,10 +254,7 @@ impl Decoder {
 
     fn take(&mut self) -> Vec<u8> {
         match &mut self.0 {
-            Inner::Gzip { decoder, members } => {
-                *members |= !decoder.get_ref().0.is_empty();
-                std::mem::take(&mut decoder.get_mut().0)
-            }
+            Inner::Gzip { decoder, .. } => std::mem::take(&mut decoder.get_mut().0),
             Inner::Zlib(decoder) => std::mem::take(&mut decoder.get_mut().0),
             Inner::Raw(decoder) => std::mem::take(&mut decoder.get_mut().0),
             Inner::Brotli(decoder) => std::mem::take(&mut decoder.get_mut().0),
@@ -273,6 +263,35 @@ impl Decoder {
             Inner::DeflateStart(_) | Inner::Tail => Vec::new(),
         }
     }
+}
+
+/// Decodes more of a gzip body, which may have several members; whether what
+/// comes still belongs to it. Junk behind a complete member does not: browsers
+/// ignore it, and so do we, since it never reaches anybody.
+fn write_gzip(decoder: &mut GzipWriter, later: &mut bool, input: &[u8]) -> io::Result<bool> {
+    let mut rest = input;
+    while !rest.is_empty() {
+        match decoder.write(rest) {
+            Ok(0) => {
+                // The member has ended. Its checksum is looked at here.
+                decoder.try_finish()?;
+                let out = std::mem::take(decoder.get_mut());
+                *decoder = GzipWriter::new(out);
+                *later = true;
+            }
+            Ok(taken) => rest = rest.get(taken..).unwrap_or_default(),
+            Err(error) if *later && decoder.header().is_none() => {
+                return if error.kind() == io::ErrorKind::InvalidInput {
+                    Ok(false)
+                } else {
+                    Err(error)
+                };
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    decoder.flush()?;
+    Ok(true)
 }
 
 /// Applies one coding, at levels fit for a proxy that compresses while the
@@ -432,6 +451,20 @@ mod tests {
         let mut junk = encode(Coding::Gzip, b"one");
         junk.extend(b"junk behind it, long enough");
         assert_eq!(decode(Coding::Gzip, &junk, 7).unwrap(), b"one");
+    }
+
+    #[test]
+    fn a_gzip_body_that_is_damaged_is_an_error_however_late_that_is() {
+        let text: Vec<u8> = (0..20_000_u32).flat_map(|n| (n * n).to_le_bytes()).collect();
+        let whole = encode(Coding::Gzip, &text);
+        // In the middle, and in the checksum.
+        for at in [whole.len() / 2, whole.len() - 8] {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0xff;
+            for size in [7, 32, 2048, damaged.len()] {
+                assert!(decode(Coding::Gzip, &damaged, size).is_err(), "{at} in {size}");
+            }
+        }
     }
 
     #[test]

@@ -15,6 +15,19 @@ use std::sync::Arc;
 /// Until a page is this large, its inflation is nobody's business.
 const INFLATION_GRACE_BYTES: u64 = 8 * 1024 * 1024;
 
+/// What a decoder is to make of one piece: whoever sends a bomb gets no further
+/// than this at a time.
+const STEP_BYTES: usize = 64 * 1024;
+
+/// What is fed at once, of what is compressed: at first, at least and at most.
+/// Nobody knows yet how much becomes of the first piece.
+const FIRST_FEED_BYTES: usize = 32;
+const LEAST_FEED_BYTES: usize = 4;
+const MOST_FEED_BYTES: usize = 2 * 1024;
+
+/// What is fed at once when nothing is compressed.
+const PLAIN_FEED_BYTES: usize = 64 * 1024;
+
 /// How a page enters.
 #[derive(Clone, Debug)]
 pub struct Start {
@@ -64,6 +77,7 @@ impl From<io::Error> for PipelineError {
 /// One page on its way through.
 pub struct Pipeline {
     decoders: Vec<Decoder>,
+    appetite: usize,
     stage: Stage,
     encoder: Option<Encoder>,
     /// What is rewritten and waits for [`Pipeline::release`].
@@ -107,13 +121,19 @@ impl Pipeline {
     /// When a decoder cannot be set up.
     pub fn new(start: Start) -> Result<Self, PipelineError> {
         // The last coding applied is the first to undo.
-        let decoders = start
+        let decoders: Vec<_> = start
             .codings
             .iter()
             .rev()
             .map(|coding| Decoder::new(*coding))
             .collect::<io::Result<_>>()?;
         Ok(Self {
+            appetite: match decoders.as_slice() {
+                [] => PLAIN_FEED_BYTES,
+                [_] => FIRST_FEED_BYTES,
+                // Nobody compresses a page twice but to make a bomb of it.
+                _ => MOST_FEED_BYTES,
+            },
             decoders,
             stage: Stage::Charset(Vec::new()),
             encoder: Some(Encoder::new(start.send)?),
@@ -133,9 +153,15 @@ impl Pipeline {
         })
     }
 
-    /// Takes a small piece of the origin's body (a compressed one may inflate
-    /// a thousandfold, so keep it to a few KiB) and gives back what can be
-    /// sent.
+    /// How much to write next: a piece of a compressed page may inflate a
+    /// thousandfold, and it is smaller the more the last one did.
+    #[must_use]
+    pub const fn appetite(&self) -> usize {
+        self.appetite
+    }
+
+    /// Takes a piece of the origin's body, no larger than there is
+    /// [`Pipeline::appetite`] for, and gives back what can be sent.
     ///
     /// # Errors
     /// When the page cannot be passed on; nothing more may be sent then.
@@ -144,6 +170,11 @@ impl Pipeline {
         let mut decoded = Cow::Borrowed(input);
         for decoder in &mut self.decoders {
             decoded = Cow::Owned(decoder.write(&decoded)?);
+        }
+        if !self.decoders.is_empty() {
+            let fits = input.len().saturating_mul(STEP_BYTES) / decoded.len().max(1);
+            let most = self.appetite.saturating_mul(2).min(MOST_FEED_BYTES);
+            self.appetite = fits.clamp(LEAST_FEED_BYTES, most);
         }
         self.take_in(&decoded, false)?;
         Ok(self.encoder.as_mut().map(Encoder::take).unwrap_or_default())

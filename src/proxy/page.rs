@@ -43,12 +43,6 @@ const WHOLE_BYTES: usize = 2 * 1024 * 1024;
 /// How long a page's head waits for that. A slow origin's first bytes must not.
 const FIRST_LOOK: Duration = Duration::from_millis(25);
 
-/// What a decoder is fed at once: compressed bytes may inflate a thousandfold.
-const FEED_COMPRESSED_BYTES: usize = 2 * 1024;
-
-/// What the rewriter is fed at once when nothing is compressed.
-const FEED_PLAIN_BYTES: usize = 64 * 1024;
-
 /// What happens to a page. `draft` makes what it is judged by out of its header
 /// fields; a page that is remembered needs none of it.
 pub(super) struct Plan<F> {
@@ -231,7 +225,6 @@ pub(super) async fn rewrite<F: FnOnce(&HeaderMap) -> PageContext>(
         let Page { mut parts, variant, .. } = page;
         set_fields(&mut parts.headers, &variant, &codings, transcoded);
         let rewritten = RewrittenBody {
-            feed: feed_bytes(&codings.applied),
             source,
             arrived: first.arrived,
             queue: first.queue,
@@ -374,7 +367,6 @@ async fn look(
     };
     let unfilterable = |error: &PipelineError| Error::Unfilterable(error.to_string());
     let mut pipeline = Pipeline::new(start).map_err(|error| unfilterable(&error))?;
-    let feed = feed_bytes(&codings.applied);
     let most = if page.browser.is_some() { WHOLE_BYTES } else { FIRST_LOOK_BYTES };
     if page.browser.is_some() {
         pipeline.wait();
@@ -390,15 +382,11 @@ async fn look(
                 break true;
             }
             Next::Data(data) => {
-                first.take(data, feed, most, &mut pipeline).map_err(|error| unfilterable(&error))?
+                first.take(data, most, &mut pipeline).map_err(|error| unfilterable(&error))?
             }
         }
     };
     Ok((pipeline, ended))
-}
-
-const fn feed_bytes(codings: &[Coding]) -> usize {
-    if codings.is_empty() { FEED_PLAIN_BYTES } else { FEED_COMPRESSED_BYTES }
 }
 
 /// Says what a page that was changed is now.
@@ -504,18 +492,19 @@ impl FirstLook {
     fn take(
         &mut self,
         data: Bytes,
-        feed: usize,
         most: usize,
         pipeline: &mut Pipeline,
     ) -> Result<(), PipelineError> {
         self.originals.push(data.clone());
         let mut rest = data;
+        // A compressed one becomes larger, but not what it would like to be.
+        let held = most.saturating_mul(4).min(WHOLE_BYTES);
         while !rest.is_empty() {
-            if self.out.len() + pipeline.waiting_bytes() >= most * 4 {
+            if self.out.len() + pipeline.waiting_bytes() >= held {
                 self.queue = rest;
                 return Ok(());
             }
-            let piece = rest.split_to(feed.min(rest.len()));
+            let piece = rest.split_to(pipeline.appetite().min(rest.len()));
             self.taken += piece.len();
             self.out.extend(pipeline.write(&piece)?);
         }

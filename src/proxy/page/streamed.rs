@@ -19,6 +19,9 @@ pub(super) enum State {
     Flowing,
     /// Everything is in `out`.
     Ended,
+    /// It is cut for this as soon as what left before is on its way: hyper
+    /// drops what it has not sent when a body fails.
+    Cutting(String),
     /// Nothing more may be sent.
     Cut,
 }
@@ -34,21 +37,24 @@ pub(super) struct RewrittenBody {
     pub(super) exchange: Exchange,
     pub(super) patience: Patience,
     pub(super) state: State,
-    /// How much the pipeline is fed at once.
-    pub(super) feed: usize,
     /// Whether something was written since the last flush. A flush is not
     /// free: it ends a block of the coding.
     pub(super) dirty: bool,
 }
 
 impl RewrittenBody {
-    fn cut(&mut self, detail: &str) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        self.state = State::Cut;
+    fn cut(
+        &mut self,
+        detail: &str,
+        cx: &Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.state = State::Cutting(detail.to_owned());
         let event = PageCut { site: &self.exchange.site.name, path: &self.exchange.path, detail };
         self.exchange.observe().emit(&event);
         self.exchange.decisions.extend(self.pipeline.take_decisions().iter().cloned());
         self.exchange.file();
-        Poll::Ready(Some(Err(detail.to_owned().into())))
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn send(&mut self) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
@@ -66,8 +72,13 @@ impl http_body::Body for RewrittenBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
         loop {
-            match this.state {
+            match &mut this.state {
                 State::Cut => return Poll::Ready(None),
+                State::Cutting(why) => {
+                    let why = std::mem::take(why);
+                    this.state = State::Cut;
+                    return Poll::Ready(Some(Err(why.into())));
+                }
                 State::Ended if this.out.is_empty() => return Poll::Ready(None),
                 State::Ended => return this.send(),
                 State::Flowing => {}
@@ -76,7 +87,7 @@ impl http_body::Body for RewrittenBody {
                 return this.send();
             }
             if !this.queue.is_empty() {
-                let piece = this.queue.split_to(this.feed.min(this.queue.len()));
+                let piece = this.queue.split_to(this.pipeline.appetite().min(this.queue.len()));
                 this.dirty = true;
                 match this.pipeline.write(&piece) {
                     Ok(out) => {
@@ -85,7 +96,7 @@ impl http_body::Body for RewrittenBody {
                             this.exchange.passed_unfiltered(&why);
                         }
                     }
-                    Err(error) => return this.cut(&error.to_string()),
+                    Err(error) => return this.cut(&error.to_string(), cx),
                 }
                 continue;
             }
@@ -101,7 +112,7 @@ impl http_body::Body for RewrittenBody {
                     }
                 }
                 Poll::Ready(Some(Err(error))) => {
-                    return this.cut(&format!("the origin's body broke off: {error}"));
+                    return this.cut(&format!("the origin's body broke off: {error}"), cx);
                 }
                 Poll::Ready(None) => match this.pipeline.finish() {
                     Ok(out) => {
@@ -115,20 +126,20 @@ impl http_body::Body for RewrittenBody {
                         this.exchange.file();
                         this.state = State::Ended;
                     }
-                    Err(error) => return this.cut(&error.to_string()),
+                    Err(error) => return this.cut(&error.to_string(), cx),
                 },
                 Poll::Pending => {
                     if std::mem::take(&mut this.dirty) {
                         match this.pipeline.flush() {
                             Ok(out) => this.out.extend(out),
-                            Err(error) => return this.cut(&error.to_string()),
+                            Err(error) => return this.cut(&error.to_string(), cx),
                         }
                     }
                     if !this.out.is_empty() {
                         return this.send();
                     }
                     return match this.patience.poll_elapsed(cx) {
-                        Poll::Ready(()) => this.cut("the origin stopped sending"),
+                        Poll::Ready(()) => this.cut("the origin stopped sending", cx),
                         Poll::Pending => Poll::Pending,
                     };
                 }
@@ -139,7 +150,7 @@ impl http_body::Body for RewrittenBody {
 
 impl Drop for RewrittenBody {
     fn drop(&mut self) {
-        if !matches!(self.state, State::Ended | State::Cut) {
+        if matches!(self.state, State::Flowing) {
             self.exchange.decisions.extend(self.pipeline.take_decisions().iter().cloned());
         }
     }

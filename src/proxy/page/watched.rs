@@ -7,7 +7,7 @@ use crate::policy::Decisions;
 use crate::proxy::body::{Body, BoxError, Patience, Source};
 use crate::proxy::exchange::Exchange;
 use crate::proxy::memo::{Left, Remembered};
-use crate::proxy::page::{FEED_COMPRESSED_BYTES, Plan, Recall, joined};
+use crate::proxy::page::{Plan, Recall, joined};
 use crate::proxy::revisit::ToKeep;
 use crate::proxy::{Limits, Timeouts};
 
@@ -128,10 +128,15 @@ impl Witness {
             self.seen = Vec::new();
         }
         let Some(pipeline) = &mut self.pipeline else { return };
-        if data.chunks(FEED_COMPRESSED_BYTES).any(|piece| pipeline.write(piece).is_err()) {
-            // What can be told of the page has been.
-            self.told = pipeline.take_decisions();
-            self.pipeline = None;
+        let mut rest = data.clone();
+        while !rest.is_empty() {
+            let piece = rest.split_to(pipeline.appetite().min(rest.len()));
+            if pipeline.write(&piece).is_err() {
+                // What can be told of the page has been.
+                self.told = pipeline.take_decisions();
+                self.pipeline = None;
+                return;
+            }
         }
     }
 

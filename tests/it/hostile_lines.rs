@@ -1,7 +1,7 @@
 //! A request's first line, the ends of its lines, and how much of anything it
 //! has (RFC 9112, 2 and 3).
 
-use crate::hostile::{Case, answer, clean, join, refuse, run};
+use crate::hostile::{Case, answer, clean, close, join, refuse, run};
 
 const HOST: &[u8] = b"\r\nHost: shop.example\r\n\r\n";
 
@@ -181,7 +181,7 @@ async fn a_target_that_is_not_ours_is_refused() {
             format!("CONNECT shop.example:443 HTTP/1.1\r\nHost: shop.example:443\r\n{fields}\r\n");
         cases.push(refuse(format!("CONNECT, {fields}"), join(&[head.as_bytes(), &hidden])));
     }
-    cases.push(refuse("preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"));
+    cases.push(close("preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"));
     cases.push(refuse(
         "TRACE with a body",
         b"TRACE / HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 5\r\n\r\nhello",

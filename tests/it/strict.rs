@@ -1,8 +1,12 @@
 //! An origin that believes nothing: it keeps every byte it gets, and reads them
 //! as strictly as RFC 9112 allows.
 
+use crate::wire::PATIENCE;
+
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -28,6 +32,7 @@ impl Strict {
 pub(crate) struct StrictOrigin {
     pub(crate) address: SocketAddr,
     heard: Arc<Mutex<Vec<Vec<u8>>>>,
+    open: Arc<AtomicUsize>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -36,17 +41,29 @@ impl StrictOrigin {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let heard: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
-        let log = Arc::clone(&heard);
+        let open: Arc<AtomicUsize> = Arc::default();
+        let (log, count) = (Arc::clone(&heard), Arc::clone(&open));
         let task = tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                tokio::spawn(listen(socket, Arc::clone(&log)));
+                count.fetch_add(1, Ordering::SeqCst);
+                let (log, count) = (Arc::clone(&log), Arc::clone(&count));
+                tokio::spawn(async move {
+                    listen(socket, log).await;
+                    count.fetch_sub(1, Ordering::SeqCst);
+                });
             }
         });
-        Self { address, heard, task }
+        Self { address, heard, open, task }
     }
 
-    /// What came since it was last asked: one item a connection.
-    pub(crate) fn takes(&self) -> Vec<Vec<u8>> {
+    /// What came since it was last asked, one item a connection, once all of
+    /// them have ended.
+    pub(crate) async fn takes(&self) -> Vec<Vec<u8>> {
+        let since = Instant::now();
+        while self.open.load(Ordering::SeqCst) > 0 {
+            assert!(since.elapsed() < PATIENCE, "a connection is left open");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         std::mem::take(&mut *self.heard.lock().unwrap())
     }
 }

@@ -156,6 +156,8 @@ fn k4_the_configurations_to_deploy_are_right() {
 #[test]
 fn k4_systemd_takes_the_unit_and_finds_it_well_locked_up() {
     if Command::new("systemd-analyze").arg("--version").output().is_err() {
+        let required = std::env::var_os("CONSENTRY_REQUIRE").is_some_and(|what| what == "all");
+        assert!(!required, "systemd-analyze is missing; apt-get install systemd");
         println!("skipped: systemd-analyze not found; apt-get install systemd");
         return;
     }

@@ -361,9 +361,61 @@ fn quoted_string(mut bytes: &[u8]) -> Result<&[u8], Unclear> {
     }
 }
 
+/// What hyper gets of some bytes that come in pieces of one size, and whether
+/// the rest is refused: for whoever looks for bytes that can be read in two
+/// ways.
+#[must_use]
+pub fn read_strictly(bytes: &[u8], size: usize) -> (Vec<u8>, bool) {
+    let (mut framing, signs) = (Framing::new(), Signs::default());
+    let size = size.clamp(1, bytes.len().max(1));
+    let (mut pieces, mut all) = (bytes.chunks(size), Vec::new());
+    let mut memory = vec![0; size + UNCLEAR.len()];
+    loop {
+        let mut into = ReadBuf::new(&mut memory);
+        if !framing.has_refused(&mut into) {
+            let Some(piece) = pieces.next() else { return (all, false) };
+            into.put_slice(piece);
+            framing.read(&mut into, 0, &signs);
+        }
+        if into.filled().is_empty() {
+            return (all, true);
+        }
+        all.extend_from_slice(into.filled());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(512))]
+
+        #[test]
+        fn whatever_is_said_is_read_the_same_in_pieces_of_any_size(
+            said in prop::collection::vec(select(vec![
+                "GET / HTTP/1.1\r\n", "POST /a HTTP/1.1\r\n", "GET http://a/ HTTP/1.0\r\n", "Host: a\r\n",
+                "Content-Length: 5\r\n", "content-length: 3\r\n", "Content-Length: +5\r\n",
+                "Transfer-Encoding: chunked\r\n", "transfer-encoding: gzip, chunked\r\n",
+                "Upgrade: websocket\r\n", "Connection: upgrade\r\n", "Expect: 100-continue\r\n",
+                " folded\r\n", "x y: z\r\n", "\r\n", "\n", "\r", "\0", ":", " ", "hello", "5\r\n",
+                "3;a=b\r\n", "0\r\n", "0\r\n\r\n", "ffffffffffffffff\r\n", "abc\r\n",
+            ]), 0..14),
+            size in 1..60usize,
+        ) {
+            let said = said.concat();
+            let (whole, refused) = read_strictly(said.as_bytes(), said.len());
+            let (pieces, also) = read_strictly(said.as_bytes(), size);
+            prop_assert_eq!(refused, also, "{:?} in pieces of {}", said, size);
+            for (got, refused) in [(whole, refused), (pieces, also)] {
+                let said = said.as_bytes();
+                let begun = got.strip_suffix(UNCLEAR).filter(|_| refused).unwrap_or(&got);
+                prop_assert!(said.starts_with(begun) && (refused || begun == said));
+            }
+        }
+    }
 
     /// What hyper gets of some bytes that come in pieces of one size.
     fn passed(bytes: &[u8], size: usize) -> Vec<u8> {

@@ -45,6 +45,7 @@ mod withheld;
 
 pub use aliases::look_up_aliases;
 pub use archive::{Archive, Archiving};
+pub use framing::read_strictly;
 pub use listener::{Server, Setup, StartError};
 pub use settings::{AcmeSettings, Limits, Settings, Timeouts, TlsFiles};
 pub use sockets::{Listening, Sockets};

@@ -27,7 +27,7 @@ use std::fs::{self, OpenOptions};
 use std::future::Future;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -80,6 +80,11 @@ enum Failure {
     Key(#[from] rcgen::Error),
     #[error("cannot be kept: {0}")]
     Files(#[from] io::Error),
+    #[error(
+        "the account in {path} cannot be used: {why}; restore the file from a backup, or remove it \
+         to have a new account made"
+    )]
+    Account { path: PathBuf, why: io::Error },
     #[error("what came cannot be used: {0}")]
     Useless(#[from] TlsError),
     #[error(transparent)]
@@ -217,9 +222,7 @@ impl Acme {
     /// The account of before, or a new one.
     async fn account(&self) -> Result<Account, Failure> {
         let path = self.settings.directory.join("account.json");
-        let known = fs::read(&path).ok();
-        let known: Option<AccountCredentials> =
-            known.and_then(|text| serde_json::from_slice(&text).ok());
+        let known = known_account(&path)?;
         let builder = Account::builder_with_http(Box::new(Http::new(&self.settings)?));
         if let Some(known) = known {
             return Ok(builder.from_credentials(known).await?);
@@ -236,6 +239,21 @@ impl Acme {
         let text = serde_json::to_string(&credentials).map_err(io::Error::other)?;
         write(&path, &text)?;
         Ok(account)
+    }
+}
+
+/// The account that was made before; `None` where none was. One that cannot be
+/// read is no reason to make another: the authority limits how many there are,
+/// and what was agreed with it belongs to the first.
+fn known_account(path: &Path) -> Result<Option<AccountCredentials>, Failure> {
+    let failed = |why| Failure::Account { path: path.to_owned(), why };
+    match fs::read(path) {
+        Ok(text) => {
+            let account = serde_json::from_slice(&text);
+            account.map(Some).map_err(|why| failed(io::Error::other(why)))
+        }
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(why) => Err(failed(why)),
     }
 }
 
@@ -271,5 +289,27 @@ impl HttpClient for Http {
             let answered = tokio::time::timeout(PATIENCE, answered).await;
             answered.unwrap_or(Err(Error::Str("no answer in time")))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_that_cannot_be_read_is_not_taken_for_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("account.json");
+        assert!(known_account(&path).unwrap().is_none(), "there is none yet");
+        let said = |path: &Path| match known_account(path) {
+            Ok(_) => panic!("{path:?} is taken for an account, or for none"),
+            Err(failure) => failure.to_string(),
+        };
+        fs::write(&path, "{\"id\": \"https://authority.exa").unwrap();
+        for path in [path.as_path(), directory.path()] {
+            let said = said(path);
+            let advice = "restore the file from a backup, or remove it";
+            assert!(said.contains(advice) && said.contains(path.to_str().unwrap()), "{said}");
+        }
     }
 }

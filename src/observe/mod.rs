@@ -5,6 +5,7 @@
 //! its metric. Labels are small closed sets; never an address, a URL or a
 //! cookie's value.
 
+mod causes;
 mod events;
 mod metrics;
 mod origins;
@@ -13,6 +14,7 @@ mod exchange_record;
 pub mod access_log;
 
 pub use access_log::AccessLog;
+pub use causes::chain;
 pub use events::{
     AlertDropped, AlertTold, AlertsWaiting, ChoiceMade, ChoiceNotTaken, ConfigReloaded,
     ConnectionRefused, Event, ExceptionExpired, ExchangeEnded, ExchangeFailed, HostLearned,

@@ -13,3 +13,11 @@ pub mod self_check;
 pub use alerts::Desk;
 pub use otlp::Telemetry;
 pub use self_check::SelfCheck;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Milliseconds since 1970.
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -8,7 +8,6 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
@@ -28,15 +27,4 @@ pub(super) fn client(ca_file: Option<&Path>, patience: Duration) -> Result<Outsi
         .wrap_connector(http);
     // They are asked so seldom that a kept connection would be gone as often as not.
     Ok(Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector))
-}
-
-/// An error with everything that caused it.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let _ = write!(text, ": {cause}");
-        source = cause.source();
-    }
-    text
 }

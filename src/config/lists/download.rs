@@ -2,6 +2,7 @@
 //! is newer than what we have.
 
 use crate::config::lists::Record;
+use crate::observe::chain;
 
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
@@ -233,18 +234,6 @@ pub(super) fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
-}
-
-/// An error with everything that caused it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! it and never show a password, nor what a stranger wrote.
 
 use crate::ledger::plain;
+use crate::observe::chain;
 
 use tokio_postgres::error::SqlState;
 
@@ -144,7 +145,7 @@ impl Trouble {
     pub(super) fn of(place: &str, error: &tokio_postgres::Error) -> Self {
         let place = place.to_owned();
         let Some(said) = error.as_db_error() else {
-            let why = chain(error);
+            let why = in_short(error);
             let is_tls = why.contains("certificate") || why.contains("TLS") || why.contains("tls");
             return if is_tls {
                 Self::Tls { place, why }
@@ -166,20 +167,11 @@ impl Trouble {
 
     /// A value that is not of a sort that we ever asked for.
     pub(super) fn odd(error: &tokio_postgres::Error) -> Self {
-        Self::Odd { why: chain(error) }
+        Self::Odd { why: in_short(error) }
     }
 }
 
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_words = cause.to_string();
-        if !words.contains(&cause_words) {
-            words = format!("{words}: {cause_words}");
-        }
-        next = cause.source();
-    }
-    plain::text(&words).chars().take(300).collect()
+/// An error with its causes, as far as a page has room for it.
+fn in_short(error: &dyn std::error::Error) -> String {
+    plain::text(&chain(error)).chars().take(300).collect()
 }

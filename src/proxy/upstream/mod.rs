@@ -18,7 +18,7 @@ pub use looks::{Looking, look_at_origins};
 pub use tls::{UpstreamError, tls_config};
 
 use crate::enforce::Cleared;
-use crate::observe::{Observe, OriginChanged, OriginFailed, OriginRetried};
+use crate::observe::{Observe, OriginChanged, OriginFailed, OriginRetried, chain};
 use crate::proxy::body::{BodyFate, Fate, RequestBody};
 use crate::proxy::error::Error;
 use crate::proxy::{Settings, Timeouts};
@@ -417,19 +417,6 @@ fn all_aside(origins: &Origins) -> Error {
         "{}: set aside because no connection could be made, and being tried again",
         all.join(", ")
     ))
-}
-
-/// An error with everything that caused it: the cause is what an operator
-/// needs.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -7,15 +7,15 @@ use crate::ledger::figures::pulse::Hour;
 use crate::ledger::read::{Gap, Reader};
 use crate::observe::Observe;
 use crate::site::{Sites, day_of};
-use crate::watch::SelfCheck;
 use crate::watch::alerts::desk::{Condition, Desk, Learning, Open, Turn};
 use crate::watch::alerts::drift::{BASELINE_HOURS, Baseline, Drift, drift};
 use crate::watch::alerts::{Alert, Kind, Phase, newcomers, number_of, webhook};
+use crate::watch::{SelfCheck, now_ms};
 
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 const HOUR_MS: u64 = 60 * 60 * 1000;
 
@@ -429,9 +429,4 @@ fn gaps_of((mark, found): (i64, Vec<(i64, Gap)>), turn: &mut Turn<'_>, now_ms: u
     let mut alert = Alert::new(id, Kind::EntriesLost, Phase::Happened, now_ms, summary);
     alert.details = whys.into_iter().take(NAMED).map(ToOwned::to_owned).collect();
     turn.tell(alert);
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -5,8 +5,9 @@
 //! the HMAC-SHA256 of `<seconds>.<body>`, so that a receiver knows who sent it
 //! and when.
 
+use crate::observe::chain;
 use crate::watch::alerts::{Alert, Desk, Webhook};
-use crate::watch::outside;
+use crate::watch::{now_ms, outside};
 
 use hmac::{Hmac, KeyInit, Mac};
 use http::header::{CONTENT_TYPE, USER_AGENT};
@@ -16,7 +17,7 @@ use hyper::body::Bytes;
 use sha2::Sha256;
 use std::fmt::Write;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// How many alerts one request brings.
 const AT_ONCE: usize = 100;
@@ -68,7 +69,7 @@ async fn post(webhook: &Webhook, alerts: &[Alert]) -> Result<(), String> {
     let client = outside::client(webhook.ca_file.as_deref(), PATIENCE)?;
     let request = request(webhook, alerts, now_ms() / 1000)?;
     let asked = async {
-        let answer = client.request(request).await.map_err(|error| outside::chain(&error))?;
+        let answer = client.request(request).await.map_err(|error| chain(&error))?;
         let status = answer.status();
         let _ = Limited::new(answer.into_body(), ANSWER_BYTES).collect().await;
         Ok::<StatusCode, String>(status)
@@ -101,11 +102,6 @@ fn signature(secret: &[u8], now_s: u64, body: &str) -> Result<String, String> {
         let _ = write!(text, "{byte:02x}");
     }
     Ok(text)
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ pub use judge::Finding;
 use crate::observe::{Observe, SelfCheckEnded, StateChecked};
 use crate::proxy::{Certificates, Synthetic, SyntheticKey};
 use crate::site::{Site, Sites};
+use crate::watch::now_ms;
 use journey::{Found, Journey};
 use stranger::Way;
 
@@ -26,7 +27,7 @@ use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::sync::Notify;
 
 /// How long a start has the machine to itself before the first look.
@@ -281,9 +282,4 @@ impl Drop for Task {
     fn drop(&mut self) {
         self.0.abort();
     }
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

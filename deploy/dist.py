@@ -25,7 +25,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 SHELLS = {"bash": "consentry.bash", "zsh": "_consentry", "fish": "consentry.fish"}
 COPIED = ["LICENSE-MIT", "LICENSE-APACHE", "THIRD-PARTY.md", "README.md", "CHANGELOG.md", "config/consentry.toml"]
 FOLDERS = ["deploy", "docs", "config/caches"]
-NOT_COPIED = {"secrets", "dist.py"}
+# What makes this archive, and what builds the image from the repository.
+NOT_COPIED = {"secrets", "dist.py", "compose.yaml", "compose"}
 
 
 def said(*words):

@@ -2,7 +2,7 @@
 //! and nothing is recorded twice or not at all.
 
 use crate::harness::{Origin, origin};
-use crate::program::{Program, Setup, consentry_command, runs};
+use crate::program::{PATIENCE, Program, Setup, consentry_command, runs};
 use crate::tls::Authority;
 use crate::wire::{End, Wire};
 
@@ -10,6 +10,7 @@ use consentry::ledger::read::{Filter, Reader};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -174,6 +175,15 @@ fn beside(setup: &Setup, first: &Program, more: &[&str]) -> Vec<String> {
     words
 }
 
+/// Waits until its number is in the file: it serves a moment before that.
+async fn is_written(file: &Path, program: &Program) {
+    let (number, since) = (format!("{}\n", program.id()), Instant::now());
+    while std::fs::read_to_string(file).ok().as_ref() != Some(&number) {
+        assert!(since.elapsed() < PATIENCE, "{number} is not in {}", file.display());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 fn start(words: &[String]) -> Program {
     let words: Vec<_> = words.iter().map(String::as_str).collect();
     Program::start(&mut consentry_command(&words))
@@ -188,8 +198,7 @@ async fn k2_no_connection_fails_when_one_program_takes_over_from_another() {
     let mut words = setup.words();
     words.extend(pid_file.map(str::to_owned));
     let mut program = start(&words);
-    let number = |program: &Program| format!("{}\n", program.id());
-    assert_eq!(std::fs::read_to_string(&file).unwrap(), number(&program));
+    is_written(&file, &program).await;
 
     let alone: Vec<_> = beside(&setup, &program, &pid_file);
     let alone: Vec<_> = alone.iter().map(String::as_str).collect();
@@ -204,7 +213,7 @@ async fn k2_no_connection_fails_when_one_program_takes_over_from_another() {
         assert_eq!((next.address, next.admin), (program.address, program.admin));
         program.says("another consentry serves now");
         assert_eq!(program.ends().code(), Some(0), "{:?}", program.log());
-        assert_eq!(std::fs::read_to_string(&file).unwrap(), number(&next));
+        is_written(&file, &next).await;
         let link = setup.file("data/ledger.db.dashboard-link");
         assert!(link.exists(), "the way to the dashboard is the new one's");
         next.says("serving");

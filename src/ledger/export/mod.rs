@@ -6,6 +6,7 @@
 
 mod parquet;
 mod tables;
+mod thrift;
 
 pub use tables::{AUDITS, DECISIONS, GAPS, RECEIPTS, audit, decision, gap, receipt};
 
@@ -82,7 +83,7 @@ pub struct Export<W: Write + Send> {
 }
 
 enum To<W: Write + Send> {
-    Csv(csv::Writer<Hashed<W>>),
+    Csv(Box<csv::Writer<Hashed<W>>>),
     Jsonl(Hashed<W>),
     Parquet(parquet::Rows<Hashed<W>>),
 }
@@ -98,7 +99,7 @@ impl<W: Write + Send> Export<W> {
             Format::Csv => {
                 let mut csv = csv::Writer::from_writer(out);
                 csv.write_record(table.columns.iter().map(|(name, _)| name))?;
-                To::Csv(csv)
+                To::Csv(Box::new(csv))
             }
             Format::Jsonl => To::Jsonl(out),
             Format::Parquet => To::Parquet(parquet::Rows::begin(table, out)?),

@@ -131,6 +131,37 @@ fn parquet_of_more_than_a_group_comes_back_in_order() {
 }
 
 #[test]
+fn g7_parquet_of_many_texts_and_none_comes_back_row_by_row() {
+    for (rows, texts) in [(1, 1), (9, 1), (8, 2), (17, 3), (1000, 257), (70_000, 70_000)] {
+        let line = hostile().remove(0);
+        let mut export = Export::begin(Format::Parquet, DECISIONS, Vec::new()).unwrap();
+        let what = |row: usize| format!("{}.example/x.js", row * 7919 % texts);
+        let rule = |row: usize| {
+            (!row.is_multiple_of(3) && texts > 1).then(|| format!("rule {}", row % texts))
+        };
+        let undecided = |row: usize| row.is_multiple_of(5);
+        for row in 0..rows {
+            let (what, rule, undecided) = (what(row), rule(row), undecided(row));
+            decision(&Line { what, rule, undecided, ..line.clone() }, |cells| export.row(cells))
+                .unwrap();
+        }
+        let (_, bytes) = export.finish().unwrap();
+        let found = fields(bytes);
+        assert_eq!(found.len(), rows);
+        for (row, columns) in found.iter().enumerate() {
+            let value = |name: &str| &columns.iter().find(|(column, _)| column == name).unwrap().1;
+            assert_eq!(value("what"), &Field::Str(what(row)), "{row} of {rows}");
+            assert_eq!(
+                value("rule"),
+                &rule(row).map_or(Field::Null, Field::Str),
+                "{row} of {rows}"
+            );
+            assert_eq!(value("undecided"), &Field::Bool(undecided(row)), "{row} of {rows}");
+        }
+    }
+}
+
+#[test]
 fn a_table_without_rows_is_a_table() {
     for format in [Format::Csv, Format::Jsonl, Format::Parquet] {
         let export = Export::begin(format, AUDITS, Vec::new()).unwrap();

@@ -53,6 +53,9 @@ pub struct Site {
     pub policy: Arc<Policy>,
     /// Whether verdicts are carried out.
     pub mode: Mode,
+    /// For how many of a hundred visitors who say nothing; nothing is withheld
+    /// from the others.
+    pub enforce_share: u8,
     /// How consent is taken.
     pub consent: consent::Settings,
     /// Which hosts share a choice.
@@ -99,9 +102,9 @@ pub struct Route {
     /// What happens to third parties that nobody claims, if it is not what the
     /// site does.
     pub unlisted: Option<Unlisted>,
-    /// For how many of a hundred visitors verdicts are carried out; nothing is
-    /// withheld from the others.
-    pub enforce_share: u8,
+    /// For how many of a hundred visitors verdicts are carried out, if it is not
+    /// for as many as elsewhere on the site.
+    pub enforce_share: Option<u8>,
 }
 
 /// What holds for one page on one day.
@@ -131,13 +134,16 @@ impl Site {
         Self { memory: Arc::new(self.memory.copy_for(host)), ..self.clone() }
     }
 
-    /// Whether verdicts are carried out on every page, for everybody.
+    /// Whether verdicts are carried out on every page, for everybody, about every
+    /// vendor.
     #[must_use]
     pub fn holds_everywhere(&self) -> bool {
-        let holds = |route: &Route| {
-            route.enforce_share >= 100 && route.mode.unwrap_or(self.mode).enforces()
+        let holds = |mode: Option<Mode>, share: Option<u8>| {
+            share.unwrap_or(self.enforce_share) >= 100 && mode.unwrap_or(self.mode).enforces()
         };
-        self.mode.enforces() && self.routes.iter().all(holds)
+        !self.policy.observed().is_any()
+            && holds(None, None)
+            && self.routes.iter().all(|route| holds(route.mode, route.enforce_share))
     }
 
     /// Whether third parties that nobody claims are withheld on every page
@@ -158,9 +164,9 @@ impl Site {
         let route = self.routes.iter().find(|route| route.path.matches(path));
         let mode = route.and_then(|route| route.mode).unwrap_or(self.mode);
         let unlisted = route.and_then(|route| route.unlisted).unwrap_or(self.policy.unlisted());
-        let share = route.map_or(100, |route| route.enforce_share);
-        let by_lot = mode.enforces() && share < 100;
-        let mode = if by_lot && lot() >= share { Mode::Observe } else { mode };
+        let share = route.and_then(|route| route.enforce_share).unwrap_or(self.enforce_share);
+        let by_lot = mode.enforces() && (1..100).contains(&share);
+        let mode = if share == 0 || (by_lot && lot() >= share) { Mode::Observe } else { mode };
         let policy = if self.policy.is_for_all_pages(mode, unlisted) {
             Arc::clone(&self.policy)
         } else {

@@ -118,6 +118,12 @@ pub fn run(args: &ExplainArgs, out: &mut dyn Write) -> io::Result<i32> {
     if !args.header.is_empty() {
         writeln!(out)?;
     }
+    if rules.by_lot {
+        writeln!(
+            out,
+            "share     what follows is carried out for a share of the visitors who say nothing, and only recorded for the others (enforce_share)\n"
+        )?;
+    }
     let explained = Explained { policy: &rules.policy, consent: &consent, host };
     if subject.starts_with('<') {
         explained.html(subject, out)?;
@@ -292,6 +298,10 @@ impl Explained<'_> {
         }
         match &ruling.identity {
             Some(Identity { vendor, place, rule }) => {
+                let silent = self.policy.decide_vendor(vendor, &Consent::silent());
+                if matches!(silent, Verdict::Allow(basis) if basis.is_observed()) {
+                    writeln!(out, "silence   {}", self.why(silent))?;
+                }
                 Self::vendor(vendor, &format!("{rule} at {place}"), out)
             }
             None => {
@@ -335,6 +345,7 @@ impl Explained<'_> {
             Verdict::Allow(Basis::VendorAllowed) => "the visitor agreed to this very vendor".to_owned(),
             Verdict::Allow(Basis::AskedFor) => "the visitor asked for it, this once".to_owned(),
             Verdict::Block(Grounds::VendorRefused(_)) => "the visitor refused this very vendor".to_owned(),
+            Verdict::Allow(Basis::Observed(purpose)) => format!("the visitor said nothing about {purpose}, and verdicts on this vendor are only recorded (site.observe_vendors, site.enforce_vendors)"),
             Verdict::Allow(Basis::SafeMode) => "only a filter list knows it, and the page is in safe mode".to_owned(),
             Verdict::Allow(Basis::Unfiltered) => "it could not be read, and danger.pass_unfilterable lets such pages pass".to_owned(),
             Verdict::Allow(Basis::Exception) | Verdict::Block(Grounds::Exception) => "an exception says so".to_owned(),

@@ -2,6 +2,7 @@
 
 use crate::catalogue::{Catalogue, SourceFile};
 use crate::config::exceptions::{self, OfSite};
+use crate::config::file::is_set;
 use crate::config::findings::Findings;
 use crate::config::notice::{self, Asked};
 use crate::config::origins;
@@ -12,7 +13,7 @@ use crate::consent;
 use crate::enforce::StatementKey;
 use crate::enforce::browser::GuardFiles;
 use crate::notice::{revision, revision_of_all};
-use crate::policy::{Aliases, Mode, PathPattern, Policy, Unlisted};
+use crate::policy::{Aliases, Mode, Observed, PathPattern, Policy, Unlisted};
 use crate::site::{Notice, Ownership, Route, ScriptApi, Sharing, Site, Sites};
 
 use std::collections::{BTreeMap, HashSet};
@@ -166,6 +167,8 @@ fn site(
     let vendors = vendors(&written.vendors, shared.catalogue, findings);
     let notice_revision = revision(shared.consent.notice_revision, &asked.languages, &vendors);
     let routes = routes(&written.route, findings);
+    let enforce_share = findings.number(&written.enforce_share, 0..=100);
+    let observed = observed(written, shared.catalogue, findings);
     let exceptions: Vec<_> = shared
         .exceptions
         .iter()
@@ -177,9 +180,11 @@ fn site(
     let ownerships = ownerships.cloned().collect();
     // What a page is besides its own: a browser that keeps one of before asks for it anew.
     let told = (written.google_consent.get_ref(), shared.google_pings, written.script_api);
-    let rules = format!("{exceptions:?}{routes:?}{:?}{told:?}", written.mode);
+    let carried_out = (written.mode, enforce_share, &observed);
+    let rules = format!("{exceptions:?}{routes:?}{carried_out:?}{told:?}");
     let policy = policy(written, shared, &rules)
         .with_exceptions(exceptions)
+        .with_observed(observed)
         .with_google_pings(shared.google_pings);
     let bridges = scripts::bridges(&written.bridges, findings);
     Some(Site {
@@ -188,6 +193,7 @@ fn site(
         origins: Arc::new(origins?),
         policy: policy.into(),
         mode: written.mode,
+        enforce_share,
         consent: consent::Settings {
             notice_revision,
             signals: signals::signals(written, &bridges, findings),
@@ -244,6 +250,30 @@ fn vendors(
     ids
 }
 
+/// The vendors whose verdicts are only recorded.
+fn observed(
+    written: &written_site::Site,
+    catalogue: &Catalogue,
+    findings: &mut Findings<'_>,
+) -> Observed {
+    let (observe, enforce) = (&written.observe_vendors, &written.enforce_vendors);
+    if let (Some(first), false) = (enforce.first(), observe.is_empty()) {
+        findings.wrong_with_advice(
+            first,
+            "`enforce_vendors` observes all other vendors already",
+            "leave out `observe_vendors`, or `enforce_vendors`",
+        );
+    }
+    let ids = |written: &[Spanned<String>], findings: &mut Findings<'_>| {
+        vendors(written, catalogue, findings).into_iter().collect()
+    };
+    match (observe.is_empty(), enforce.is_empty()) {
+        (true, true) => Observed::Nobody,
+        (_, false) => Observed::AllBut(ids(enforce, findings)),
+        (false, true) => Observed::These(ids(observe, findings)),
+    }
+}
+
 fn routes(written: &[Spanned<written_site::Route>], findings: &mut Findings<'_>) -> Vec<Route> {
     let mut routes = Vec::new();
     for entry in written {
@@ -274,7 +304,8 @@ fn routes(written: &[Spanned<written_site::Route>], findings: &mut Findings<'_>)
                 None
             }
         };
-        let enforce_share = findings.number(&route.enforce_share, 0..=100);
+        let share = findings.number(&route.enforce_share, 0..=100);
+        let enforce_share = is_set(&route.enforce_share).then_some(share);
         if let Some(path) = exceptions::path(&route.path, findings) {
             routes.push(Route { path, mode, unlisted, enforce_share });
         }

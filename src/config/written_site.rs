@@ -68,7 +68,8 @@ pub struct Route {
     /// What happens to third parties that nobody claims; empty for what holds
     /// for the site.
     pub unlisted: Spanned<String>,
-    /// For how many of a hundred visitors verdicts are carried out.
+    /// For how many of a hundred visitors verdicts are carried out; left out, what
+    /// holds for the site.
     pub enforce_share: Spanned<u8>,
 }
 
@@ -111,6 +112,12 @@ pub struct Site {
     /// Whether verdicts are carried out.
     #[serde(with = "ModeName")]
     pub mode: Mode,
+    /// For how many of a hundred visitors who say nothing.
+    pub enforce_share: Spanned<u8>,
+    /// Vendors whose verdicts are only recorded, by id.
+    pub observe_vendors: Vec<Spanned<String>>,
+    /// The only vendors whose verdicts are carried out; none for all.
+    pub enforce_vendors: Vec<Spanned<String>>,
     /// What happens to third parties that nobody in the catalogue claims.
     #[serde(with = "UnlistedName")]
     pub unlisted: Unlisted,
@@ -167,6 +174,9 @@ impl Default for Site {
             origin_http2: default("auto".into()),
             health: WrittenHealth::default(),
             mode: Mode::default(),
+            enforce_share: default(100),
+            observe_vendors: Vec::new(),
+            enforce_vendors: Vec::new(),
             unlisted: Unlisted::default(),
             own_prefix: default("/.consentry".into()),
             address_truncated: true,

@@ -163,6 +163,12 @@ impl Consent {
         self.granted
     }
 
+    /// Everything that somebody said "no" to.
+    #[must_use]
+    pub const fn denied(&self) -> PurposeSet {
+        self.decided.minus(self.granted)
+    }
+
     /// What the visitor's pages are made for: the consent class and, after a
     /// dash, a mark of what was decided about single vendors. A page that is
     /// open tells by it whether it is still the right one.

@@ -19,7 +19,7 @@ mod statement;
 pub use charset::charset_of;
 pub use expiry::{CookiePlaces, Expiry};
 pub use pipeline::{Pipeline, PipelineError, Start};
-pub use request::{RequestContext, RequestOutcome, clear_request};
+pub use request::{RequestContext, RequestOutcome, clear_request, network};
 pub use response::{ResponseContext, ResponseOutcome, clear_response};
 pub use statement::{STATEMENT, StatementKey};
 

@@ -297,16 +297,23 @@ fn truncate_addresses(headers: &mut HeaderMap) {
 
 fn truncated(text: &str) -> Option<String> {
     let address: IpAddr = text.trim_matches(['[', ']']).parse().ok()?;
-    Some(match address {
+    Some(network(address).to_string())
+}
+
+/// The first 24 bits of an IPv4 address, 48 of IPv6: whose network it is, and
+/// not who.
+#[must_use]
+pub fn network(address: IpAddr) -> IpAddr {
+    match address {
         IpAddr::V4(v4) => {
             let [a, b, c, _] = v4.octets();
-            IpAddr::from([a, b, c, 0]).to_string()
+            IpAddr::from([a, b, c, 0])
         }
         IpAddr::V6(v6) => {
             let [a, b, c, ..] = v6.segments();
-            IpAddr::from([a, b, c, 0, 0, 0, 0, 0]).to_string()
+            IpAddr::from([a, b, c, 0, 0, 0, 0, 0])
         }
-    })
+    }
 }
 
 #[cfg(test)]

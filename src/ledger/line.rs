@@ -220,7 +220,7 @@ impl<'a> DecisionLine<'a> {
 /// The purpose the verdict turned on, otherwise the vendor's first.
 fn purpose(decision: &Decision) -> Option<Purpose> {
     match decision.verdict {
-        Verdict::Allow(Basis::Granted(purpose))
+        Verdict::Allow(Basis::Granted(purpose) | Basis::Observed(purpose))
         | Verdict::Block(Grounds::NotGranted(purpose) | Grounds::VendorRefused(purpose)) => {
             Some(purpose)
         }

@@ -5,6 +5,7 @@
 //! Nothing in a line says who the visitor is: ids are taken out of paths, and
 //! there is no address unless the operator wants its network.
 
+use crate::enforce::network;
 use crate::observe::exchange_record::ExchangeRecord;
 use crate::observe::trace_context::hex;
 use crate::observe::{Observe, RecordLost};
@@ -13,7 +14,6 @@ use crate::policy::redact_path;
 use serde::Serialize;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
-use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -261,26 +261,13 @@ fn line(record: &ExchangeRecord, has_network: bool) -> Vec<u8> {
         failure: failure.map(|(reason, _)| *reason),
         reference: failure.map(|(_, reference)| reference.as_str()),
         trace_id: record.trace.map(|trace| hex(&trace.trace)),
-        address: record.client.filter(|_| has_network).map(network),
+        address: record
+            .client
+            .filter(|_| has_network)
+            .map(|client| network(client.to_canonical()).to_string()),
     };
     // What it holds can always be written as JSON.
     serde_json::to_vec(&line).unwrap_or_default()
-}
-
-/// The first 24 bits of an IPv4 address, 48 of IPv6: whose network it is, and
-/// not who.
-fn network(address: IpAddr) -> String {
-    let network = match address.to_canonical() {
-        IpAddr::V4(v4) => {
-            let [a, b, c, _] = v4.octets();
-            IpAddr::from([a, b, c, 0])
-        }
-        IpAddr::V6(v6) => {
-            let [a, b, c, ..] = v6.segments();
-            IpAddr::from([a, b, c, 0, 0, 0, 0, 0])
-        }
-    };
-    network.to_string()
 }
 
 #[cfg(test)]

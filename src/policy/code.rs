@@ -3,7 +3,7 @@
 
 use crate::catalogue::{Identity, Kind, Subject};
 use crate::consent::Consent;
-use crate::policy::{Basis, Policy, Ruling, Verdict, is_first_party, registrable, verdict_on};
+use crate::policy::{Basis, Policy, Ruling, Verdict, is_first_party, registrable};
 
 impl Policy {
     /// Decides on an inline script, which may be several vendors' at once: one
@@ -36,11 +36,11 @@ impl Policy {
             .identify_inline_all(code)
             .chain(std::iter::once_with(by_alias).flatten())
             .map(|identity| {
-                let verdict = verdict_on(&identity, consent);
+                let verdict = self.decide_vendor(identity.vendor, consent);
                 (verdict, identity)
             });
         let listed = std::iter::once_with(by_list).flatten().map(|identity| {
-            let verdict = self.unless_safe(verdict_on(&identity, consent));
+            let verdict = self.unless_safe(self.decide_vendor(identity.vendor, consent));
             (verdict, identity)
         });
         for (verdict, identity) in known.chain(listed) {
@@ -81,7 +81,7 @@ impl Policy {
         let mut ruling =
             Ruling { verdict: Verdict::Allow(Basis::FirstParty), identity: None, exception: None };
         for identity in self.catalogue.identify_script(code, size) {
-            let verdict = verdict_on(&identity, consent);
+            let verdict = self.decide_vendor(identity.vendor, consent);
             ruling = Ruling { verdict, identity: Some(identity), exception: None };
             if verdict.blocks() {
                 break;

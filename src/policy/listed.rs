@@ -3,7 +3,7 @@
 
 use crate::catalogue::{Identity, Kind, Subject};
 use crate::consent::Consent;
-use crate::policy::{Policy, Ruling, is_first_party, verdict_on};
+use crate::policy::{Policy, Ruling, is_first_party};
 
 use url::Url;
 
@@ -50,7 +50,7 @@ impl Policy {
         host: &str,
         consent: &Consent,
     ) -> Ruling<'p> {
-        let verdict = self.unless_safe(verdict_on(&identity, consent));
+        let verdict = self.unless_safe(self.decide_vendor(identity.vendor, consent));
         let ruling = Ruling { verdict, identity: Some(identity), exception: None };
         self.except(ruling, subject, host)
     }

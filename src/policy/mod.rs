@@ -10,12 +10,14 @@ mod redact;
 mod path;
 mod exception;
 mod listed;
+mod observed;
 mod ping;
 mod verdict;
 
 pub use aliases::Aliases;
 pub use decision::{Decision, Decisions, Kept, Layer, MAX_DECISIONS};
 pub use exception::{Effect, Exception, Scope};
+pub use observed::Observed;
 pub use path::PathPattern;
 pub use redact::{redact_name, redact_path};
 pub use verdict::{Basis, Grounds, Ruling, Verdict};
@@ -90,6 +92,7 @@ pub struct Policy {
     aliases: Option<Arc<Aliases>>,
     /// Whether hits of Google's tags pass that say that everything is denied.
     google_pings: bool,
+    observed: Observed,
 }
 
 impl Policy {
@@ -115,6 +118,7 @@ impl Policy {
             live: Arc::default(),
             aliases: None,
             google_pings: false,
+            observed: Observed::default(),
         }
     }
 
@@ -168,7 +172,7 @@ impl Policy {
     pub fn may_block(&self, consent: &Consent) -> bool {
         consent.granted() != PurposeSet::ALL
             || consent.vendors().is_some_and(|vendors| !vendors.refused().is_empty())
-            || (self.unlisted == Unlisted::Block && self.mode != Mode::Safe)
+            || (self.unlisted == Unlisted::Block && !self.knows_only())
             || self.live.iter().any(|each| each.effect == Effect::Block)
     }
 
@@ -230,17 +234,19 @@ impl Policy {
             other => (self.catalogue.identify(other), false),
         };
         let verdict = match &identity {
-            Some(identity) if only_listed => self.unless_safe(verdict_on(identity, consent)),
-            Some(identity) => verdict_on(identity, consent),
+            Some(identity) if only_listed => {
+                self.unless_safe(self.decide_vendor(identity.vendor, consent))
+            }
+            Some(identity) => self.decide_vendor(identity.vendor, consent),
             None if third_party => match self.unlisted {
                 Unlisted::Allow | Unlisted::Observe => Verdict::Allow(Basis::Unlisted),
-                Unlisted::Block if self.mode == Mode::Safe => Verdict::Allow(Basis::Unlisted),
+                Unlisted::Block if self.knows_only() => Verdict::Allow(Basis::Unlisted),
                 Unlisted::Block => Verdict::Block(Grounds::Unlisted),
             },
             None => Verdict::Allow(Basis::FirstParty),
         };
         let ruling = self.except(Ruling { verdict, identity, exception: None }, subject, host);
-        let is_ping = matches!(ruling.verdict, Verdict::Allow(_))
+        let is_ping = matches!(ruling.verdict, Verdict::Allow(basis) if !basis.is_observed())
             && !self.google_pings
             && ping::is_denied_ping(subject, consent);
         if is_ping {
@@ -294,6 +300,11 @@ impl Policy {
         ruling
     }
 
+    /// Whether nothing is withheld but what somebody is known for.
+    fn knows_only(&self) -> bool {
+        self.mode == Mode::Safe || matches!(self.observed, Observed::AllBut(_))
+    }
+
     /// The verdict on what only a filter list knows.
     fn unless_safe(&self, verdict: Verdict) -> Verdict {
         match (verdict, self.mode) {
@@ -319,7 +330,7 @@ impl Policy {
     pub fn denied_paths(&self, host: &str, consent: &Consent) -> Vec<(KindSet, String)> {
         self.catalogue
             .paths_on(host)
-            .filter(|(_, _, identity)| verdict_on(identity, consent).blocks())
+            .filter(|(_, _, identity)| self.decide_vendor(identity.vendor, consent).blocks())
             .map(|(kinds, place, _)| (kinds, place))
             .collect()
     }
@@ -384,25 +395,6 @@ fn revision(inputs: &[u8; 32], catalogue: &Catalogue) -> Arc<str> {
     hash.update(catalogue.lists().map_or("", |lists| lists.revision()));
     let bytes = hash.finalize();
     Arc::from(bytes.iter().take(5).map(|byte| format!("{byte:02x}")).collect::<String>())
-}
-
-fn verdict_on(identity: &Identity<'_>, consent: &Consent) -> Verdict {
-    let vendor = identity.vendor;
-    if vendor.purpose == Purpose::Necessary {
-        return Verdict::Allow(Basis::Necessary);
-    }
-    if let Some(vendors) = consent.vendors() {
-        if vendors.refuses(&vendor.id) {
-            return Verdict::Block(Grounds::VendorRefused(vendor.purpose));
-        }
-        if vendors.allows(&vendor.id) {
-            return Verdict::Allow(Basis::VendorAllowed);
-        }
-    }
-    match vendor.purposes.iter().find(|purpose| !consent.grants(*purpose)) {
-        Some(missing) => Verdict::Block(Grounds::NotGranted(missing)),
-        None => Verdict::Allow(Basis::Granted(vendor.purpose)),
-    }
 }
 
 /// Whether an address belongs to the site that `host` is part of: the same

@@ -30,6 +30,9 @@ pub enum Basis {
     FirstParty,
     /// Nobody in the catalogue claims it, and the site lets those pass.
     Unlisted,
+    /// The visitor said nothing about this purpose, and verdicts on this vendor
+    /// are only recorded.
+    Observed(Purpose),
     /// Only a filter list knows it, and the page is one that must not break.
     SafeMode,
     /// It could not be read, and the operator lets that pass here.
@@ -53,6 +56,15 @@ pub enum Grounds {
     Exception,
 }
 
+impl Basis {
+    /// Whether it passes only because verdicts on its vendor are recorded and
+    /// not carried out.
+    #[must_use]
+    pub const fn is_observed(self) -> bool {
+        matches!(self, Self::Observed(_))
+    }
+}
+
 impl Verdict {
     /// Whether it is withheld.
     #[must_use]
@@ -65,8 +77,9 @@ impl Verdict {
     pub const fn is_by_consent(self) -> bool {
         matches!(
             self,
-            Self::Allow(Basis::Granted(_) | Basis::VendorAllowed | Basis::AskedFor)
-                | Self::Block(Grounds::NotGranted(_) | Grounds::VendorRefused(_))
+            Self::Allow(
+                Basis::Granted(_) | Basis::VendorAllowed | Basis::AskedFor | Basis::Observed(_)
+            ) | Self::Block(Grounds::NotGranted(_) | Grounds::VendorRefused(_))
         )
     }
 
@@ -92,6 +105,7 @@ impl Verdict {
             Self::Allow(Basis::Unlisted) | Self::Block(Grounds::Unlisted) => "unlisted",
             Self::Block(Grounds::NotGranted(_)) => "not granted",
             Self::Block(Grounds::Unreadable) => "cannot be judged",
+            Self::Allow(Basis::Observed(_)) => "observed",
             Self::Allow(Basis::SafeMode) => "safe mode",
             Self::Allow(Basis::Unfiltered) => "passed unfiltered",
             Self::Allow(Basis::Exception) | Self::Block(Grounds::Exception) => "exception",

@@ -1,6 +1,7 @@
 //! Reads a request's head: who asks, for which host, in which way.
 
-use crate::consent;
+use crate::consent::{self, Consent, Source};
+use crate::enforce::network;
 use crate::proxy::error::Error;
 
 use http::header::{CONTENT_LENGTH, HOST};
@@ -71,19 +72,33 @@ impl Head {
         Self { client: None, ..self }
     }
 
-    /// Where among a hundred this visitor stands today. Nothing is kept for
-    /// it: the same address has the same place all day, and another one
-    /// tomorrow. Who has no address is first, since those that come first are
-    /// protected.
-    pub(super) fn lot(&self, consent: &consent::Settings, now_s: u64) -> u8 {
-        let Some(client) = self.client else { return 0 };
-        consent.keys.lot(format!("{} {client}", now_s / 86_400).as_bytes())
+    /// Where among a hundred this visitor stands today, for `enforce_share`.
+    ///
+    /// Nothing is kept for it: visitors from the same network have the same
+    /// place all day, and another one tomorrow. Those that come first are
+    /// protected, so who has no address is first, and so is whoever has said
+    /// anything: it is carried out from then on, as long as it counts.
+    pub(super) fn lot(&self, consent: &Consent, settings: &consent::Settings, now_s: u64) -> u8 {
+        match self.client {
+            Some(client) if is_silent(consent) => {
+                settings.keys.lot(format!("{} {}", now_s / 86_400, network(client)).as_bytes())
+            }
+            Some(_) | None => 0,
+        }
     }
 
     /// `https` or `http`.
     pub(super) const fn scheme(&self) -> &'static str {
         if self.secure { "https" } else { "http" }
     }
+}
+
+/// Whether a visitor has said nothing at all, about purposes or vendors.
+fn is_silent(consent: &Consent) -> bool {
+    matches!(consent.source(), Source::Silence | Source::Region)
+        && consent.record().is_none()
+        && consent.vendors().is_none()
+        && !consent.is_doubtful()
 }
 
 /// Whether an address may speak for others.
@@ -277,6 +292,43 @@ mod tests {
         let head = read("http://b.example/x", &[("host", "a.example")], "10.0.0.1").unwrap();
         assert_eq!(head.host, "b.example");
         assert!(read("ftp://b.example/x", &[("host", "a.example")], "10.0.0.1").is_err());
+    }
+
+    #[test]
+    fn h6_of_two_thousand_networks_a_share_comes_first_and_each_keeps_its_place_for_a_day() {
+        let settings = consent::Settings {
+            keys: consent::Keys::from_secret([7; 32]),
+            lifetime_s: 1000,
+            notice_revision: 1,
+            same_as: Vec::new(),
+            signals: consent::Signals::default(),
+            regions: consent::Regions::default(),
+        };
+        let silent = Consent::silent();
+        let lot = |client: &str, now_s: u64| {
+            let head = read("/", &[("host", "a")], client).unwrap();
+            head.lot(&silent, &settings, now_s)
+        };
+        const DAY_S: u64 = 86_400;
+        let now_s = 20_000 * DAY_S;
+        let lots: Vec<u8> =
+            (0..2000).map(|n| lot(&format!("10.{}.{}.9", n / 256, n % 256), now_s)).collect();
+        for share in [5_u8, 30, 70] {
+            let found = lots.iter().filter(|lot| **lot < share).count() as f64;
+            let expected = 20.0 * f64::from(share);
+            let deviation = (expected * (1.0 - f64::from(share) / 100.0)).sqrt();
+            assert!((found - expected).abs() < 5.0 * deviation, "{found} for {share}");
+        }
+        for (one, other) in [("10.1.2.3", "10.1.2.200"), ("2001:db8:1::1", "2001:db8:1:2::3")] {
+            for second in (0..DAY_S).step_by(1800) {
+                assert_eq!(lot(one, now_s + second), lot(other, now_s), "one network, one day");
+            }
+        }
+        let moved = (0..200).filter(|n| {
+            let client = format!("10.0.{n}.9");
+            lot(&client, now_s) != lot(&client, now_s + DAY_S)
+        });
+        assert!(moved.count() > 150, "another day, another place");
     }
 
     #[test]

@@ -206,7 +206,8 @@ impl Proxy {
 
         let url = page_url(&parts, &head)?;
         let destination = Destination::of(&parts);
-        let rules = site.rules(parts.uri.path(), day_of(now_s), || head.lot(&site.consent, now_s));
+        let rules = site
+            .rules(parts.uri.path(), day_of(now_s), || head.lot(&consent, &site.consent, now_s));
         // Most requests are for assets that need none.
         let variant =
             LazyLock::new(|| Variant::of(&consent, &rules.policy, visit.texts, &site.notice.theme));

@@ -107,7 +107,7 @@ impl Proxy {
         head: &Head,
         site: &Arc<Site>,
     ) -> Exchange {
-        let lot = || head.lot(&site.consent, visit.now_s);
+        let lot = || head.lot(visit.consent, &site.consent, visit.now_s);
         Exchange::new(
             Arc::clone(site),
             site.rules(path, day_of(visit.now_s), lot),

@@ -327,8 +327,8 @@ fn guard(
             let choices_url = pipeline.choices_url().to_owned();
             let nonce = browser::script_nonce(headers);
             let guard = Guard { nonce, choices_url, ..guard.clone() };
-            let catalogue = exchange.rules.policy.catalogue();
-            guard.tags(&policy, catalogue, &exchange.consent, &pipeline.stand_ins())
+            let rules = &exchange.rules;
+            guard.tags(&rules.policy, &policy, &exchange.consent, &pipeline.stand_ins())
         }
         Some(_) | None => String::new(),
     };

@@ -34,8 +34,13 @@ impl Variant {
         };
         let vendors = consent.vendors();
         let vendors = vendors.map_or_else(String::new, |vendors| format!("-{}", vendors.mark()));
+        // Then a "no" is not the same as silence.
+        let denied = match policy.observed().is_any() {
+            true => format!("-n{}", consent.denied().class()),
+            false => String::new(),
+        };
         Self(format!(
-            "{}{undecided}{gpc}{vendors}.{}{names}.{}-{:08x}.{}",
+            "{}{undecided}{gpc}{denied}{vendors}.{}{names}.{}-{:08x}.{}",
             consent.granted().class(),
             policy.revision(),
             texts.lang,

@@ -254,9 +254,9 @@ mod tests {
             enforce_share,
         };
         for (routes, expected) in [
-            (vec![route(None, 100)], false),
-            (vec![route(None, 50)], true),
-            (vec![route(Some(Mode::Observe), 100)], true),
+            (vec![route(None, Some(100))], false),
+            (vec![route(None, Some(50))], true),
+            (vec![route(Some(Mode::Observe), None)], true),
         ] {
             trial.site.routes = routes;
             assert_eq!(words(&trial, Some(&told)).contains(recorded), expected);

@@ -143,6 +143,7 @@ pub(crate) fn site() -> Site {
         origins: Arc::new(Origins::new("shop".into(), Vec::new())),
         policy: Policy::new(Arc::clone(&catalogue), Unlisted::Observe, &[]).into(),
         mode: Mode::Enforce,
+        enforce_share: 100,
         cmp_markup: false,
         beside_other_cmp: true,
         routes: Vec::new(),

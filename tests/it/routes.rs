@@ -99,6 +99,185 @@ async fn h6_enforcement_begins_with_a_share_of_visitors_and_never_flips_for_one(
     assert!((28..=92).contains(&enforced), "{enforced}");
 }
 
+/// How many of so many visitors from networks of their own get the page as it
+/// came, by what became of each.
+async fn spared(proxy: &Proxy, visitors: u32) -> Vec<bool> {
+    let mut spared = Vec::new();
+    for number in 0..visitors {
+        let address = format!("198.{}.{}.7", 18 + number / 256, number % 256);
+        let page = visitor(proxy).sending("x-forwarded-for", &address).opens("/").await;
+        spared.push(page.body == PAGE);
+        assert_eq!(page.body.contains("acme.example"), page.body == PAGE, "all or nothing");
+    }
+    spared
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h6_a_site_begins_with_none_a_share_or_all_and_a_larger_share_only_adds() {
+    // With these keys, the outcome is the same on every machine, until the day ends.
+    let origin = origin().page("/", PAGE).start().await;
+    let start = async |share: u8| {
+        let builder = consentry(&origin);
+        let keys = builder.path("keys");
+        std::fs::write(&keys, format!("{:064x}\n", 7)).unwrap();
+        let sections =
+            format!("[consent]\nkeys_file = {keys:?}\n[limits]\nrequests_per_second = 0");
+        builder.config(&sections).site(&format!("enforce_share = {share}")).start().await
+    };
+    let proxies = [start(0).await, start(10).await, start(60).await, start(100).await];
+    // Midnight (UTC) may come in between, so all are asked again if it did.
+    let day = || jiff::Timestamp::now().as_second() / 86_400;
+    let (mut begun, mut all) = (-1, Vec::new());
+    while begun != day() {
+        begun = day();
+        all.clear();
+        for proxy in &proxies {
+            all.push(spared(proxy, 200).await);
+        }
+    }
+    let count = |of: &[bool]| of.iter().filter(|spared| **spared).count();
+    assert_eq!((count(&all[0]), count(&all[3])), (200, 0));
+    for pair in all.windows(2) {
+        let back = pair[0].iter().zip(&pair[1]).filter(|(before, after)| !**before && **after);
+        assert_eq!(back.count(), 0, "raising the share spares nobody who was not");
+    }
+    // Ninety and forty in a hundred, give or take five standard deviations.
+    assert!((159..=200).contains(&count(&all[1])), "{}", count(&all[1]));
+    assert!((46..=114).contains(&count(&all[2])), "{}", count(&all[2]));
+    let lines = proxies[2].lines().await;
+    let seen = |mode: &str| lines.iter().filter(|line| line.mode == mode).count();
+    assert!(seen("observe") > 0 && seen("enforce") > 0, "the record tells the sides apart");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h6_whoever_has_said_something_is_never_spared() {
+    let origin = origin().page("/", PAGE).start().await;
+    let proxy = consentry(&origin).site("enforce_share = 1").start().await;
+    let (mut number, mut spared) = (0, String::new());
+    while spared.is_empty() {
+        let address = format!("203.0.{number}.7");
+        let page = visitor(&proxy).sending("x-forwarded-for", &address).opens("/").await;
+        if page.body == PAGE {
+            spared = address;
+        }
+        number += 1;
+    }
+    let from_there = || visitor(&proxy).sending("x-forwarded-for", &spared);
+    let with_gpc = from_there().sending("sec-gpc", "1").opens("/").await;
+    assert!(!with_gpc.body.contains("acme.example"), "{}", with_gpc.body);
+    let mut refusing = from_there();
+    refusing.chooses("none", &[]).await;
+    for _ in 0..3 {
+        let page = refusing.opens("/").await;
+        assert!(!page.body.contains("acme.example"), "{}", page.body);
+    }
+    assert_eq!(from_there().opens("/").await.body, PAGE, "the others there are spared");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h6_a_route_has_a_share_of_its_own_or_that_of_the_site() {
+    let origin = origin().page("/", PAGE).page("/all", PAGE).page("/as", PAGE).start().await;
+    let site = "enforce_share = 0\n[[site.route]]\npath = '/all'\nenforce_share = 100\n\
+                [[site.route]]\npath = '/as'\nunlisted = 'block'";
+    let proxy = consentry(&origin).site(site).start().await;
+    let mut visitor = visitor(&proxy);
+    assert_eq!(visitor.opens("/").await.body, PAGE);
+    assert_eq!(visitor.opens("/as").await.body, PAGE);
+    assert!(!visitor.opens("/all").await.body.contains("acme.example"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h6_no_shared_cache_keeps_what_a_share_of_visitors_gets_on_either_side() {
+    let public = |kind: &str, body: &'static str| {
+        let kind = kind.to_owned();
+        move |_| {
+            http::Response::builder()
+                .header("content-type", &kind)
+                .header("cache-control", "public, max-age=600")
+                .header("etag", "\"v1\"")
+                .body(http_body_util::Full::from(body))
+                .unwrap()
+        }
+    };
+    let origin = origin()
+        .answer("/", public("text/html; charset=utf-8", PAGE))
+        .answer("/acme/collect", public("image/gif", "GIF89a"))
+        .answer("/style.css", public("text/css", "p{}"))
+        .start()
+        .await;
+    let proxy = consentry(&origin).site("enforce_share = 50").start().await;
+    let (mut number, mut sides) = (0, [0, 0]);
+    // Both sides, several times each, so that what is remembered of one is there when
+    // the other asks.
+    while sides.iter().any(|met| *met < 5) {
+        let mut visitor = visitor(&proxy).sending("x-forwarded-for", &format!("203.0.{number}.7"));
+        number += 1;
+        let page = visitor.opens("/").await;
+        let observed = page.body == PAGE;
+        assert_eq!(page.body.contains("acme.example"), observed, "{}", page.body);
+        sides[usize::from(observed)] += 1;
+        let hit = visitor.opens("/acme/collect").await;
+        assert_eq!(hit.status.as_u16(), if observed { 200 } else { 204 });
+        for answer in [&page, &hit] {
+            let said = answer.field("cache-control");
+            assert!(said.contains("private") && !said.contains("public"), "{observed}: {said}");
+        }
+        let style = visitor.opens("/style.css").await;
+        assert_eq!(style.field("cache-control"), "public, max-age=600", "what is for all stays");
+    }
+}
+
+const TWO_VENDORS: &str = "<script src=\"https://ads.acme.example/p.js\"></script>\
+    <script src=\"https://stats.acme.example/s.js\"></script>";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h6_one_vendor_is_observed_while_the_others_are_enforced_and_the_other_way_round() {
+    let origin = origin().page("/", TWO_VENDORS).start().await;
+    for (site, passes, withheld) in [
+        ("observe_vendors = ['acme-ads']", "ads.acme.example/p.js", "stats.acme.example/s.js"),
+        ("enforce_vendors = ['acme-ads']", "stats.acme.example/s.js", "ads.acme.example/p.js"),
+    ] {
+        let proxy = consentry(&origin).site(site).start().await;
+        let page = visitor(&proxy).opens("/").await;
+        assert!(page.body.contains(&format!("src=\"https://{passes}\"")), "{site}: {}", page.body);
+        assert!(!page.body.contains(withheld), "{site}: {}", page.body);
+        assert!(page.field("cache-control").contains("private"));
+        let mut refusing = visitor(&proxy);
+        refusing.chooses("none", &[]).await;
+        let page = refusing.opens("/").await;
+        assert!(!page.body.contains("acme.example"), "{site}: a no is a no: {}", page.body);
+        let mut lines: Vec<_> = proxy.lines().await;
+        lines.retain(|line| line.page == "/");
+        let said = |what: &str, verdict: &str, reason: &str| {
+            let of = |line: &&consentry::ledger::read::Line| {
+                line.what == what && line.verdict == verdict && line.reason == reason
+            };
+            lines.iter().filter(of).count()
+        };
+        assert_eq!(said(passes, "allow", "observed"), 1, "{site}");
+        assert_eq!(said(passes, "block", "not granted"), 1, "{site}");
+        assert_eq!(said(withheld, "block", "not granted"), 2, "{site}");
+        assert!(lines.iter().all(|line| line.mode == "enforce"), "{site}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h6_vendors_that_nobody_knows_or_that_contradict_are_refused() {
+    let origin = origin().start().await;
+    for (site, expected) in [
+        ("observe_vendors = ['acme-add']", "did you mean `acme-ads`?"),
+        ("enforce_vendors = ['nobody-at-all']", "no vendor in the catalogue has the id"),
+        (
+            "observe_vendors = ['acme-ads']\nenforce_vendors = ['acme-stats']",
+            "leave out `observe_vendors`, or `enforce_vendors`",
+        ),
+        ("enforce_share = 101", "101 is out of range"),
+    ] {
+        let said = consentry(&origin).site(site).try_start().await.err().unwrap();
+        assert!(said.contains(expected) && said.contains("consentry.toml:"), "{site}: {said}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_route_with_a_mistake_is_refused() {
     let origin = origin().start().await;
@@ -108,6 +287,7 @@ async fn a_route_with_a_mistake_is_refused() {
         ("path = '/x'\nmode = 'off'", "a mode is `enforce`, `observe` or `safe`"),
         ("path = '/x'\nunlisted = 'off'", "unlisted is `allow`, `observe` or `block`"),
         ("path = '/x'\nenforce_share = 101", "101 is out of range"),
+        ("path = '/x'\nenforce_share = '25%'", "expected u8"),
     ] {
         let site = format!("[[site.route]]\n{route}");
         let said = consentry(&origin).site(&site).try_start().await.err().unwrap();

@@ -98,7 +98,7 @@ fn open(site: &Site) -> impl Iterator<Item = &'static str> {
     let all = [
         (
             !site.holds_everywhere(),
-            "verdicts are only recorded on some pages, or for some visitors",
+            "verdicts are only recorded on some pages, for some visitors, or about some vendors",
         ),
         (!site.holds_unlisted(), "third parties that nobody has classified are let through"),
         (

@@ -99,7 +99,7 @@ fn in_words(asked: &Asked, found: &Found) -> Markup {
             (compared(parts.withheld, found.before.withheld))
         }
         @if parts.would_withhold > 0 {
-            p.warning { (count(parts.would_withhold, "more thing was", "more things were")) " let through although the visitor had not agreed, because verdicts are only recorded in the mode " code { "observe" } "." }
+            p.warning { (count(parts.would_withhold, "more thing was", "more things were")) " let through although the visitor had not agreed, because verdicts are only recorded in the mode " code { "observe" } ", and about vendors that are only observed." }
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::dashboard::office::Context;
 use crate::dashboard::pages::asked::{Asked, figures};
 use crate::dashboard::pages::show::{name, number};
 use crate::ledger::figures::sites::OfSite;
-use crate::policy::Unlisted;
+use crate::policy::{Mode, Observed, Unlisted};
 use crate::site::Site;
 
 use axum::extract::RawQuery;
@@ -48,7 +48,7 @@ fn card(asked: &Asked, site: &Site, of: Option<&OfSite>) -> Markup {
             h2 { (name(&site.name)) }
             dl {
                 dt { "Hosts" } dd { @if site.hosts.is_empty() { "any" } @else { (site.hosts.join(", ")) } }
-                dt { "Verdicts" } dd { @match site.mode { crate::policy::Mode::Enforce => "are carried out", crate::policy::Mode::Observe => strong { "are only recorded: nothing is held back" }, crate::policy::Mode::Safe => "are carried out for what the catalogue knows" } }
+                dt { "Verdicts" } dd { @match site.mode { Mode::Enforce => "are carried out", Mode::Observe => strong { "are only recorded: nothing is held back" }, Mode::Safe => "are carried out for what the catalogue knows" } (parts_of(site)) }
                 dt { "Third parties nobody knows" } dd { (unlisted) }
                 dt { "Policy" } dd { code { (site.policy.revision()) } " with " (site.policy.exceptions().len()) " exceptions" }
                 dt { "Declaration" } dd { a href=(asked.link("/declaration", &[])) { "What was met here, for the privacy policy" } }
@@ -60,5 +60,23 @@ fn card(asked: &Asked, site: &Site, of: Option<&OfSite>) -> Markup {
                 }
             }
         }
+    }
+}
+
+/// For whom they are carried out, and about whom, where that is not everybody.
+fn parts_of(site: &Site) -> Markup {
+    let vendors = match site.policy.observed() {
+        Observed::Nobody => None,
+        Observed::These(ids) => Some(("only recorded about ", ids)),
+        Observed::AllBut(ids) => Some(("only about ", ids)),
+    };
+    let names = |ids: &std::collections::BTreeSet<String>| {
+        ids.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+    };
+    html! {
+        @if site.mode.enforces() && site.enforce_share < 100 {
+            ", for " (site.enforce_share) " of a hundred visitors who say nothing"
+        }
+        @if let Some((what, ids)) = vendors { ", " (what) (name(&names(ids))) }
     }
 }

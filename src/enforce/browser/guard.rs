@@ -8,6 +8,7 @@ use crate::enforce::browser::{
     served,
 };
 use crate::enforce::html::escape;
+use crate::policy::{Observed, Policy, Verdict};
 use crate::purpose::{Purpose, PurposeSet};
 
 use bytes::Bytes;
@@ -139,33 +140,37 @@ impl Guard {
     #[must_use]
     pub fn tags(
         &self,
-        policy: &BrowserPolicy,
-        catalogue: &Catalogue,
+        policy: &Policy,
+        browser_policy: &BrowserPolicy,
         consent: &Consent,
         stand_ins: &[String],
     ) -> String {
-        let denied: PurposeSet =
-            Purpose::OPTIONAL.into_iter().filter(|purpose| !consent.grants(*purpose)).collect();
+        let denied = match policy.observed() {
+            Observed::Nobody | Observed::These(_) => PurposeSet::ALL.minus(consent.granted()),
+            Observed::AllBut(_) => consent.denied(),
+        };
         let told = serde_json::json!({
-            "policy": policy.directives(),
-            "block": policy.exclusions,
+            "policy": browser_policy.directives(),
+            "block": browser_policy.exclusions,
             "prefix": self.prefix,
             "choices": self.choices_url,
             "pings": self.google_pings || granted_any_hit(consent),
         });
         let mut tags = String::new();
-        let vendors = consent.vendors();
-        if !denied.is_empty() || vendors.is_some() {
+        let by_vendor = consent.vendors().is_some() || policy.observed().is_any();
+        if !denied.is_empty() || by_vendor {
             let kept = serde_json::json!({
                 "deny": denied.class(),
-                "vendors": vendors.map(|vendors| names_of_vendors(catalogue, vendors)),
+                "vendors": by_vendor.then(|| names_of_vendors(policy, consent, denied)),
             });
             tags.push_str(&self.tag(&self.files.kept, "data-consentry-kept", &kept.to_string()));
         }
         tags.push_str(&self.tag(&self.files.guard, "data-consentry", &told.to_string()));
         let lacks_google = stand_ins.iter().any(|name| name == "dataLayer");
         match self.google {
-            GoogleConsent::Auto | GoogleConsent::Always if policy.google_tag => {
+            // What is only observed behaves as it would without us.
+            _ if observes_google(policy, consent) => {}
+            GoogleConsent::Auto | GoogleConsent::Always if browser_policy.google_tag => {
                 tags.push_str(&self.google_tag(consent));
             }
             // Elsewhere something stands in for what they would be told with.
@@ -195,6 +200,18 @@ impl Guard {
         let value = escape(value);
         format!("<script src=\"{prefix}/{}\"{nonce} {attribute}=\"{value}\"></script>", file.name)
     }
+}
+
+/// Whether verdicts on a vendor whose tags know Consent Mode are only recorded.
+fn observes_google(policy: &Policy, consent: &Consent) -> bool {
+    policy.observed().is_any()
+        && ["google-analytics", "google-ads"].iter().any(|id| {
+            let vendor = policy.catalogue().vendor(id);
+            vendor.is_some_and(|vendor| match policy.decide_vendor(vendor, consent) {
+                Verdict::Allow(basis) => basis.is_observed(),
+                Verdict::Block(_) => false,
+            })
+        })
 }
 
 /// Whether a hit of Google's tags can say anything else than that everything

@@ -2,8 +2,9 @@
 //! storage keys that scripts may not write.
 
 use crate::catalogue::{Catalogue, Subject, Vendor};
-use crate::consent::VendorChoices;
-use crate::purpose::Purpose;
+use crate::consent::Consent;
+use crate::policy::Policy;
+use crate::purpose::{Purpose, PurposeSet};
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -145,19 +146,22 @@ fn json(table: BTreeMap<&str, BTreeMap<Place, Vec<&str>>>) -> String {
     serde_json::json!(groups).to_string()
 }
 
-/// The names of single vendors about which the visitor decided: those to
-/// `keep` although their purposes are denied, and those to `drop` although
-/// they are granted, in the form of the table.
+/// The names of vendors for which their purposes are not all that counts, where
+/// the guard is told that `denied` are: those to `keep` although one of them is,
+/// and those to `drop` although none is, in the form of the table.
 pub(crate) fn names_of_vendors(
-    catalogue: &Catalogue,
-    vendors: &VendorChoices,
+    policy: &Policy,
+    consent: &Consent,
+    denied: PurposeSet,
 ) -> serde_json::Value {
+    let catalogue = policy.catalogue();
     let mut lists: BTreeMap<&str, BTreeMap<&str, Vec<&str>>> = BTreeMap::new();
-    for vendor in catalogue.vendors() {
-        let list = match (vendors.allows(&vendor.id), vendors.refuses(&vendor.id)) {
-            (true, _) => "keep",
-            (_, true) => "drop",
-            (false, false) => continue,
+    for vendor in catalogue.vendors().filter(|vendor| vendor.purpose != Purpose::Necessary) {
+        let is_denied = !vendor.purposes.and(denied).is_empty();
+        let list = match (is_denied, policy.decide_vendor(vendor, consent).blocks()) {
+            (true, false) => "keep",
+            (false, true) => "drop",
+            (true, true) | (false, false) => continue,
         };
         for place in Place::ALL {
             let names = place.names(vendor).iter().take(MAX_OF_VENDOR).map(String::as_str);
@@ -245,6 +249,8 @@ fn covers(pattern: &str, name: &str) -> bool {
 mod tests {
     use super::*;
     use crate::catalogue::SourceFile;
+    use crate::consent::VendorChoices;
+    use crate::policy::{Observed, Unlisted};
 
     fn catalogue() -> Catalogue {
         let vendor = |id: &str, rest: &str| {
@@ -317,13 +323,33 @@ mod tests {
     #[test]
     fn e6_a_vendor_that_was_decided_about_brings_its_names() {
         let vendors = VendorChoices::default().with_allowed("stats").with_refused("ads").unwrap();
+        let granted = PurposeSet::ALL.without(Purpose::Analytics);
+        let consent = Consent::chosen(granted).with_vendors(vendors);
+        let policy = Policy::new(Arc::new(catalogue()), Unlisted::Observe, &[]);
+        let denied = PurposeSet::EMPTY.with(Purpose::Analytics);
         assert_eq!(
-            names_of_vendors(&catalogue(), &vendors),
+            names_of_vendors(&policy, &consent, denied),
             serde_json::json!({
                 "keep": { "c": ["_stats", "_ads"] },
                 "drop": { "c": ["_ads", "_ads_*"], "s": ["adk"], "d": ["adDb"], "k": ["ad-cache"], "w": ["ad-sw.js"] },
             })
         );
+    }
+
+    #[test]
+    fn h6_an_observed_vendor_keeps_its_names_and_the_only_enforced_one_loses_them() {
+        let silent = Consent::silent();
+        let policy = Policy::new(Arc::new(catalogue()), Unlisted::Observe, &[]);
+        let these = ["stats".to_owned()].into();
+        let names = |observed: Observed, denied: PurposeSet| {
+            names_of_vendors(&policy.clone().with_observed(observed), &silent, denied)
+        };
+        let all = PurposeSet::ALL.without(Purpose::Necessary);
+        let expected = serde_json::json!({ "keep": { "c": ["_stats", "_ads"] } });
+        assert_eq!(names(Observed::These(these), all), expected);
+        let these = ["stats".to_owned()].into();
+        let expected = serde_json::json!({ "drop": { "c": ["_stats", "_ads"] } });
+        assert_eq!(names(Observed::AllBut(these), silent.denied()), expected);
     }
 
     #[test]

@@ -314,10 +314,11 @@ fn uses_of(authority: &str, path: &str, context: &PageContext, memory: &Memory) 
             .filter(|(_, kind)| allowed(*kind))
             .fold(Uses::default(), |uses, (_, kind)| uses.with(Uses::of(*kind)))
     };
-    match context.consent.vendors() {
-        // What is remembered is what holds for everybody of the class.
-        Some(_) => ask(),
-        None => memory.uses(&context.host, &place, context.consent.granted().bits(), ask),
+    // What is remembered is what holds for everybody of the class.
+    let is_of_class = context.consent.vendors().is_none() && !context.policy.observed().is_any();
+    match is_of_class {
+        false => ask(),
+        true => memory.uses(&context.host, &place, context.consent.granted().bits(), ask),
     }
 }
 

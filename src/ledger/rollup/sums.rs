@@ -207,7 +207,7 @@ impl Sums {
         let mut met: Vec<(&str, &str, &'static str)> = Vec::new();
         let mut named: HashSet<Name> = HashSet::new();
         for member in members {
-            let verdict = verdict(member.blocked, enforced);
+            let verdict = verdict(member, enforced);
             for name in names(site, member) {
                 if named.insert(name.clone()) {
                     self.meet(name, page, span, verdict, member);
@@ -274,11 +274,16 @@ impl Sums {
 /// Stands for a vendor in the sums over all of them; no id has a star in it.
 pub(in crate::ledger) const ANYBODY: &str = "*";
 
+/// The reason of what passes because verdicts on its vendor are only recorded.
+const OBSERVED: &str = "observed";
+
 /// The reason of what belongs to the site itself.
 const OWN: &str = "first party";
 
-const fn verdict(blocked: bool, enforced: bool) -> &'static str {
-    match (blocked, enforced) {
+fn verdict(member: &Member, enforced: bool) -> &'static str {
+    match (member.blocked, enforced) {
+        // It passed because verdicts on its vendor are only recorded.
+        (false, _) if member.reason == OBSERVED => "would block",
         (false, _) => "allow",
         (true, true) => "block",
         (true, false) => "would block",

@@ -85,6 +85,27 @@ fn g5_sums_are_what_counting_every_entry_gives() {
 }
 
 #[test]
+fn h6_what_passed_of_an_observed_vendor_is_counted_as_what_would_be_withheld() {
+    let dir = TempDir::new().unwrap();
+    let ledger = open(&dir);
+    let observed = Decision {
+        verdict: Verdict::Allow(Basis::Observed(Purpose::Marketing)),
+        ..block("ads.example/p.js")
+    };
+    let mut spool = ledger.spool(0).unwrap();
+    spool.append(&entry(
+        1,
+        "/",
+        [observed, block("ads.example/q.js"), stranger("cdn.example/i.gif")],
+    ));
+    ledger.flush().unwrap();
+    assert_eq!(
+        asked(&dir, "SELECT verdict, purpose, times FROM daily_purpose ORDER BY 1"),
+        ["allow  1", "block marketing 1", "would block marketing 1"]
+    );
+}
+
+#[test]
 fn g3_what_is_new_is_known_with_its_first_page_and_script() {
     let dir = TempDir::new().unwrap();
     let ledger = open(&dir);

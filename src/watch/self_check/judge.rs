@@ -146,6 +146,7 @@ fn is_decided_by_somebody(ruling: &Ruling<'_>) -> bool {
             let scope = &exception.scope;
             scope.host.is_some() || scope.vendor.is_some() || scope.cookie.is_some()
         }),
+        Verdict::Allow(Basis::Observed(_)) => true,
         Verdict::Allow(_) => ruling.identity.as_ref().is_some_and(|identity| {
             EMBEDDED.iter().all(|(name, _)| *name != &*identity.place.file)
         }),

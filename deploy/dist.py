@@ -23,7 +23,8 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SHELLS = {"bash": "consentry.bash", "zsh": "_consentry", "fish": "consentry.fish"}
-COPIED = ["LICENSE-MIT", "LICENSE-APACHE", "THIRD-PARTY.md", "README.md", "CHANGELOG.md", "config/consentry.toml"]
+COPIED = ["LICENSE-MIT", "LICENSE-APACHE", "THIRD-PARTY.md", "README.md", "CHANGELOG.md", "config/consentry.toml",
+          "config/consentry.schema.json"]
 FOLDERS = ["deploy", "docs", "config/caches"]
 # What makes this archive, and what builds the image from the repository.
 NOT_COPIED = {"secrets", "dist.py", "compose.yaml", "compose"}

@@ -1,8 +1,8 @@
 //! The `consentry` command.
 
 use consentry::cli::{
-    self, audit, check, dashboard, demo, explain, export, health, lists, log, packaging, proof,
-    record, replay, report, serve, verify,
+    self, audit, check, config, dashboard, demo, explain, export, health, lists, log, packaging,
+    proof, record, replay, report, serve, verify,
 };
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -54,6 +54,8 @@ enum Command {
     Lists(lists::ListsArgs),
     /// Check the configuration and the catalogue
     Check(check::CheckArgs),
+    /// Show, explain and restore the configuration
+    Config(config::ConfigArgs),
     /// Print the link that opens the dashboard, where there are no users
     Dashboard(dashboard::DashboardArgs),
     /// Hash a password for a user of the dashboard
@@ -85,6 +87,7 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay::run(args, &mut out, &mut err),
         Command::Lists(args) => written(lists::run(args, &mut out), &mut err),
         Command::Check(args) => check::run(args, &mut out),
+        Command::Config(args) => config::run(args, &mut out, &mut err),
         Command::Dashboard(args) => dashboard::run(args, &mut out, &mut err),
         Command::HashPassword => dashboard::run_hash(&mut out, &mut err),
         Command::Health(args) => health::run(args, &mut out),

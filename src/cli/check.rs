@@ -5,7 +5,7 @@ use crate::ledger::engine::Engine;
 
 use clap::Args;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Nothing is wrong.
 const FINE: i32 = 0;
@@ -23,6 +23,10 @@ pub struct CheckArgs {
     /// Also try to reach the ledger that many proxies share
     #[arg(long)]
     pub connect: bool,
+    /// Also say what would change: against the file that a proxy with this ledger took last
+    /// (`running`), or another file
+    #[arg(long, value_name = "running|FILE")]
+    pub against: Option<PathBuf>,
 }
 
 /// Checks file and environment without starting or writing anything, and says
@@ -62,6 +66,12 @@ fn check(args: &CheckArgs, out: &mut dyn Write) -> io::Result<i32> {
     for site in compiled.sites.iter() {
         writeln!(out, "{}: its notice has revision {}", site.name, site.consent.notice_revision)?;
     }
+    if let Some(other) = &args.against {
+        let (ledger, file) = (&compiled.ledger_file, args.config.as_deref());
+        if !compare(other, file, ledger, out)? {
+            return Ok(CONFIGURATION);
+        }
+    }
     match compiled.fleet.filter(|_| args.connect) {
         Some(place) => match Engine::connect(&place) {
             Ok(_) => writeln!(out, "the shared ledger {place} can be reached")?,
@@ -74,6 +84,46 @@ fn check(args: &CheckArgs, out: &mut dyn Write) -> io::Result<i32> {
         None => {}
     }
     Ok(FINE)
+}
+
+/// Says what a reload would change; whether there was something to compare with.
+fn compare(
+    other: &Path,
+    file: Option<&Path>,
+    ledger: &Path,
+    out: &mut dyn Write,
+) -> io::Result<bool> {
+    let newest = || config::kept_files(ledger).ok()?.into_iter().next();
+    let (path, shown) = match other.to_str() {
+        Some("running") => match newest() {
+            Some(kept) => {
+                let since = kept.since.strftime("%Y-%m-%d %H:%M:%S UTC");
+                (kept.path, format!("what is served since {since}"))
+            }
+            None => {
+                let place = ledger.display();
+                writeln!(out, "no proxy has served with a file and the ledger {place} yet")?;
+                return Ok(false);
+            }
+        },
+        _ => (other.to_owned(), other.display().to_string()),
+    };
+    let read = |file| config::effective(file, config::environment(), &Overrides::default());
+    let (before, after) = match (read(Some(&path)), read(file)) {
+        (Ok(before), Ok(after)) => (before, after),
+        (Err(mistakes), _) | (_, Err(mistakes)) => {
+            mistakes.iter().try_for_each(|mistake| writeln!(out, "{mistake}"))?;
+            return Ok(false);
+        }
+    };
+    let differences = config::differences(&before, &after);
+    if differences.is_empty() {
+        writeln!(out, "compared with {shown}, nothing would change")?;
+    } else {
+        writeln!(out, "compared with {shown}:")?;
+    }
+    differences.iter().try_for_each(|difference| writeln!(out, "  {difference}"))?;
+    Ok(true)
 }
 
 /// `1 site`, `3,211 rules`.
@@ -99,7 +149,7 @@ mod tests {
         let file = directory.path().join("consentry.toml");
         std::fs::write(&file, text).unwrap();
         let mut out = Vec::new();
-        let code = run(&CheckArgs { config: Some(file), connect: false }, &mut out);
+        let code = run(&CheckArgs { config: Some(file), connect: false, against: None }, &mut out);
         (code, String::from_utf8(out).unwrap())
     }
 

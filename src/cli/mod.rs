@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod check;
+pub mod config;
 pub mod dashboard;
 pub mod demo;
 pub mod explain;

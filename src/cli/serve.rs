@@ -4,12 +4,14 @@ mod args;
 mod baton;
 mod file_watch;
 mod handed;
+mod last_good;
 mod life;
 mod outlets;
 mod supervisor;
 
 pub use args::ServeArgs;
 pub use handed::Handed;
+use last_good::First;
 
 use crate::cli::{CONFIGURATION, IO, UNAVAILABLE, logging};
 use crate::config::{self, AtStart, Compiled, KeyMode, Refresher, Stamps};
@@ -498,16 +500,15 @@ pub fn run(args: &ServeArgs, out: &mut dyn Write) -> i32 {
         let variables = config::environment();
         config::load_stamped(file.as_deref(), variables, &flags, KeyMode::Create, classified)
     };
-    let (compiled, stamps) = match load(None) {
-        (Ok(compiled), stamps) => (compiled, stamps),
-        (Err(mistakes), _) => {
-            for mistake in mistakes {
-                let _ = writeln!(out, "{mistake}\n");
-            }
-            return CONFIGURATION;
-        }
+    let First { compiled, stamps, instead } = match last_good::first(args, &load, out) {
+        Ok(first) => first,
+        Err(code) => return code,
     };
     logging::start(compiled.log);
+    if let Some(kept) = instead {
+        let (file, since) = (kept.path.display(), kept.since);
+        tracing::error!(%file, %since, "the configuration has mistakes; started with the one that worked last");
+    }
     let files = raise_file_limit();
     say(&compiled.warnings);
     for note in &compiled.notes {

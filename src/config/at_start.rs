@@ -72,7 +72,8 @@ impl AtStart {
     }
 }
 
-fn holds_until_start(section: &str, key: &str) -> bool {
+/// Whether what that key says counts from the next start on.
+pub(super) fn holds_until_start(section: &str, key: &str) -> bool {
     KEYS.contains(&(section, key))
         || SECTIONS.iter().any(|(name, but)| *name == section && !but.contains(&key))
 }

@@ -70,6 +70,11 @@ impl<'s> Findings<'s> {
             .collect()
     }
 
+    /// What stands in the file.
+    pub(super) fn text(&self) -> &str {
+        self.sources.text
+    }
+
     /// Whether a value stands in the file.
     pub(super) fn is_in_file<T>(&self, value: &Spanned<T>) -> bool {
         self.sources.is_in_file(value)

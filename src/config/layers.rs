@@ -6,6 +6,7 @@
 //! place in the file, one beyond it counts the settings from elsewhere.
 
 use crate::config::dark_patterns;
+use crate::config::effective::SetBy;
 use crate::config::file::{File, defaults};
 use crate::mistake::{Mistake, suggestion};
 
@@ -55,8 +56,32 @@ impl<'t> Sources<'t> {
         Mistake::in_file(setting.map_or(self.file, |setting| &setting.source), message)
     }
 
+    /// Where a value was set, by where it begins.
+    pub(super) fn set_by(&self, offset: usize) -> SetBy {
+        let place = self.at_offset(offset, "");
+        match place.line {
+            0 => SetBy::Outside(place.file),
+            line => SetBy::Line(place.file, line),
+        }
+    }
+
     /// Reads all layers as one file.
     pub(super) fn read(&self) -> Result<File, Vec<Mistake>> {
+        let (table, mut mistakes) = self.merged()?;
+        let file = File::deserialize(Deserializer::from(table));
+        match file {
+            Ok(file) if mistakes.is_empty() => Ok(file),
+            Ok(_) => Err(mistakes),
+            Err(error) => {
+                mistakes.push(self.mistake(&error));
+                Err(mistakes)
+            }
+        }
+    }
+
+    /// All layers as one table, and what is wrong with what was set above the
+    /// file.
+    pub(super) fn merged(&self) -> Result<(Spanned<DeTable<'t>>, Vec<Mistake>), Vec<Mistake>> {
         let mut table = DeTable::parse(self.text).map_err(|error| vec![self.mistake(&error)])?;
         let mut mistakes = Vec::new();
         if let Some(site) = table.get_ref().get("site").filter(|site| site.get_ref().is_table()) {
@@ -74,15 +99,7 @@ impl<'t> Sources<'t> {
                 self.at_offset(refused.offset, refused.message).advise(refused.advice)
             }),
         );
-        let file = File::deserialize(Deserializer::from(table));
-        match file {
-            Ok(file) if mistakes.is_empty() => Ok(file),
-            Ok(_) => Err(mistakes),
-            Err(error) => {
-                mistakes.push(self.mistake(&error));
-                Err(mistakes)
-            }
-        }
+        Ok((table, mistakes))
     }
 
     fn mistake(&self, error: &toml::de::Error) -> Mistake {

@@ -8,7 +8,9 @@ mod acme;
 mod admin;
 mod at_start;
 mod classified;
+mod effective;
 mod file;
+mod last_good;
 mod layers;
 mod outside;
 mod findings;
@@ -16,7 +18,9 @@ mod keys;
 mod ledger;
 mod listening;
 mod lists;
+mod schema;
 mod scripts;
+mod shape;
 mod signals;
 mod sites;
 mod stamps;
@@ -34,16 +38,19 @@ pub use acme::WrittenAcme;
 pub use admin::{Admin, AdminToken as WrittenToken, AdminUser as WrittenUser};
 pub use at_start::AtStart;
 pub use classified::{changed, classified_text, keep_classified};
+pub use effective::{Difference, Section, SetBy, Setting, differences, effective, understood};
 pub use file::{
     Catalogue as CatalogueFiles, Consent, Danger, Dns, File, ListSource as WrittenList, Lists, Log,
     LogFormat, LogLevel, Origin, defaults, list_defaults,
 };
+pub use last_good::{KeptFile, checksum, keep_good, kept_files, ledger_of};
 pub use ledger::Ledger;
 pub use lists::{Cache, FilterLists, ListSource, Location, Record, Refresher};
 pub use notice::Notice as WrittenNotice;
 pub use origins::WrittenHealth;
 pub use outside::{Overrides, environment};
 pub use ownership::WrittenOwnership;
+pub use schema::{schema, schema_text};
 pub use signals::{WrittenIds, WrittenRegions};
 pub use stamps::Stamps;
 pub use watching::{WrittenAlerts, WrittenSelfCheck};
@@ -113,6 +120,8 @@ pub struct Compiled {
     pub reload: Reload,
     /// What holds until the next start.
     pub at_start: AtStart,
+    /// What stands in the file; nothing where there is none.
+    pub text: String,
 }
 
 /// Whether missing consent keys are made.
@@ -293,6 +302,7 @@ fn compile(
         otlp,
         reload: file.reload,
         at_start: AtStart::of(file),
+        text: findings.text().to_owned(),
     })
 }
 

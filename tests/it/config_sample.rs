@@ -81,7 +81,9 @@ fn every_key_is_explained_in_the_sample() {
 /// The sample with everything in use that is commented out in it.
 fn sample_in_full() -> String {
     let uncomment = |line: &str| match line.strip_prefix('#') {
-        Some(rest) if rest.starts_with(|first: char| first != ' ') => rest.to_owned(),
+        Some(rest) if rest.starts_with(|first: char| !matches!(first, ' ' | ':')) => {
+            rest.to_owned()
+        }
         _ => line.to_owned(),
     };
     SAMPLE.lines().map(uncomment).collect::<Vec<_>>().join("\n")

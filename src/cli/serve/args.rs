@@ -40,6 +40,9 @@ pub struct ServeArgs {
     /// Private key (PEM)
     #[arg(long, value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
+    /// Where the file has mistakes, start with the one that worked last
+    #[arg(long, requires = "config")]
+    pub last_good: bool,
     /// A file that says which process serves, and that one serves at all
     #[arg(long, value_name = "FILE")]
     pub pid_file: Option<PathBuf>,

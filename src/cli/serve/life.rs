@@ -3,6 +3,7 @@
 
 use super::baton::{self, Baton, Before};
 use super::file_watch::FileWatch;
+use super::last_good::keep;
 use super::{Failure, Handed, Load, Running, ServeArgs, supervisor, today};
 use crate::cli::{FINE, UNAVAILABLE};
 use crate::config::{Compiled, Stamps};
@@ -64,7 +65,9 @@ pub(super) async fn serve(
         _ => || Listening::Alone,
     };
     let files = FileWatch::start(stamps, compiled.reload.watch);
+    let text = compiled.text.clone();
     let mut running = Running::start_with(compiled, handed.listening(otherwise), |_| {}).await?;
+    keep(&running.ledger, &text);
     tracing::info!(listen = %running.server.address(), admin = %running.admin.address(), "serving");
     let baton = args.pid_file.as_deref().map(Baton::take).transpose()?;
     supervisor::ready();
@@ -120,9 +123,10 @@ async fn reload(running: &mut Running, load: &Arc<Load>, files: &FileWatch, caus
     let load = Arc::clone(load);
     let failure = match tokio::task::spawn_blocking(move || load(None)).await {
         Ok((Ok(fresh), stamps)) => {
-            let watch = fresh.reload.watch;
+            let (watch, text) = (fresh.reload.watch, fresh.text.clone());
             match running.reload(fresh) {
                 Ok(()) => {
+                    keep(&running.ledger, &text);
                     files.took(stamps, watch);
                     None
                 }

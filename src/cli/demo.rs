@@ -160,7 +160,7 @@ impl Demo {
         let shop = Storefront::start(&stand_ins)
             .await
             .map_err(|error| format!("the shop cannot start: {error}"))?;
-        let directory = Directory::make()?;
+        let directory = Directory::make("demo")?;
         let compiled = compile(args, shop.address, &directory.0)?;
         let mut running =
             Running::start_with(compiled, Default::default(), |ledger| ledger.tap(Box::new(tap)))
@@ -206,11 +206,11 @@ impl Demo {
 pub(super) struct Directory(pub(super) PathBuf);
 
 impl Directory {
-    pub(super) fn make() -> Result<Self, String> {
+    pub(super) fn make(command: &str) -> Result<Self, String> {
         let fail = |error: &dyn std::fmt::Display| format!("no directory for the ledger: {error}");
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(|error| fail(&error))?;
-        let name = format!("consentry-demo-{:016x}", u64::from_be_bytes(random));
+        let name = format!("consentry-{command}-{:016x}", u64::from_be_bytes(random));
         let path = std::env::temp_dir().join(name);
         // Ours alone: in a directory for everybody, somebody else may be first.
         DirBuilder::new().mode(0o700).create(&path).map_err(|error| fail(&error))?;
@@ -255,7 +255,7 @@ fn compile(args: &DemoArgs, shop: SocketAddr, directory: &Path) -> Result<Compil
 }
 
 /// The address, or one with a free port where that one is taken.
-fn free(address: SocketAddr) -> SocketAddr {
+pub(super) fn free(address: SocketAddr) -> SocketAddr {
     match TcpListener::bind(address) {
         Ok(_) => address,
         Err(_) => SocketAddr::new(address.ip(), 0),

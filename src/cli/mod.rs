@@ -5,6 +5,7 @@ pub mod check;
 pub mod config;
 pub mod dashboard;
 pub mod demo;
+pub mod dev;
 pub mod explain;
 pub mod export;
 pub mod health;

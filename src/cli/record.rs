@@ -60,7 +60,7 @@ async fn record(args: &RecordArgs, out: &mut dyn Write) -> Result<(), (i32, Stri
     let started = relay.start().await;
     let (behind, relay) = started.map_err(|error| (UNAVAILABLE, format!("{error:#}")))?;
     // Its ledger is nobody's record, and goes with it.
-    let ledger = Directory::make().map_err(|error| (IO, error))?;
+    let ledger = Directory::make("record").map_err(|error| (IO, error))?;
     let flags = Overrides {
         listen: Some(args.listen),
         admin: Some(SocketAddr::from(([127, 0, 0, 1], 0))),

@@ -21,8 +21,8 @@ use crate::ledger::{self, Audit, Ledger};
 use crate::mistake::Mistake;
 use crate::observe::{ConfigReloaded, ExceptionExpired, Observe, Outlets};
 use crate::proxy::{
-    Archive, Archiving, Listening, Looking, Server, Setup, StartError, TlsError, look_at_origins,
-    look_up_aliases,
+    Archive, Archiving, Listening, Looking, Server, Setup, StartError, TlsError, Workbench,
+    look_at_origins, look_up_aliases,
 };
 use crate::site::Sites;
 use crate::watch::{Desk, SelfCheck, Telemetry, alerts, self_check};
@@ -133,6 +133,16 @@ impl Running {
         (public, private, redirect): (Listening, Listening, Listening),
         look: impl FnOnce(&Ledger),
     ) -> Result<Self, Failure> {
+        Self::start_beside(compiled, (public, private, redirect), look, None).await
+    }
+
+    /// The same with somebody beside it who builds the site.
+    pub(in crate::cli) async fn start_beside(
+        compiled: Compiled,
+        (public, private, redirect): (Listening, Listening, Listening),
+        look: impl FnOnce(&Ledger),
+        workbench: Option<Arc<dyn Workbench>>,
+    ) -> Result<Self, Failure> {
         let path = &compiled.ledger_file;
         if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty())
         {
@@ -171,6 +181,7 @@ impl Running {
             declarations: Arc::clone(&declarations),
             outlets: Arc::clone(&outlets),
             synthetic: self_check.synthetic(),
+            workbench,
         };
         let name_server = setup.settings.name_server;
         let drain_delay = setup.settings.timeouts.drain_delay;

@@ -6,6 +6,7 @@ use crate::ledger::{Entry, Spool};
 use crate::observe::{Observe, PagePassedUnfiltered};
 use crate::policy::{Basis, Decision, Decisions, Layer, Ruling, Unlisted, Verdict, redact_path};
 use crate::proxy::told::Told;
+use crate::proxy::workbench::Witness;
 use crate::site::{Rules, Site};
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,10 +24,16 @@ pub(super) struct Exchange {
     spool: Option<Arc<Mutex<Spool>>>,
     observe: Arc<Observe>,
     told: Option<Told>,
+    witness: Option<Witness>,
     filed: bool,
 }
 
 impl Exchange {
+    /// Shows its decisions to who builds the site, if they are there.
+    pub(super) fn witnessed_by(&mut self, witness: Option<&Witness>) {
+        self.witness = witness.cloned();
+    }
+
     pub(super) fn new(
         site: Arc<Site>,
         rules: Rules,
@@ -45,6 +52,7 @@ impl Exchange {
             spool,
             observe,
             told,
+            witness: None,
             filed: false,
         }
     }
@@ -57,6 +65,9 @@ impl Exchange {
         self.filed = true;
         if let Some(told) = self.told.take() {
             told.withheld(self.withheld());
+        }
+        if let Some(witness) = self.witness.take() {
+            witness.decided(self);
         }
         let Some(spool) = self.spool.take().filter(|_| !self.decisions.is_empty()) else { return };
         self.observe.count_decisions(&self.site.name, &self.decisions);

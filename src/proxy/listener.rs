@@ -14,7 +14,7 @@ use crate::proxy::synthetic::{Carriers, Synthetic};
 use crate::proxy::tls::{Certificates, TlsError};
 use crate::proxy::to_https::ToHttps;
 use crate::proxy::upstream::{Upstream, UpstreamError, tls_config};
-use crate::proxy::{Archive, Proxy, Settings};
+use crate::proxy::{Archive, Proxy, Settings, Workbench};
 use crate::site::Sites;
 
 use arc_swap::ArcSwap;
@@ -98,6 +98,9 @@ pub struct Setup {
     pub outlets: Arc<Outlets>,
     /// Who may look at the sites without being counted, if anybody may.
     pub synthetic: Option<Synthetic>,
+    /// Who builds the site. Only `cli::dev` has one, and nothing that an
+    /// operator can write or set leads to it.
+    pub(crate) workbench: Option<Arc<dyn Workbench>>,
 }
 
 /// A running proxy.
@@ -133,6 +136,7 @@ impl Server {
             declarations,
             outlets,
             synthetic,
+            workbench,
         } = setup;
         let nobody = Arc::new(Observe::silent());
         let count = match settings.workers {
@@ -177,13 +181,21 @@ impl Server {
                 memo: Arc::clone(&memo),
                 visits: Arc::clone(&visits),
                 canary: None,
+                workbench: workbench.clone(),
             };
             let synthetic = synthetic.as_ref().map(|synthetic| {
                 let canary = synthetic.origins();
                 let observe = Arc::clone(&nobody);
                 (
                     synthetic.key.clone(),
-                    Proxy { spool: None, outlets: None, observe, canary, ..visitors.clone() },
+                    Proxy {
+                        spool: None,
+                        outlets: None,
+                        workbench: None,
+                        observe,
+                        canary,
+                        ..visitors.clone()
+                    },
                 )
             });
             let worker = Worker {

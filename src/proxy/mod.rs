@@ -43,6 +43,7 @@ mod upstream;
 mod variant;
 mod withdrawal;
 mod withheld;
+mod workbench;
 
 pub use aliases::look_up_aliases;
 pub use archive::{Archive, Archiving};
@@ -53,6 +54,7 @@ pub use sockets::{Listening, Sockets};
 pub use synthetic::{CANARY_PAGE, SYNTHETIC_FIELD, Synthetic, SyntheticKey};
 pub use tls::{Certificates, TlsError};
 pub use upstream::{Looking, UpstreamError, look_at_origins, tls_config as outside_tls};
+pub(crate) use workbench::{About, Judged, Step, Workbench};
 
 use crate::catalogue::Kind;
 use crate::consent;
@@ -63,7 +65,7 @@ use crate::ledger::Spool;
 use crate::observe::{ExchangeEnded, ExchangeFailed, Observe, Outlets, VisitorLimited};
 use crate::policy::{Decision, Layer};
 use crate::site::{Origins, Sites, day_of};
-use crate::visitor::{self, OnRecord, Visit};
+use crate::visitor::{self, OnRecord, Page, Visit};
 use body::{Body, PassedBody, RequestBody, Source};
 use browser::Browser;
 use error::Error;
@@ -79,6 +81,7 @@ use told::Told;
 use upgrade::Handover;
 use upstream::Upstream;
 use variant::{Destination, Variant};
+use workbench::Witness;
 
 use arc_swap::ArcSwap;
 use http::header::{
@@ -111,17 +114,23 @@ pub(crate) struct Proxy {
     visits: Arc<Visits>,
     /// Who answers for the canary page, where it may be asked for.
     canary: Option<Arc<Origins>>,
+    /// Who builds the site, while they do; nobody in production.
+    workbench: Option<Arc<dyn Workbench>>,
 }
 
 impl Proxy {
     /// Answers one request: what nobody can answer becomes an error page.
-    async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+    async fn answer(&self, mut request: Request<Incoming>, peer: Peer) -> Response<Body> {
         let accept = request.headers().get(http::header::ACCEPT).cloned();
         let is_head = request.method() == Method::HEAD;
         let told = self.outlets.as_ref().map(|outlets| Told::begin(outlets, &request));
-        let mut response = match Box::pin(self.carry(request, peer, told.as_ref())).await {
+        let witness = self.workbench.as_ref().map(|bench| Witness::begin(bench, &mut request));
+        let carried = self.carry(request, peer, told.as_ref(), witness.as_ref());
+        let mut failure = None;
+        let mut response = match Box::pin(carried).await {
             Ok(response) => response,
             Err(error) => {
+                failure = Some(error.reason());
                 let reference = format!("{:08x}", now_ms() & 0xffff_ffff);
                 if let Some(told) = &told {
                     told.failed(&error, &reference);
@@ -144,6 +153,9 @@ impl Proxy {
             let field = response.headers_mut().entry(STRICT_TRANSPORT_SECURITY);
             field.or_insert_with(|| hsts.clone());
         }
+        if let Some(witness) = &witness {
+            response = witness.leaves(failure, response);
+        }
         match told {
             Some(told) => told.answered(response),
             None => response,
@@ -156,6 +168,7 @@ impl Proxy {
         mut request: Request<Incoming>,
         peer: Peer,
         told: Option<&Told>,
+        witness: Option<&Witness>,
     ) -> Result<Response<Body>, Error> {
         let started = Instant::now();
         let handover = request.extensions_mut().remove::<Handover>();
@@ -196,6 +209,16 @@ impl Proxy {
             now_s,
             on_record: OnRecord::default(),
         };
+        if let Some(witness) = witness {
+            match witness.step(&mut parts, &visit) {
+                Step::GoesOn => {}
+                Step::Answered(answer) => return Ok(answer.map(body::full)),
+                Step::Chooses(form) => {
+                    let answer = self.own_answer(Page::Choices, parts, form, &visit, &head, site);
+                    return Ok(answer.await);
+                }
+            }
+        }
         let canary = self.canary.as_ref().filter(|_| synthetic::is_canary(site, parts.uri.path()));
         if canary.is_none()
             && let Some(page) = visitor::own_page(site, parts.uri.path())
@@ -236,6 +259,10 @@ impl Proxy {
             Arc::clone(&self.observe),
             told.cloned(),
         );
+        exchange.witnessed_by(witness);
+        let panel = witness
+            .filter(|_| enforcing && shown::is_looked_at(&parts, destination))
+            .map(|witness| witness.tag(&visit));
         forward::prepare_request(
             &mut parts,
             &head,
@@ -337,14 +364,16 @@ impl Proxy {
             exchange.file();
             return Ok(self.ended(&exchange, started, Response::from_parts(parts, body::empty())));
         }
-        let untouched = enforcing && append_only && showing.is_nothing();
+        let panel = panel.filter(|_| !document::is_xml(&parts)).unwrap_or_default();
+        let untouched = enforcing && append_only && showing.is_nothing() && panel.is_empty();
         let patience = self.settings.timeouts.response_body;
         let guarded =
             !append_only && browser.as_ref().is_some_and(|browser| browser.guard.is_some());
         // Most answers are no pages, and most pages are remembered: neither
         // needs any of it.
         let context = |showing: Showing, headers: &HeaderMap| {
-            let shown = Shown::of(showing, &visit, path_and_query(&url)).under(headers);
+            let shown = Shown::of(showing, &visit, path_and_query(&url));
+            let shown = shown.beside(&panel).under(headers);
             PageContext {
                 policy: Arc::clone(&rules.policy),
                 consent: consent.clone(),
@@ -356,7 +385,7 @@ impl Proxy {
                     appended_beside: (site.beside_other_cmp
                         && consent.is_undecided()
                         && !showing.is_nothing())
-                    .then(|| visitor::link(&visit, path_and_query(&url))),
+                    .then(|| visitor::link(&visit, path_and_query(&url)) + &panel),
                 },
                 appended: shown.appended,
                 opening: shown.opening,

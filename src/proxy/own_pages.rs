@@ -6,10 +6,12 @@ use crate::proxy::body::{self, Body};
 use crate::proxy::error::Error;
 use crate::proxy::exchange::{Exchange, now_ms};
 use crate::proxy::head::Head;
+use crate::proxy::workbench::Witness;
 use crate::proxy::{Proxy, archive, browser, withdrawal};
 use crate::site::{Site, day_of};
 use crate::visitor::{self, Asked, Page, Visit};
 
+use bytes::Bytes;
 use http::header::SET_COOKIE;
 use http::request::Parts;
 use http::{Method, Response};
@@ -35,6 +37,19 @@ impl Proxy {
             Ok(Err(_)) => return Err(Error::BodyTooLarge),
             Err(_) => return Err(Error::BodyTimeout),
         };
+        Ok(self.own_answer(page, parts, body, visit, head, site).await)
+    }
+
+    /// The same once the body is there.
+    pub(super) async fn own_answer(
+        &self,
+        page: Page,
+        parts: Parts,
+        body: Bytes,
+        visit: &Visit<'_>,
+        head: &Head,
+        site: &Arc<Site>,
+    ) -> Response<Body> {
         let recalled = self.recall.about(page, &parts, visit).await;
         let visit = &Visit { on_record: recalled.on_record(), ..*visit };
         let mut answer = visitor::answer(page, &parts, &body, visit);
@@ -75,7 +90,7 @@ impl Proxy {
                 fields.append(SET_COOKIE, field);
             }
         }
-        Ok(answer.response.map(body::full))
+        answer.response.map(body::full)
     }
 
     /// Puts an embed that a visitor asked for on the record of its page.
@@ -108,7 +123,7 @@ impl Proxy {
         site: &Arc<Site>,
     ) -> Exchange {
         let lot = || head.lot(visit.consent, &site.consent, visit.now_s);
-        Exchange::new(
+        let mut exchange = Exchange::new(
             Arc::clone(site),
             site.rules(path, day_of(visit.now_s), lot),
             visit.consent.clone(),
@@ -116,6 +131,9 @@ impl Proxy {
             self.spool.clone(),
             Arc::clone(&self.observe),
             None,
-        )
+        );
+        let witness = self.workbench.as_ref().map(|bench| Witness::of_page(bench, path));
+        exchange.witnessed_by(witness.as_ref());
+        exchange
     }
 }

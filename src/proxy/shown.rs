@@ -20,6 +20,27 @@ pub(super) struct Shown {
     pub(super) opening: Option<Opening>,
 }
 
+/// Whether a browser says that a person will look at what is asked for.
+pub(super) fn is_looked_at(parts: &Parts, destination: Destination) -> bool {
+    let takes_html = || accept(parts).is_some_and(|accept| accept.contains("text/html"));
+    !is_by_script(parts)
+        && match destination {
+            Destination::Page => true,
+            Destination::Unknown => takes_html(),
+            Destination::Framed | Destination::Fetch | Destination::Asset => false,
+        }
+}
+
+fn is_by_script(parts: &Parts) -> bool {
+    ["x-requested-with", "hx-request", "turbo-frame", "x-pjax"]
+        .iter()
+        .any(|name| parts.headers.contains_key(*name))
+}
+
+fn accept(parts: &Parts) -> Option<&str> {
+    parts.headers.get(ACCEPT).and_then(|value| value.to_str().ok())
+}
+
 /// What a page's own policy says about a style in the page.
 enum Styles {
     Free,
@@ -40,13 +61,10 @@ impl Showing {
     /// where a browser says that a person is looking, so that whoever fetches
     /// a page as data gets it byte for byte.
     pub(super) fn on_page(parts: &Parts, consent: &Consent, destination: Destination) -> Self {
-        let by_script = ["x-requested-with", "hx-request", "turbo-frame", "x-pjax"]
-            .iter()
-            .any(|name| parts.headers.contains_key(*name));
-        let accept = parts.headers.get(ACCEPT).and_then(|value| value.to_str().ok());
+        let accept = accept(parts);
         let takes_html = accept.is_some_and(|accept| accept.contains("text/html"));
         match destination {
-            Destination::Page | Destination::Unknown if by_script => Self::Nothing,
+            Destination::Page | Destination::Unknown if is_by_script(parts) => Self::Nothing,
             Destination::Page | Destination::Unknown if consent.is_undecided() => match accept {
                 Some(accept) if !takes_html && !accept.contains("*/*") => Self::Nothing,
                 _ => Self::Notice,
@@ -85,6 +103,15 @@ impl Shown {
             appended: visitor::notice(visit, return_to),
             opening: Some(visitor::opening(visit, return_to)),
         }
+    }
+
+    /// The same, and `markup` at the page's end.
+    pub(super) fn beside(mut self, markup: &str) -> Self {
+        self.appended.push_str(markup);
+        if let Some(opening) = &mut self.opening {
+            opening.rest.push_str(markup);
+        }
+        self
     }
 
     /// The same under the page's own policy: with the nonces it asks of scripts

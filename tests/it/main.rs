@@ -34,6 +34,8 @@ mod hostile_lengths;
 mod hostile_lines;
 mod hostile_fields;
 mod program;
+mod dev;
+mod dev_panel;
 mod operation;
 mod reload;
 mod last_good;

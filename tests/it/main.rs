@@ -35,6 +35,7 @@ mod hostile_lines;
 mod hostile_fields;
 mod program;
 mod dev;
+mod dev_examples;
 mod dev_panel;
 mod operation;
 mod reload;

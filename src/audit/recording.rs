@@ -119,9 +119,10 @@ fn without_queries(field: &str) -> String {
     let (mut kept, mut in_query, mut in_value) = (String::new(), false, false);
     for char in field.chars() {
         match char {
-            '?' => (in_query, in_value) = (true, false),
+            // Behind a `#`, too, there are tokens.
+            '?' | '#' => (in_query, in_value) = (true, false),
             '&' => in_value = false,
-            ' ' | '>' | '"' | '\'' | ',' | ';' | '#' => (in_query, in_value) = (false, false),
+            ' ' | '>' | '"' | '\'' | ',' | ';' => (in_query, in_value) = (false, false),
             '=' if in_query && !in_value => {
                 kept.push(char);
                 in_value = true;
@@ -179,7 +180,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         for (name, value) in [
             ("set-cookie", "sid=secret; Path=/; HttpOnly"),
-            ("location", "/next?token=abc&gclid=1#part"),
+            ("location", "/next?token=abc&gclid=1#part&access_token=abc"),
             ("link", "<https://a.example/x?id=7>; rel=preload, </y?b>; rel=preload"),
             ("x-user", "Ana"),
         ] {
@@ -189,7 +190,7 @@ mod tests {
         assert_eq!(recorded.target, "/orders/:id?mail=&q=");
         let kept: Vec<_> = recorded.headers.iter().map(|(_, value)| value.as_str()).collect();
         assert!(kept.contains(&"sid=-; Path=/; HttpOnly"), "{kept:?}");
-        assert!(kept.contains(&"/next?token=&gclid=#part"), "{kept:?}");
+        assert!(kept.contains(&"/next?token=&gclid=#part&access_token="), "{kept:?}");
         assert!(kept.contains(&"<https://a.example/x?id=>; rel=preload, </y?b>; rel=preload"));
         assert!(!kept.iter().any(|value| value.contains("Ana")));
     }

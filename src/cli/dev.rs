@@ -29,7 +29,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, SyncSender};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -62,8 +62,9 @@ pub struct DevArgs {
     /// Serve https, with a certificate of this machine's own authority
     #[arg(long)]
     tls: bool,
-    /// One more name that the certificate is for; may be given several times
-    #[arg(long, value_name = "HOST", requires = "tls")]
+    /// One more name of your own, for the certificate and for the panel, which is shown under
+    /// localhost, *.test and names that you give; may be given several times
+    #[arg(long, value_name = "HOST")]
     host: Vec<String>,
     /// Open it in a browser
     #[arg(long)]
@@ -92,14 +93,20 @@ const USUAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080)
 /// How long an origin may take: on its first request it may build the page.
 const BUILDING: Duration = Duration::from_secs(600);
 
+/// So many exchanges wait for a reader that stands still; it misses the rest.
+const UNREAD: usize = 1000;
+
+/// How long such a reader is waited for at the end.
+const READING: Duration = Duration::from_secs(1);
+
 /// How long a stream of changes may be silent.
 const SILENCE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Runs until told to stop; the exit code.
-pub fn run(args: &DevArgs, out: &mut (dyn Write + Send), err: &mut dyn Write) -> i32 {
+pub fn run(args: &DevArgs, out: &mut dyn Write, err: &mut dyn Write) -> i32 {
     let result = match &args.command {
         Some(DevCommand::Trust { print }) => trust(*print, out),
-        None => serve(args, out),
+        None => serve(args),
     };
     match result {
         Ok(()) => FINE,
@@ -120,12 +127,12 @@ fn trust(print: bool, out: &mut dyn Write) -> Result<(), Failed> {
     write!(out, "{text}").map_err(|error| (IO, error.to_string()))
 }
 
-fn serve(args: &DevArgs, out: &mut (dyn Write + Send)) -> Result<(), Failed> {
+fn serve(args: &DevArgs) -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| (UNAVAILABLE, format!("no runtime: {error}")))?;
-    let (tell, told) = mpsc::channel();
+    let (tell, told) = mpsc::sync_channel(UNREAD);
     let in_terminal = !args.json && io::stdout().is_terminal() && io::stdin().is_terminal();
     let dev = runtime.block_on(Dev::open(args, (!in_terminal).then_some(tell), in_terminal))?;
     let note = if args.open { open_in_browser(&dev.url) } else { String::new() };
@@ -136,11 +143,16 @@ fn serve(args: &DevArgs, out: &mut (dyn Write + Send)) -> Result<(), Failed> {
         true => lines::welcome_json(&dev.url, &dev.origin),
         false => lines::welcome(&dev.url, &dev.origin, &note),
     };
-    std::thread::scope(|scope| {
-        // Apart, so that a terminal that stands still stops nothing.
-        scope.spawn(move || lines::write(&welcome, told, args.json, out));
-        runtime.block_on(dev.until_stopped(std::future::pending()))
-    })
+    // Apart, so that a reader that stands still stops nothing, not even the end.
+    let (as_json, (written, is_written)) = (args.json, mpsc::channel());
+    std::thread::spawn(move || {
+        lines::write(&welcome, told, as_json, &mut io::stdout());
+        // Nobody may be waiting any more.
+        let _ = written.send(());
+    });
+    let stopped = runtime.block_on(dev.until_stopped(std::future::pending()));
+    let _ = is_written.recv_timeout(READING);
+    stopped
 }
 
 /// Shows the view until somebody ends it there, or a signal comes.
@@ -179,7 +191,7 @@ struct Dev {
 impl Dev {
     async fn open(
         args: &DevArgs,
-        tell: Option<Sender<Seen>>,
+        tell: Option<SyncSender<Seen>>,
         in_terminal: bool,
     ) -> Result<Self, Failed> {
         let listen = args.listen.unwrap_or_else(|| free(USUAL));
@@ -203,7 +215,7 @@ impl Dev {
         for warning in &compiled.warnings {
             tracing::warn!("{warning}");
         }
-        let bench = Arc::new(Bench::new(&origin, tell));
+        let bench = Arc::new(Bench::new(&origin, &args.host, tell));
         let beside = Arc::clone(&bench) as Arc<dyn Workbench>;
         let running = Running::start_beside(compiled, Default::default(), |_| {}, Some(beside));
         let mut running = running.await.map_err(|failure| (failure.code, failure.message))?;

@@ -441,6 +441,19 @@ async fn h1_a_site_is_looked_through_to_a_bound_and_never_left() {
     assert_eq!(looks(&["--max-pages", "1"]).await, (0, ["/"].map(str::to_owned).into()));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn h1_a_site_that_is_down_is_not_called_clean() {
+    let down = |_| {
+        let answer = http::Response::builder().status(503).header("content-type", "text/html");
+        answer.body("<p>Back soon".into()).unwrap()
+    };
+    let origin = origin().answer("/", down).start().await;
+    let url = format!("http://{}/", origin.address);
+    let said = tokio::task::spawn_blocking(move || audits(&[url.as_str()])).await.unwrap();
+    assert_eq!(said.code, 2, "{}", said.err);
+    assert!(said.err.contains("503"), "{}", said.err);
+}
+
 #[test]
 fn h1_a_recorded_session_is_judged_request_by_request() {
     let said = audits(&[&fixture("session.har"), "--format", "json"]);

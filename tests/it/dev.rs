@@ -288,12 +288,12 @@ async fn h4_the_panel_has_the_nonce_that_a_page_asks_of_scripts() {
 
 #[tokio::test]
 async fn h3_an_origin_that_is_not_up_yet_is_waited_for() {
-    let place = origin().start().await.address;
-    let dev = Dev::start(&place.port().to_string(), &[]);
+    let place = origin().start_apart().await.address;
+    let dev = Dev::start(&format!("http://{place}"), &[]);
     let page = dev.person().opens("/").await;
     assert_eq!((page.status.as_u16(), page.field("x-consentry-origin").as_str()), (502, "down"));
     assert!(page.body.contains("Nobody answers at"), "{}", page.body);
-    assert!(page.body.contains(&format!("http://localhost:{}", place.port())), "{}", page.body);
+    assert!(page.body.contains(&format!("http://{place}")), "{}", page.body);
     assert!(page.body.contains("location.reload()"));
     // Who asks for something else is told in words, and no page.
     let text = visitor_at(dev.address).opens("/api").await;
@@ -401,8 +401,17 @@ async fn h3_a_configuration_is_tried_under_any_host() {
         let mut visitor = visitor_at(([127, 0, 0, 1], port).into()).at_host(host);
         seen.push((host, visitor.opens("/").await.status.as_u16()));
     }
+    // A name that a stranger may have led here reads nothing of what was decided.
+    let mut read = Vec::new();
+    for host in ["shop.example", "localhost", "my.machine.test", "rebound.example"] {
+        let mut visitor = visitor_at(([127, 0, 0, 1], port).into()).at_host(host);
+        let page = visitor.opens("/").await;
+        let answers = visitor.opens("/.consentry/decisions").await.status.as_u16();
+        read.push((page.status.as_u16(), answers));
+    }
     child.kill().unwrap();
     child.wait().unwrap();
+    assert_eq!(read, [(200, 200), (200, 200), (200, 200), (200, 404)]);
     assert_eq!(seen, [("shop.example", 200), ("localhost", 200), ("my.machine.test", 200)]);
 }
 

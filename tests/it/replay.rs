@@ -91,6 +91,18 @@ async fn recorded() -> TempDir {
     directory
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn h5_nobody_is_asked_but_the_origin_whatever_a_path_looks_like() {
+    let (shop, other) = (origin().start().await, origin().page("/x", "<p>Other").start().await);
+    let directory = TempDir::new().unwrap();
+    let recorder = Recorder::start(directory.path(), &shop);
+    let target = format!("//{}/x", other.address);
+    let fields = [("cookie", "sid=secret-sid")];
+    let page = visitor_at(recorder.address).asks("GET", &target, &fields, "").await;
+    assert!(!page.body.contains("Other"), "{}", page.body);
+    assert!(other.seen().is_empty());
+}
+
 fn replays(directory: &Path, words: &[&str]) -> (i32, String) {
     let words = [&["replay", "archive"], words].concat();
     let output = consentry_command(&words).current_dir(directory).output().unwrap();

@@ -109,6 +109,12 @@ impl Crawl<'_> {
     ) {
         (self.progress)(pages.len() + 1, fetched.url.as_str());
         let mut page = judged(fetched, self.judge);
+        let status = fetched.status;
+        // A link that leads nowhere is the site's own affair.
+        let is_gone = matches!(status.as_u16(), 404 | 410) && !pages.is_empty();
+        if !status.is_success() && !is_gone {
+            page.trouble.get_or_insert_with(|| format!("the site answers {status}"));
+        }
         (self.watch)(&fetched.url, &mut page);
         pages.push(page);
         if self.bounds.pages > 1 && depth < self.bounds.depth {

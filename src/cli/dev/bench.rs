@@ -16,8 +16,10 @@ use http::header::{
     SET_COOKIE,
 };
 use http::request::Parts;
+use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, response};
-use std::sync::mpsc::Sender;
+use std::net::IpAddr;
+use std::sync::mpsc::SyncSender;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -31,14 +33,17 @@ pub(super) struct Bench {
     /// For the next page that a browser asks for.
     next: Mutex<Option<Switch>>,
     /// Who is told of each exchange that is over.
-    tell: Mutex<Option<Sender<Seen>>>,
+    tell: Mutex<Option<SyncSender<Seen>>>,
     /// The origin, as it was written.
     origin: String,
+    /// Names that somebody said are ours.
+    hosts: Vec<String>,
 }
 
 impl Bench {
-    pub(super) fn new(origin: &str, tell: Option<Sender<Seen>>) -> Self {
-        Self { origin: origin.to_owned(), tell: Mutex::new(tell), ..Self::default() }
+    pub(super) fn new(origin: &str, hosts: &[String], tell: Option<SyncSender<Seen>>) -> Self {
+        let hosts = hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
+        Self { origin: origin.to_owned(), hosts, tell: Mutex::new(tell), ..Self::default() }
     }
 
     /// The origin, as it was written.
@@ -64,9 +69,22 @@ impl Bench {
     fn tell(&self, seen: Option<Seen>) {
         let tell = self.tell.lock().unwrap_or_else(PoisonError::into_inner);
         if let (Some(tell), Some(seen)) = (&*tell, seen.filter(|seen| !seen.is_own)) {
-            // Nobody may be listening any more.
-            let _ = tell.send(seen);
+            // Nobody may be listening any more, or somebody stands still and misses it.
+            let _ = tell.try_send(seen);
         }
+    }
+
+    /// Whether it is asked under a name that no stranger can have lead here: a
+    /// page of theirs could read whatever is answered under a name of theirs.
+    fn is_ours(&self, visit: &Visit<'_>) -> bool {
+        let Ok(name) = visit.host.parse::<Authority>() else { return false };
+        let host = name.host().trim_end_matches('.').to_ascii_lowercase();
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        bare.parse::<IpAddr>().is_ok()
+            || host == "localhost"
+            || [".localhost", ".test"].iter().any(|end| host.ends_with(end))
+            || visit.site.hosts.contains(&host)
+            || self.hosts.contains(&host)
     }
 
     /// What an address, or somebody at the terminal, wants the state to be.
@@ -168,7 +186,8 @@ impl Workbench for Bench {
             Asked::TooEarly => return Step::Answered(pages::too_early()),
             Asked::Unknown(value) => return Step::Answered(pages::unknown_state(&value)),
         }
-        let answer = own.filter(|_| matches!(request.method, Method::GET | Method::HEAD));
+        let is_read = matches!(request.method, Method::GET | Method::HEAD);
+        let answer = own.filter(|_| is_read && self.is_ours(visit));
         let answer = answer.and_then(|rest| match rest.as_str() {
             "/decisions" => Some(answers::decisions(&self.journal(), request.uri.query())),
             "/dev" | "/dev/" => {
@@ -182,6 +201,9 @@ impl Workbench for Bench {
     }
 
     fn tag(&self, number: u64, visit: &Visit<'_>) -> String {
+        if !self.is_ours(visit) {
+            return String::new();
+        }
         let scheme = if visit.secure { "https:" } else { "" };
         let (host, prefix) = (escape(visit.host), escape(&visit.site.own_prefix));
         // It begins like the notice's, and so gets a nonce where that does.

@@ -1,6 +1,6 @@
 //! What was seen of the last exchanges.
 
-use crate::policy::Decision;
+use crate::policy::{Decision, MAX_DECISIONS};
 use crate::proxy::Judged;
 
 use std::collections::VecDeque;
@@ -117,7 +117,9 @@ impl Journal {
         self.count += 1;
         self.edition += 1;
         if self.seen.len() == MOST {
-            self.seen.pop_front();
+            // What is ours is not shown, and makes room first.
+            let ours = self.seen.iter().position(|seen| seen.is_own && seen.status.is_some());
+            drop(self.seen.remove(ours.unwrap_or(0)));
         }
         self.seen.push_back(Seen { number: self.count, ..seen });
         self.count
@@ -141,7 +143,8 @@ impl Journal {
         });
         let Some(verdicts) = page.and_then(|page| page.verdicts.as_mut()) else { return };
         for decision in reported.decisions.iter() {
-            if !verdicts.decisions.contains(decision) {
+            let has_room = verdicts.decisions.len() < MAX_DECISIONS;
+            if has_room && !verdicts.decisions.contains(decision) {
                 verdicts.decisions.push(decision.clone());
             }
         }
@@ -162,5 +165,43 @@ impl Journal {
     /// All that are shown, the newest first.
     pub(super) fn shown(&self) -> impl Iterator<Item = &Seen> {
         self.seen.iter().rev().filter(|seen| !seen.is_own)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exchange(is_own: bool) -> Seen {
+        Seen {
+            number: 0,
+            begun: Instant::now(),
+            method: "GET".to_owned(),
+            target: "/".to_owned(),
+            host: String::new(),
+            takes_html: true,
+            is_own,
+            is_carried: true,
+            status: Some(200),
+            took: Duration::ZERO,
+            failure: None,
+            verdicts: None,
+            cookies: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn h4_a_panel_that_asks_again_and_again_pushes_nothing_out() {
+        let mut journal = Journal::default();
+        let number = journal.begin(exchange(false));
+        for _ in 0..2 * MOST {
+            journal.begin(exchange(true));
+        }
+        assert!(journal.find(number).is_some());
+        for _ in 0..MOST {
+            journal.begin(exchange(false));
+        }
+        assert!(journal.find(number).is_none());
+        assert_eq!(journal.seen.len(), MOST);
     }
 }

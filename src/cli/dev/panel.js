@@ -55,7 +55,8 @@ const go = (state) => {
   const url = new URL(location.href);
   const before = url.search ? url.search + '&' : '?';
   keep(open);
-  location.assign(url.pathname + before + '__consent=' + state + url.hash);
+  url.search = before + '__consent=' + state;
+  location.assign(url.href);
 };
 
 let open = wasOpen();

@@ -118,18 +118,20 @@ pub(super) fn take_mark(headers: &mut HeaderMap) -> bool {
     let mut found = false;
     let mut kept: Vec<HeaderValue> = Vec::new();
     for field in headers.get_all(COOKIE) {
-        let Some(text) = field.to_str().ok().filter(|text| text.contains(COOKIE_NAME)) else {
+        // Other cookies may be of bytes that are no text.
+        let pairs = || field.as_bytes().split(|byte| *byte == b';');
+        let name = |pair: &[u8]| {
+            pair.trim_ascii().split(|byte| *byte == b'=').next() == Some(COOKIE_NAME.as_bytes())
+        };
+        if !pairs().any(name) {
             kept.push(field.clone());
             continue;
-        };
-        let is_ours = |pair: &&str| pair.trim().split('=').next() == Some(COOKIE_NAME);
-        found |= text.split(';').any(|pair| pair.trim() == format!("{COOKIE_NAME}=gpc"));
-        let rest: Vec<_> = text.split(';').filter(|pair| !is_ours(pair)).collect();
-        let rest = rest.join(";");
-        if let Some(rest) = HeaderValue::from_str(rest.trim()).ok().filter(|rest| !rest.is_empty())
-        {
-            kept.push(rest);
         }
+        let gpc = format!("{COOKIE_NAME}=gpc");
+        found |= pairs().any(|pair| pair.trim_ascii() == gpc.as_bytes());
+        let rest = pairs().filter(|pair| !name(pair)).collect::<Vec<_>>().join(&b';');
+        let rest = HeaderValue::from_bytes(rest.trim_ascii()).ok();
+        kept.extend(rest.filter(|rest| !rest.is_empty()));
     }
     headers.remove(COOKIE);
     for field in kept {
@@ -250,5 +252,10 @@ mod tests {
                 headers.get_all(COOKIE).iter().map(|field| field.to_str().unwrap()).collect();
             assert_eq!(left, kept, "{sent:?}");
         }
+        let mut headers = HeaderMap::new();
+        let beside = "name=Zo\u{eb}; consentry-dev=gpc".as_bytes();
+        headers.append(COOKIE, HeaderValue::from_bytes(beside).unwrap());
+        assert!(take_mark(&mut headers));
+        assert_eq!(headers[COOKIE].as_bytes(), "name=Zo\u{eb}".as_bytes());
     }
 }

@@ -401,7 +401,8 @@ mod tests {
     }
 
     fn view() -> View {
-        let bench = Arc::new(Bench::new("http://localhost:3000", Some(mpsc::channel().0)));
+        let bench =
+            Arc::new(Bench::new("http://localhost:3000", &[], Some(mpsc::sync_channel(1).0)));
         for target in ["/", "/shoes?id=1", "/\u{1b}[2Jevil"] {
             let decisions = vec![
                 decision(

@@ -98,7 +98,11 @@ impl Relay {
     async fn hand_on(&self, request: Request<Incoming>) -> anyhow::Result<Response<Sent>> {
         let (mut parts, body) = request.into_parts();
         let target = parts.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
-        parts.uri = self.origin.join(&target).context("no such address")?.as_str().parse()?;
+        // Joined, `//host/` would be somebody else's address.
+        let mut address = self.origin.clone();
+        address.set_path(parts.uri.path());
+        address.set_query(parts.uri.query());
+        parts.uri = address.as_str().parse()?;
         parts.version = http::Version::HTTP_11;
         drop_fields(&mut parts.headers);
         let response = self.client.request(Request::from_parts(parts, body)).await?;

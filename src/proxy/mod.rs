@@ -234,7 +234,8 @@ impl Proxy {
         let variant =
             LazyLock::new(|| Variant::of(&consent, &rules.policy, visit.texts, &site.notice.theme));
         let enforcing = rules.mode.enforces();
-        let before = revival::asked(&mut parts, &consent).filter(|_| enforcing && !site.cmp_markup);
+        let before = revival::asked(&mut parts, &consent, rules.policy.observed().is_any())
+            .filter(|_| enforcing && !site.cmp_markup);
         let showing = match (enforcing, &before) {
             (true, Some(_)) => Showing::link(&consent),
             (true, None) => Showing::on_page(&parts, &consent, destination),
@@ -415,8 +416,10 @@ impl Proxy {
                 let response = if enforcing && ruling.verdict.blocks() {
                     script::withheld(parts, &variant)
                 } else {
-                    if enforcing && recognised {
-                        script::mark_allowed(&mut parts, &variant);
+                    match recognised {
+                        true if enforcing => script::mark_allowed(&mut parts, &variant),
+                        true if rules.by_lot => variant::mark_spared(&mut parts.headers),
+                        _ => {}
                     }
                     Response::from_parts(parts, begun.pass(patience))
                 };
@@ -462,7 +465,7 @@ impl Proxy {
         let variant = Variant::clone(&variant);
         let plan = Plan { draft, append_only, variant, browser, recall, to_keep };
         if rules.by_lot && !enforcing {
-            variant::mark_page(&mut parts.headers, &plan.variant, false);
+            variant::mark_spared(&mut parts.headers);
         }
         if untouched {
             variant::mark_page(&mut parts.headers, &plan.variant, false);

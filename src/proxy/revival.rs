@@ -15,8 +15,9 @@ static FIELD: HeaderName = HeaderName::from_static("consentry-revive");
 ///
 /// It is honoured only for a script of the same origin, and only when nothing
 /// was withdrawn, from a purpose or from a single vendor: what runs cannot be
-/// taken back in a live page.
-pub(super) fn asked(parts: &mut Parts, consent: &Consent) -> Option<Consent> {
+/// taken back in a live page. The same holds for what ran because a site only
+/// observes its vendor.
+pub(super) fn asked(parts: &mut Parts, consent: &Consent, observes: bool) -> Option<Consent> {
     let mut fields = parts.headers.get_all(&FIELD).iter();
     let before = match (fields.next(), fields.next()) {
         (Some(before), None) => before.to_str().ok().and_then(|text| read(text, consent)),
@@ -27,6 +28,7 @@ pub(super) fn asked(parts: &mut Parts, consent: &Consent) -> Option<Consent> {
     let by_own_script = is("sec-fetch-site", "same-origin") && is("sec-fetch-dest", "empty");
     before.filter(|before| {
         by_own_script
+            && !observes
             && parts.method == Method::GET
             && consent.granted().contains_all(before.granted())
     })
@@ -79,13 +81,14 @@ mod tests {
                 }
                 request.body(()).unwrap().into_parts().0
             };
+            assert_eq!(asked(&mut request(&ours), consent, true), None, "{fields:?}");
             let mut parts = request(&ours);
-            let before = asked(&mut parts, consent);
+            let before = asked(&mut parts, consent, false);
             assert_eq!(before.map(|b| b.granted().class()), expected, "{fields:?}");
             assert!(!parts.headers.contains_key("consentry-revive"));
             for others in [&ours[..1], &ours[1..], &[("sec-fetch-site", "cross-site"), ours[1]]] {
                 let mut parts = request(others);
-                assert_eq!(asked(&mut parts, consent), None, "{others:?}");
+                assert_eq!(asked(&mut parts, consent, false), None, "{others:?}");
                 assert!(!parts.headers.contains_key("consentry-revive"));
             }
         }
@@ -112,7 +115,7 @@ mod tests {
                 .header("sec-fetch-site", "same-origin")
                 .header("sec-fetch-dest", "empty")
                 .header("consentry-revive", then.made_for());
-            let before = asked(&mut request.body(()).unwrap().into_parts().0, &now);
+            let before = asked(&mut request.body(()).unwrap().into_parts().0, &now, false);
             assert_eq!(before.as_ref(), revived.then_some(&then), "{then:?} {now:?}");
             let mut fields = HeaderMap::new();
             if let Some(before) = before {

@@ -34,9 +34,12 @@ impl Variant {
         };
         let vendors = consent.vendors();
         let vendors = vendors.map_or_else(String::new, |vendors| format!("-{}", vendors.mark()));
-        // Then a "no" is not the same as silence.
+        // Then a "no", or what may be one, is not the same as silence.
         let denied = match policy.observed().is_any() {
-            true => format!("-n{}", consent.denied().class()),
+            true => {
+                let doubt = if consent.is_doubtful() { "-d" } else { "" };
+                format!("-n{}{doubt}", consent.denied().class())
+            }
             false => String::new(),
         };
         Self(format!(
@@ -214,6 +217,15 @@ pub(super) fn mark_page(headers: &mut HeaderMap, variant: &Variant, changed: boo
         headers.remove(name);
     }
     headers.remove(CONTENT_LENGTH);
+}
+
+/// For what leaves unfiltered because of the lot: nobody may keep it for others,
+/// and nothing may say later that it is still right.
+pub(super) fn mark_spared(headers: &mut HeaderMap) {
+    keep_private(headers);
+    for name in [ACCEPT_RANGES, ETAG, LAST_MODIFIED] {
+        headers.remove(name);
+    }
 }
 
 /// Binds a validator to its variant: also that of a page that leaves as it

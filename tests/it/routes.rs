@@ -203,6 +203,7 @@ async fn h6_no_shared_cache_keeps_what_a_share_of_visitors_gets_on_either_side()
         .answer("/", public("text/html; charset=utf-8", PAGE))
         .answer("/acme/collect", public("image/gif", "GIF89a"))
         .answer("/style.css", public("text/css", "p{}"))
+        .answer("/own.js", public("text/javascript", "acme.version=1;acme._release=2"))
         .start()
         .await;
     let proxy = consentry(&origin).site("enforce_share = 50").start().await;
@@ -221,6 +222,13 @@ async fn h6_no_shared_cache_keeps_what_a_share_of_visitors_gets_on_either_side()
         for answer in [&page, &hit] {
             let said = answer.field("cache-control");
             assert!(said.contains("private") && !said.contains("public"), "{observed}: {said}");
+        }
+        // Whose it is stands in the file, so it is found out late.
+        let script = visitor.opens("/own.js").await;
+        assert!(!script.field("cache-control").contains("public"), "{observed}");
+        if observed {
+            // After a "no" nothing may be told to be still right.
+            assert_eq!((page.field("etag"), script.field("etag")), Default::default());
         }
         let style = visitor.opens("/style.css").await;
         assert_eq!(style.field("cache-control"), "public, max-age=600", "what is for all stays");

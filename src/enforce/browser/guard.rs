@@ -168,8 +168,9 @@ impl Guard {
         tags.push_str(&self.tag(&self.files.guard, "data-consentry", &told.to_string()));
         let lacks_google = stand_ins.iter().any(|name| name == "dataLayer");
         match self.google {
-            // What is only observed behaves as it would without us.
-            _ if observes_google(policy, consent) => {}
+            // What is only observed behaves as it would without us, unless somebody
+            // said "no" to anything: that is told.
+            _ if consent.denied().is_empty() && observes_google(policy, consent) => {}
             GoogleConsent::Auto | GoogleConsent::Always if browser_policy.google_tag => {
                 tags.push_str(&self.google_tag(consent));
             }

@@ -10,6 +10,7 @@ use anyhow::Context;
 use serde_json::json;
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, chown};
 use std::path::{Path, PathBuf};
 
 /// What to do with the configuration.
@@ -228,12 +229,29 @@ fn put_back(file: &Path, kept: &Path) -> anyhow::Result<Option<PathBuf>> {
         fs::copy(&file, replaced).with_context(|| replaced.display().to_string())?;
     }
     let fresh = with_ending(&file, ".new");
-    fs::write(&fresh, text).with_context(|| fresh.display().to_string())?;
-    if let Ok(about) = fs::metadata(&file) {
-        fs::set_permissions(&fresh, about.permissions())?;
+    let written = write_like(&fresh, &text, &file).and_then(|()| fs::rename(&fresh, &file));
+    if written.is_err() {
+        // It holds what may be secret.
+        let _ = fs::remove_file(&fresh);
     }
-    fs::rename(&fresh, &file).with_context(|| file.display().to_string())?;
+    written.with_context(|| file.display().to_string())?;
     Ok(replaced)
+}
+
+/// Writes a file that those can read who can read `like`, and nobody else
+/// meanwhile.
+fn write_like(fresh: &Path, text: &[u8], like: &Path) -> std::io::Result<()> {
+    let _ = fs::remove_file(fresh);
+    let mut out = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(fresh)?;
+    out.write_all(text)?;
+    if let Ok(about) = fs::metadata(like) {
+        let ours = out.metadata()?;
+        if (ours.uid(), ours.gid()) != (about.uid(), about.gid()) {
+            chown(fresh, Some(about.uid()), Some(about.gid()))?;
+        }
+        out.set_permissions(about.permissions())?;
+    }
+    out.sync_all()
 }
 
 fn free_name(file: &Path) -> PathBuf {

@@ -108,7 +108,13 @@ pub fn ledger_of(
 
 /// `file` under `[ledger]`, in a text that need not be TOML.
 fn named_in(text: &str) -> Option<String> {
-    let mut lines = text.lines().map(str::trim).skip_while(|line| *line != "[ledger]").skip(1);
+    if let Ok(table) = text.parse::<toml::Table>() {
+        let file = table.get("ledger")?.get("file")?.as_str();
+        return file.filter(|file| !file.is_empty()).map(str::to_owned);
+    }
+    let is_section =
+        |line: &str| line.split('#').next().is_some_and(|line| line.trim() == "[ledger]");
+    let mut lines = text.lines().map(str::trim).skip_while(|line| !is_section(line)).skip(1);
     let line = lines
         .by_ref()
         .take_while(|line| !line.starts_with('['))
@@ -164,6 +170,13 @@ mod tests {
         };
         let broken = "[listener\n[ledger]\nkeep_days = 1\nfile = \"/data/l.db\"  # here\n[[site]]\nfile = 'x'\n";
         assert_eq!(found(broken, &[], None), "/data/l.db");
+        for text in [
+            "[ledger] # disk\nfile = '/data/l.db'\n=",
+            "ledger.file = '/data/l.db'",
+            "ledger = { file = '/data/l.db' }",
+        ] {
+            assert_eq!(found(text, &[], None), "/data/l.db", "{text}");
+        }
         assert_eq!(found("[lists]\nfile = 'x'\n=", &[], None), "consentry-data/ledger.db");
         let variable = [("CONSENTRY_LEDGER__FILE", "/v.db")];
         assert_eq!(found(broken, &variable, None), "/v.db");

@@ -3,7 +3,7 @@
 //! A page is put through the same enforcement as in the proxy, once for each
 //! state of consent, and the decisions are kept side by side. Nothing is
 //! decided here: whether a thing may pass is asked of `policy`, and whether
-//! what was found is good enough of the operator's [`Terms`]. Nothing here reads
+//! what was found is good enough of the operator's `Terms`. Nothing here reads
 //! a file or asks anybody: what is looked at is handed in.
 
 mod baseline;

@@ -10,6 +10,7 @@ use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use url::Url;
 
 /// Where a request came from.
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +91,15 @@ impl Head {
     /// `https` or `http`.
     pub(super) const fn scheme(&self) -> &'static str {
         if self.secure { "https" } else { "http" }
+    }
+
+    /// The whole address that was asked for.
+    pub(super) fn url(&self, parts: &Parts) -> Result<Url, Error> {
+        let target = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        // Not joined to a base: a path of two slashes would be taken for a host.
+        let slash = if target.starts_with('/') { "" } else { "/" };
+        Url::parse(&format!("{}://{}{slash}{target}", self.scheme(), self.authority))
+            .map_err(|_| Error::BadRequest("the request's target is not valid"))
     }
 }
 

@@ -226,7 +226,7 @@ impl Proxy {
             return self.own_page(page, parts, body, &visit, &head, site).await;
         }
 
-        let url = page_url(&parts, &head)?;
+        let url = head.url(&parts)?;
         let destination = Destination::of(&parts);
         let rules = site
             .rules(parts.uri.path(), day_of(now_s), || head.lot(&consent, &site.consent, now_s));
@@ -585,14 +585,6 @@ impl Proxy {
         });
         response
     }
-}
-
-fn page_url(parts: &Parts, head: &Head) -> Result<Url, Error> {
-    let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    // Not joined to a base: a path of two slashes would be taken for a host.
-    let slash = if target.starts_with('/') { "" } else { "/" };
-    Url::parse(&format!("{}://{}{slash}{target}", head.scheme(), head.authority))
-        .map_err(|_| Error::BadRequest("the request's target is not valid"))
 }
 
 fn path_and_query(url: &Url) -> &str {

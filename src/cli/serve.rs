@@ -525,7 +525,14 @@ pub fn run(args: &ServeArgs, out: &mut dyn Write) -> i32 {
     for note in &compiled.notes {
         tracing::info!("{note}");
     }
-    tracing::debug!(files, "open files allowed");
+    let connections = compiled.proxy.limits.connections;
+    if let Some(files) = files.filter(|files| files / 2 < connections as u64) {
+        tracing::info!(
+            files,
+            connections,
+            "fewer open files are allowed than two for each of `limits.connections`"
+        );
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

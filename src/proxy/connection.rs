@@ -173,17 +173,20 @@ async fn serve<S: Stream>(
     let Timeouts { visitor_idle: idle, visitor_stall, .. } = carriers.visitors.settings.timeouts;
     let mut line = Line::new(stream, visitor_stall);
     loop {
+        let gives_way;
         match Box::pin(exchanges(&carriers, line, peer, &mut stopping)).await {
-            Some(resting) => line = resting,
-            None => return,
+            Pause::Rests(resting) => (line, gives_way) = (resting, false),
+            Pause::GivesWay(resting) => (line, gives_way) = (resting, true),
+            Pause::Ended => return,
         }
         if line.first.is_empty() {
             // What is heard already is answered, whatever else happens.
             let heard = tokio::select! {
                 biased;
                 heard = line.stream.socket().readable() => heard.is_ok(),
+                () = std::future::ready(()), if gives_way => false,
                 () = told_to_stop(&mut stopping) => false,
-                () = carriers.crowded.notified() => false,
+                () = carriers.room.wanted() => false,
                 () = tokio::time::sleep(idle) => false,
             };
             if !heard {
@@ -191,7 +194,21 @@ async fn serve<S: Stream>(
                 return;
             }
         }
+        if gives_way {
+            // Then somebody else has to.
+            carriers.room.ask_one();
+        }
     }
+}
+
+/// Why a connection's exchanges are not carried any further.
+enum Pause<S> {
+    /// There is no connection any more.
+    Ended,
+    /// It has rested for a while and can be parked.
+    Rests(Line<S>),
+    /// It rests, and others need the room.
+    GivesWay(Line<S>),
 }
 
 /// Carries exchanges until the connection ends, or rests and can be parked.
@@ -200,7 +217,7 @@ async fn exchanges<S: Stream>(
     line: Line<S>,
     peer: Peer,
     stopping: &mut watch::Receiver<bool>,
-) -> Option<Line<S>> {
+) -> Pause<S> {
     let Settings { limits, timeouts, .. } = &*carriers.visitors.settings;
     let mut http1 = http1::Builder::new();
     if let Some(fields) = limits.unusual_fields() {
@@ -229,6 +246,8 @@ async fn exchanges<S: Stream>(
     });
     let mut stops = false;
     let mut rest: Option<(Pin<Box<Sleep>>, usize)> = None;
+    let mut crowded = pin!(None);
+    let mut gives_way = false;
     let ended = poll_fn(|cx| {
         loop {
             if let Poll::Ready(result) = connection.poll_without_shutdown(cx) {
@@ -243,7 +262,12 @@ async fn exchanges<S: Stream>(
             stops = true;
             Pin::new(&mut connection).graceful_shutdown();
         }
-        if !pace.is_resting() {
+        let rests = pace.is_resting();
+        gives_way = carriers.room.poll_wanted(cx, crowded.as_mut(), rests).is_ready();
+        if gives_way {
+            return Poll::Ready(None);
+        }
+        if !rests {
             return Poll::Pending;
         }
         let begun = pace.begun.load(Ordering::Relaxed);
@@ -265,7 +289,7 @@ async fn exchanges<S: Stream>(
         None => {
             line.first = read_buf;
             line.pace.heard.store(false, Ordering::Relaxed);
-            return Some(line);
+            return if gives_way { Pause::GivesWay(line) } else { Pause::Rests(line) };
         }
         Some(Ok(())) => match handover.take() {
             Some(origin) => upgrade::join(line.stream, read_buf, origin),
@@ -273,7 +297,7 @@ async fn exchanges<S: Stream>(
         },
         Some(Err(error)) => tracing::debug!(%error, "a connection ended early"),
     }
-    None
+    Pause::Ended
 }
 
 /// What is known of a connection's exchanges without asking hyper.

@@ -31,6 +31,9 @@ pub(super) enum Error {
     /// One visitor asks too often.
     #[error("this visitor makes more than `limits.requests_per_second` requests")]
     TooMany,
+    /// We can open no connection at all.
+    #[error("too many files are open to connect to the origin: {0}")]
+    NoRoom(String),
     /// The origin cannot be reached.
     #[error("no connection to the origin: {0}")]
     Unreachable(String),
@@ -55,6 +58,7 @@ impl Error {
             | Self::BodyTimeout
             | Self::TooMany => Fault::Visitor,
             Self::UnknownHost(_) => Fault::Visitor,
+            Self::NoRoom(_) => Fault::Consentry,
             Self::Unreachable(_)
             | Self::OriginTimeout(_)
             | Self::OriginBroken(_)
@@ -71,6 +75,7 @@ impl Error {
             Self::BodyTooLarge => "body_too_large",
             Self::BodyTimeout => "body_timeout",
             Self::TooMany => "too_many",
+            Self::NoRoom(_) => "no_room",
             Self::Unreachable(_) => "unreachable",
             Self::OriginTimeout(_) => "timeout",
             Self::OriginBroken(_) => "broken",
@@ -86,6 +91,7 @@ impl Error {
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
+            Self::NoRoom(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unreachable(_) | Self::OriginBroken(_) | Self::Unfilterable(_) => {
                 StatusCode::BAD_GATEWAY
             }
@@ -113,6 +119,10 @@ impl Error {
             Self::TooMany => (
                 "Too many requests",
                 "There were too many requests from your address. Please wait a moment and try again.",
+            ),
+            Self::NoRoom(_) => (
+                "Too many visitors at once",
+                "The privacy proxy in front of the site cannot take more right now. Please try again in a moment.",
             ),
             Self::Unreachable(_) => (
                 "The site's server cannot be reached",
@@ -168,7 +178,7 @@ impl Error {
             ),
         );
         match self {
-            Self::TooMany => {
+            Self::TooMany | Self::NoRoom(_) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             Self::Method => {

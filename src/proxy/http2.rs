@@ -30,7 +30,7 @@ use hyper::service::Service;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -86,11 +86,16 @@ pub(super) async fn serve<S>(
         Gate { stream, frames: Frames::new(), observe: Arc::clone(&carriers.visitors.observe) };
     let mut connection = pin!(http2.serve_connection(TokioIo::new(gate), answering));
     let mut ends_by = None;
+    let mut place = pin!(None);
     loop {
         let look = ends_by.unwrap_or_else(|| match pace.is_unused() {
             true => pace.moved() + timeouts.request_head,
             false if pace.is_resting() => pace.moved() + timeouts.visitor_idle,
             false => (pace.moved() + timeouts.visitor_stall).max(Instant::now() + SOON),
+        });
+        let crowded_out = poll_fn(|cx| {
+            let rests = pace.is_resting() && !pace.is_unused();
+            carriers.room.poll_wanted(cx, place.as_mut(), rests)
         });
         tokio::select! {
             ended = connection.as_mut() => {
@@ -103,6 +108,10 @@ pub(super) async fn serve<S>(
                 connection.as_mut().graceful_shutdown();
                 // As long as the drain lasts.
                 ends_by = Some(Instant::now() + timeouts.drain);
+            }
+            () = crowded_out, if ends_by.is_none() => {
+                connection.as_mut().graceful_shutdown();
+                ends_by = Some(Instant::now() + SOON);
             }
             () = tokio::time::sleep_until(look) => {
                 if ends_by.is_some() {

@@ -9,6 +9,7 @@ use crate::proxy::limiter::Limiter;
 use crate::proxy::memo::Memo;
 use crate::proxy::recall::Recall;
 use crate::proxy::revisit::Visits;
+use crate::proxy::room::Room;
 use crate::proxy::sockets::{Listening, admit_no_more, waiting};
 use crate::proxy::synthetic::{Carriers, Synthetic};
 use crate::proxy::tls::{Certificates, TlsError};
@@ -25,7 +26,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 
 /// How long visitors who have just connected may take to be heard before
@@ -34,9 +35,6 @@ const LAST_WORDS: Duration = Duration::from_millis(300);
 
 /// How long handshakes that began here may take where a successor listens, too.
 const LAST_HANDSHAKES: Duration = Duration::from_millis(500);
-
-/// How many connections that rest are ended when there are no file descriptors.
-const MADE_ROOM: usize = 8;
 
 /// Why the proxy did not start.
 #[derive(Debug, thiserror::Error)]
@@ -168,8 +166,9 @@ impl Server {
         let mut workers = Vec::new();
         for (index, listener) in sockets.listeners.into_iter().enumerate() {
             let spool: Spool = ledger.spool(index).map_err(StartError::Spool)?;
+            let room = Arc::new(Room::default());
             let visitors = Proxy {
-                upstream: Upstream::new(&settings, &origin_tls, &observe),
+                upstream: Upstream::new(&settings, &origin_tls, &observe, &room),
                 settings: Arc::clone(&settings),
                 sites: Arc::clone(&sites),
                 spool: Some(Arc::new(Mutex::new(spool))),
@@ -203,7 +202,7 @@ impl Server {
                     visitors,
                     synthetic,
                     leaving: Arc::clone(&leaving),
-                    crowded: Notify::new(),
+                    room,
                 }),
                 listener,
                 is_ours: sockets.are_ours,
@@ -343,7 +342,7 @@ impl Worker {
         let admit = |socket: TcpStream, address: SocketAddr| {
             let limit = proxy.settings.limits.connections;
             if open.load(Ordering::Relaxed) >= limit - limit / 8 {
-                carriers.crowded.notify_one();
+                carriers.room.ask_one();
             }
             let Some(slot) = Slot::take(&open, limit, &proxy.observe) else { return };
             let (carriers, tls) = (Arc::clone(&carriers), tls.clone());
@@ -364,9 +363,7 @@ impl Worker {
                     // Out of file descriptors, most likely: existing
                     // connections go on, and accepting resumes when one ends.
                     tracing::warn!(%error, "cannot accept");
-                    for _ in 0..MADE_ROOM {
-                        carriers.crowded.notify_one();
-                    }
+                    carriers.room.ask_some();
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
                 }

@@ -30,6 +30,7 @@ mod proxy_protocol;
 mod recall;
 mod revisit;
 mod revival;
+mod room;
 mod script;
 mod settings;
 mod shown;

@@ -11,6 +11,7 @@ use crate::proxy::Proxy;
 use crate::proxy::body::Body;
 use crate::proxy::head::Peer;
 use crate::proxy::leaving::Leaving;
+use crate::proxy::room::Room;
 use crate::site::{Origin, Origins, Site};
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -21,7 +22,6 @@ use sha2::Sha256;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::sync::Notify;
 
 /// The field in which the key is shown. It never reaches an origin.
 pub const SYNTHETIC_FIELD: HeaderName = HeaderName::from_static("consentry-self-check");
@@ -106,8 +106,8 @@ pub(super) struct Carriers {
     pub(super) synthetic: Option<(SyntheticKey, Proxy)>,
     /// Whether the end has begun.
     pub(super) leaving: Arc<Leaving>,
-    /// There is little room: the connection that has rested longest is to go.
-    pub(super) crowded: Notify,
+    /// Where connections that rest hear that they are to give way.
+    pub(super) room: Arc<Room>,
 }
 
 impl Carriers {

@@ -16,7 +16,7 @@ use hyper::client::conn::http2::SendRequest;
 use hyper::ext::Protocol;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 
@@ -233,7 +233,7 @@ async fn half_a_body_never_looks_whole_to_the_visitor_or_the_origin() {
         frames.says(&head).await;
         frames.says(&frame(DATA, end, 1, b"abc")).await;
         if end == 0 {
-            let since = std::time::Instant::now();
+            let since = Instant::now();
             while posted() == before {
                 assert!(since.elapsed() < PATIENCE, "the origin is not asked");
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -244,7 +244,7 @@ async fn half_a_body_never_looks_whole_to_the_visitor_or_the_origin() {
             assert_ne!(outcome, Outcome::Status(200));
         }
     }
-    let since = std::time::Instant::now();
+    let since = Instant::now();
     while bodies.lock().unwrap().is_empty() {
         assert!(since.elapsed() < PATIENCE, "the origin never saw the half body");
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -310,5 +310,28 @@ async fn a_connection_that_asks_nothing_is_ended() {
         [(&mut silent, "silent"), (&mut polite, "polite"), (&mut used, "used"), (&mut slow, "slow")]
     {
         assert!(frames.ends(PATIENCE).await, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_rests_over_http2_makes_room_for_others() {
+    const MOST: usize = 16;
+    let authority = Authority::signing("shop.example");
+    let origin = origin().page("/", "<p>Hello</p>").start().await;
+    // Over an eighth of the room is kept for those who come.
+    let config = format!("[limits]\nconnections = {MOST}\n{}\nworkers = 1", authority.listener());
+    let proxy = consentry(&origin).config(&config).start().await;
+    let mut hoard = Vec::new();
+    for number in 0..3 * MOST {
+        let mut visitor = browser(&authority, &proxy).await;
+        let response = visitor.send_request(asks("/").body(Full::default()).unwrap()).await;
+        assert!(text(response.unwrap()).await.starts_with("<p>Hello</p>"), "visitor {number}");
+        hoard.push(visitor);
+        let begun = Instant::now();
+        let open = |hoard: &[SendRequest<_>]| hoard.iter().filter(|one| !one.is_closed()).count();
+        while open(&hoard) > MOST - MOST / 8 {
+            assert!(begun.elapsed() < PATIENCE, "{} are open", open(&hoard));
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 }

@@ -2,17 +2,22 @@
 //! something are let go, those who are merely slow are not, and nobody else
 //! waits for them.
 
-use crate::harness::{Origin, Proxy, consentry, origin};
-use crate::program::{Program, Setup, consentry_command};
+use crate::harness::{Origin, Proxy, consentry, origin, raw_origin};
+use crate::program::{Program, Setup};
 use crate::tls::Authority;
 use crate::wire::{End, PATIENCE, Wire};
 
 use http::Response;
 use http_body_util::Full;
+use rustix::process::{Pid, Resource, Rlimit};
 use rustls::pki_types::ServerName;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 const LARGE: usize = 5_000_000;
 const TASTE: &str = "[timeouts]\nvisitor_stall_s = 0.7";
@@ -194,11 +199,7 @@ async fn who_hoards_connections_makes_room_for_others() {
         .start()
         .await;
     let mut hoard = Vec::new();
-    for number in 0..120 {
-        // Only who has rested for a moment gives way: a tenth of a second.
-        if number % 8 == 0 {
-            tokio::time::sleep(Duration::from_millis(300)).await;
-        }
+    for _ in 0..120 {
         let mut wire = Wire::to(proxy.address).await;
         assert_eq!(wire.asks("GET", "/", "").await.status, 200);
         hoard.push(wire);
@@ -256,27 +257,80 @@ async fn a_visitor_who_takes_nothing_costs_little_memory() {
     assert!(too_much.is_empty(), "{too_much:?}");
 }
 
+/// Lets a program open only so many more files than it has open.
+fn short_of_files(program: &Program, more: usize) {
+    let pid = Pid::from_raw(i32::try_from(program.id()).unwrap()).unwrap();
+    let open = std::fs::read_dir(format!("/proc/{}/fd", program.id())).unwrap().count();
+    let limit = Some(u64::try_from(open + more).unwrap());
+    rustix::process::prlimit(
+        Some(pid),
+        Resource::Nofile,
+        Rlimit { current: limit, maximum: limit },
+    )
+    .unwrap();
+}
+
+/// An origin that answers when it may, and takes no second request on a
+/// connection.
+async fn guarded_shop() -> (Origin, Arc<Semaphore>) {
+    let gate = Arc::new(Semaphore::new(0));
+    let opened = Arc::clone(&gate);
+    let origin = raw_origin(move |mut socket, _| {
+        let gate = Arc::clone(&opened);
+        async move {
+            let _turn = gate.acquire().await.unwrap();
+            let answer = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nconnection: close\r\n\
+                content-length: 4\r\n\r\nfine";
+            let _ = socket.write_all(answer.as_bytes()).await;
+        }
+    });
+    (origin.await, gate)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_file_descriptors_it_makes_room_and_goes_on() {
-    let origin = shop().await;
-    let setup = Setup::new(origin.address, "[listener]\nworkers = 1");
-    let words = setup.words();
-    let program = consentry_command(&[]).get_program().to_owned();
-    let mut limited = std::process::Command::new("sh");
-    limited.args(["-c", "ulimit -n 90; exec \"$@\"", "sh"]).arg(program).args(&words);
-    limited.current_dir(setup.directory.path());
-    let mut program = Program::start(&mut limited);
+    let (origin, gate) = guarded_shop().await;
+    gate.add_permits(1000);
+    let mut program = Setup::new(origin.address, "[listener]\nworkers = 1").start();
+    answers_others(program.address).await;
+    short_of_files(&program, 12);
     let mut hoard = Vec::new();
-    for _ in 0..150 {
+    for number in 0..60 {
         let mut wire = Wire::to(program.address).await;
-        wire.says(get("/")).await;
+        let got = wire.asks("GET", "/", "").await;
+        assert_eq!((got.status, got.text()), (200, "fine"), "visitor {number}");
         hoard.push(wire);
     }
     program.says("cannot accept");
-    for _ in 0..5 {
-        let got = Wire::to(program.address).await.asks("GET", "/", "").await;
-        assert_eq!((got.status, got.text()), (200, "fine"));
-    }
     drop(hoard);
     answers_others(program.address).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_every_file_in_use_it_does_not_blame_the_origin() {
+    let (origin, gate) = guarded_shop().await;
+    let sections = "[listener]\nworkers = 1\n[timeouts]\nconnect_s = 1\nrequest_head_s = 600";
+    let mut program = Setup::new(origin.address, sections).start();
+    short_of_files(&program, 12);
+    let mut wires = Vec::new();
+    for _ in 0..20 {
+        wires.push(Wire::to(program.address).await);
+    }
+    // None of them rests before it has been answered once.
+    program.says("cannot accept");
+    let mut visits = JoinSet::new();
+    for mut wire in wires {
+        visits.spawn(async move { wire.asks("GET", "/", "").await });
+    }
+    // The origin answers nobody yet.
+    let got = visits.join_next().await.unwrap().unwrap();
+    assert_eq!((got.status, got.field("retry-after").as_deref()), (503, Some("1")));
+    assert!(got.text().contains("fault: consentry"), "{}", got.text());
+    gate.add_permits(1000);
+    while let Some(got) = visits.join_next().await {
+        let status = got.unwrap().status;
+        assert!(matches!(status, 200 | 503), "{status}");
+    }
+    answers_others(program.address).await;
+    assert_eq!(program.times("origin set aside"), 0, "{:?}", program.log());
 }

@@ -3,6 +3,7 @@
 
 use crate::proxy::Settings;
 use crate::proxy::body::RequestBody;
+use crate::proxy::room::{Room, is_short_of_files};
 use crate::proxy::upstream::names::Names;
 use crate::proxy::upstream::pool::Sender;
 use crate::proxy::upstream::sips::Sips;
@@ -23,7 +24,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 
 /// How long an address is tried alone before the next one is, too (RFC 8305,
@@ -40,6 +41,9 @@ pub(super) const STREAMS: usize = 100;
 
 /// How often a connection with streams under way is asked whether it is alive.
 const PING: Duration = Duration::from_secs(10);
+
+/// How long visitors who are asked to go have for it.
+const ROOM: Duration = Duration::from_millis(50);
 
 /// Why there is no connection to an origin.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +63,14 @@ pub(super) enum ConnectError {
 }
 
 impl ConnectError {
+    /// Whether nothing is wrong with the origin: we have too many files open.
+    pub(super) fn is_ours(&self) -> bool {
+        match self {
+            Self::Name { why, .. } | Self::Address { why, .. } => is_short_of_files(why),
+            Self::Slow | Self::Tls(_) | Self::NoHttp2 | Self::Http(_) => false,
+        }
+    }
+
     pub(super) const fn failure(&self) -> Failure {
         match self {
             Self::Name { .. } => Failure::Name,
@@ -91,6 +103,7 @@ impl Offer {
 /// Makes connections.
 pub(super) struct Connector {
     names: Names,
+    room: Arc<Room>,
     limit: Duration,
     tls_http1: TlsConnector,
     tls_http2: TlsConnector,
@@ -100,7 +113,7 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    pub(super) fn new(settings: &Settings, tls: &ClientConfig) -> Self {
+    pub(super) fn new(settings: &Settings, tls: &ClientConfig, room: &Arc<Room>) -> Self {
         let offering = |protocols: &[&[u8]]| {
             let mut tls = tls.clone();
             tls.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
@@ -123,6 +136,7 @@ impl Connector {
             .keep_alive_timeout(PING);
         Self {
             names: Names::new(settings.origin_name_server),
+            room: Arc::clone(room),
             limit: settings.timeouts.connect,
             tls_http1: offering(&[b"http/1.1"]),
             tls_http2: offering(&[b"h2"]),
@@ -132,13 +146,27 @@ impl Connector {
         }
     }
 
-    /// A connection on which a request can be sent.
+    /// A connection on which a request can be sent. Where too many files are
+    /// open, visitors who rest are asked to go first.
     pub(super) async fn connect(
         &self,
         origin: &Origin,
         offer: Offer,
     ) -> Result<Sender, ConnectError> {
-        timeout(self.limit, self.open(origin, offer)).await.unwrap_or(Err(ConnectError::Slow))
+        let mut short = None;
+        let opening = async {
+            loop {
+                match self.open(origin, offer).await {
+                    // Some visitor who rests has to go first.
+                    Err(error) if error.is_ours() => short = Some(error),
+                    opened => return opened,
+                }
+                self.room.ask_some();
+                sleep(ROOM).await;
+            }
+        };
+        let opened = timeout(self.limit, opening).await;
+        opened.unwrap_or_else(|_| Err(short.unwrap_or(ConnectError::Slow)))
     }
 
     async fn open(&self, origin: &Origin, offer: Offer) -> Result<Sender, ConnectError> {

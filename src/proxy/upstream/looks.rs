@@ -63,7 +63,7 @@ pub fn look_at_origins(setup: &Setup) -> Result<Looking, UpstreamError> {
     let tls = tls_config(settings.origin_ca_file.as_deref())?;
     let reloaded = Arc::new(Notify::new());
     let (sites, observe) = (Arc::clone(&setup.sites), Arc::clone(&setup.observe));
-    let connector = Arc::new(Connector::new(settings, &tls));
+    let connector = Arc::new(Connector::new(settings, &tls, &Arc::default()));
     let look = Look { connector, sites: Arc::clone(&sites), observe: Arc::clone(&observe) };
     let rounds = Rounds { look, reloaded: Arc::clone(&reloaded) };
     let looking = Looking { task: tokio::spawn(rounds.run()), reloaded, sites, observe };

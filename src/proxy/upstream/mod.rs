@@ -21,6 +21,7 @@ use crate::enforce::Cleared;
 use crate::observe::{Observe, OriginChanged, OriginFailed, OriginRetried, chain};
 use crate::proxy::body::{BodyFate, Fate, RequestBody};
 use crate::proxy::error::Error;
+use crate::proxy::room::Room;
 use crate::proxy::{Settings, Timeouts};
 use crate::site::{Change, Chosen, Failure, Origin, OriginSet, Origins};
 use connect::{ConnectError, Connector, Offer};
@@ -74,9 +75,10 @@ impl Upstream {
         settings: &Settings,
         tls: &Arc<ClientConfig>,
         observe: &Arc<Observe>,
+        room: &Arc<Room>,
     ) -> Self {
         Self {
-            connector: Arc::new(Connector::new(settings, tls)),
+            connector: Arc::new(Connector::new(settings, tls, room)),
             pool: Pool::new(settings.timeouts),
             timeouts: settings.timeouts,
             observe: Arc::clone(observe),
@@ -143,7 +145,12 @@ impl Upstream {
                 Ok(connection) => connection,
                 Err(error) => {
                     let failure = error.failure();
-                    let error = Error::Unreachable(format!("{}: {error}", origin.url));
+                    let told = format!("{}: {error}", origin.url);
+                    if error.is_ours() {
+                        // Nor can we connect to another server.
+                        return Err(Untaken { error: Error::NoRoom(told), failure, request: None });
+                    }
+                    let error = Error::Unreachable(told);
                     return Err(Untaken { error, failure, request: Some(request) });
                 }
             };

@@ -14,7 +14,7 @@ use crate::proxy::listener::told_to_stop;
 use crate::proxy::proxy_protocol;
 use crate::proxy::synthetic::Carriers;
 use crate::proxy::tls;
-use crate::proxy::upgrade::{self, Handover};
+use crate::proxy::upgrade::{self, Handover, OriginSide};
 use crate::proxy::{Settings, Timeouts};
 
 use bytes::{Buf, Bytes};
@@ -177,6 +177,14 @@ async fn serve<S: Stream>(
         match Box::pin(exchanges(&carriers, line, peer, &mut stopping)).await {
             Pause::Rests(resting) => (line, gives_way) = (resting, false),
             Pause::GivesWay(resting) => (line, gives_way) = (resting, true),
+            Pause::Switched(stream, said, origin) => {
+                upgrade::watch_over(stream.socket());
+                tokio::select! {
+                    () = upgrade::pass(stream, said, origin) => {}
+                    () = told_to_stop(&mut stopping) => {}
+                }
+                return;
+            }
             Pause::Ended => return,
         }
         if line.first.is_empty() {
@@ -205,6 +213,8 @@ async fn serve<S: Stream>(
 enum Pause<S> {
     /// There is no connection any more.
     Ended,
+    /// It has become a WebSocket; with what was said there already.
+    Switched(S, Bytes, OriginSide),
     /// It has rested for a while and can be parked.
     Rests(Line<S>),
     /// It rests, and others need the room.
@@ -292,7 +302,7 @@ async fn exchanges<S: Stream>(
             return if gives_way { Pause::GivesWay(line) } else { Pause::Rests(line) };
         }
         Some(Ok(())) => match handover.take() {
-            Some(origin) => upgrade::join(line.stream, read_buf, origin),
+            Some(origin) => return Pause::Switched(line.stream, read_buf, origin),
             None => line.hang_up().await,
         },
         Some(Err(error)) => tracing::debug!(%error, "a connection ended early"),

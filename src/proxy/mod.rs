@@ -548,7 +548,7 @@ impl Proxy {
             let Some(visitor_upgrade) = visitor_upgrade else {
                 return Err(Error::OriginBroken("it switched protocols unasked".to_owned()));
             };
-            visitor_upgrade.give(hyper::upgrade::on(&mut response));
+            visitor_upgrade.give(&mut response);
             return Ok(response.map(Source::Origin));
         }
         let (parts, body) = response.into_parts();

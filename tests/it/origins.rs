@@ -121,6 +121,56 @@ async fn k3_the_origin_with_the_fewest_exchanges_under_way_is_asked() {
     }
 }
 
+/// An origin that agrees to speak WebSocket, and answers everything else.
+async fn chatting() -> Origin {
+    raw_origin(|mut socket, head| async move {
+        if !head.contains("/chat") {
+            let _ = socket.write_all(LAST_ANSWER).await;
+            return;
+        }
+        let agreed = b"HTTP/1.1 101 x\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\nhello";
+        let _ = socket.write_all(agreed).await;
+        let _ = socket.read_to_end(&mut Vec::new()).await;
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn k3_a_websocket_is_under_way_until_it_ends() {
+    let (one, two) = (chatting().await, chatting().await);
+    let proxy = before(&[&one, &two])
+        .config("[limits]\nconnections = 3\n[timeouts]\ndrain_s = 600")
+        .start()
+        .await;
+    let mut chat = Wire::to(proxy.address).await;
+    let fields = "connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+        sec-websocket-key: eA==\r\n";
+    assert_eq!(chat.asks("GET", "/chat", fields).await.status, 101);
+    assert_eq!(chat.takes(5).await, b"hello");
+    let (busy, free) = if one.seen().is_empty() { (&two, &one) } else { (&one, &two) };
+    let open = async || proxy.metric("consentry_connections ").await.unwrap();
+    for _ in 0..6 {
+        assert_eq!(status(&proxy, "GET", "/").await, 200);
+        assert!(until(async || open().await == 1.0).await, "{}", open().await);
+    }
+    assert_eq!((busy.seen().len(), free.seen().len()), (1, 6));
+    drop(chat);
+    assert!(until(async || open().await == 0.0).await, "{}", open().await);
+    for _ in 0..6 {
+        assert_eq!(status(&proxy, "GET", "/").await, 200);
+        assert!(until(async || open().await == 0.0).await, "{}", open().await);
+    }
+    assert_eq!(busy.seen().len(), 4, "it is as free as the other one again");
+
+    // Nobody waits for one that may last for hours.
+    let mut chat = Wire::to(proxy.address).await;
+    assert_eq!(chat.asks("GET", "/chat", fields).await.status, 101);
+    let begun = Instant::now();
+    proxy.stop().await;
+    assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
+    chat.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn k3_an_origin_that_is_down_costs_no_visitor_an_answer() {
     const ASIDE: Duration = Duration::from_millis(300);

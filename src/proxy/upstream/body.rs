@@ -16,18 +16,25 @@ use std::task::{Context, Poll};
 pub(in crate::proxy) struct OriginBody {
     inner: Incoming,
     held: Option<(Lease, Chosen)>,
+    /// The same for what has no body.
+    load: Option<Chosen>,
 }
 
 impl OriginBody {
     pub(super) fn new(inner: Incoming, lease: Lease, chosen: Chosen) -> Self {
-        let mut body = Self { inner, held: Some((lease, chosen)) };
+        let mut body = Self { inner, held: Some((lease, chosen)), load: None };
         body.end_if_over();
         body
     }
 
     /// None: from here on the connection speaks something else.
-    pub(super) const fn switched(inner: Incoming) -> Self {
-        Self { inner, held: None }
+    pub(super) const fn switched(inner: Incoming, chosen: Chosen) -> Self {
+        Self { inner, held: None, load: Some(chosen) }
+    }
+
+    /// What counts the origin's other connection as under way there.
+    pub(in crate::proxy) const fn take_load(&mut self) -> Option<Chosen> {
+        self.load.take()
     }
 
     fn end_if_over(&mut self) {

@@ -108,7 +108,7 @@ impl Upstream {
                 Ok((response, lease)) => {
                     self.tell(origins, origin, chosen.answered(), None);
                     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                        return Ok(response.map(OriginBody::switched));
+                        return Ok(response.map(|body| OriginBody::switched(body, chosen)));
                     }
                     return Ok(response.map(|body| OriginBody::new(body, lease, chosen)));
                 }

@@ -7,16 +7,13 @@
 
 use crate::proxy::settings::AcmeSettings;
 use crate::proxy::tls::{Certificates, TlsError};
-use crate::proxy::upstream::tls_config;
+use crate::proxy::upstream::{Outside, outside};
 use crate::proxy::{TlsFiles, UpstreamError};
 
 use bytes::Bytes;
 use http::Request;
-use http_body_util::{BodyExt, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use http::uri::Scheme;
+use http_body_util::{BodyExt, Full, Limited};
 use instant_acme::{
     Account, AccountCredentials, AuthorizationStatus, BodyWrapper, BytesResponse, ChallengeType,
     Error, HttpClient, Identifier, NewAccount, NewOrder, OrderStatus, RetryPolicy,
@@ -258,17 +255,11 @@ fn known_account(path: &Path) -> Result<Option<AccountCredentials>, Failure> {
 }
 
 /// How the authority is asked.
-struct Http(Client<HttpsConnector<HttpConnector>, BodyWrapper<Bytes>>);
+struct Http(Outside);
 
 impl Http {
     fn new(settings: &AcmeSettings) -> Result<Self, UpstreamError> {
-        let tls = tls_config(settings.ca_file.as_deref())?;
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config((*tls).clone())
-            .https_only()
-            .enable_http1()
-            .build();
-        Ok(Self(Client::builder(TokioExecutor::new()).build(connector)))
+        outside(settings.ca_file.as_deref(), PATIENCE, 1).map(Self)
     }
 }
 
@@ -277,11 +268,18 @@ impl HttpClient for Http {
         &self,
         request: Request<BodyWrapper<Bytes>>,
     ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, Error>> + Send>> {
-        let asked = self.0.request(request);
+        let client = self.0.clone();
         Box::pin(async move {
+            if request.uri().scheme() != Some(&Scheme::HTTPS) {
+                return Err(Error::Str("its address is not https"));
+            }
             let answered = async {
+                let (parts, body) = request.into_parts();
+                let Ok(body) = body.collect().await;
+                let body = body.to_bytes();
+                let asked = client.request(Request::from_parts(parts, Full::new(body))).await;
                 let (parts, body) =
-                    asked.await.map_err(|error| Error::Other(Box::new(error)))?.into_parts();
+                    asked.map_err(|error| Error::Other(Box::new(error)))?.into_parts();
                 let body =
                     Limited::new(body, ANSWER_BYTES).collect().await.map_err(Error::Other)?;
                 Ok(BytesResponse { parts, body: Box::new(body.to_bytes()) })

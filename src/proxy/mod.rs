@@ -54,7 +54,7 @@ pub use settings::{AcmeSettings, Limits, Settings, Timeouts, TlsFiles};
 pub use sockets::{Listening, Sockets};
 pub use synthetic::{CANARY_PAGE, SYNTHETIC_FIELD, Synthetic, SyntheticKey};
 pub use tls::{Certificates, TlsError};
-pub use upstream::{Looking, UpstreamError, look_at_origins, tls_config as outside_tls};
+pub use upstream::{Looking, Outside, UpstreamError, look_at_origins, outside};
 pub(crate) use workbench::{About, Judged, Step, Workbench};
 
 use crate::catalogue::Kind;

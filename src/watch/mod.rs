@@ -4,7 +4,6 @@
 //! from inside. Nothing in here stands between a visitor and a site: whatever
 //! goes wrong in this room, pages are served and filtered as before.
 
-mod outside;
 pub mod gauges;
 pub mod alerts;
 pub mod otlp;

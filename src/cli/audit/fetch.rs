@@ -1,7 +1,7 @@
 //! Asks a site for its pages, one at a time, with limits.
 
 use crate::enforce::codec::{Coding, Decoder};
-use crate::proxy::outside_tls;
+use crate::proxy::{Outside, outside};
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
@@ -9,12 +9,8 @@ use http::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, COOKIE, LOCATION, USER_AGENT,
 };
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use std::path::Path;
 use std::time::Duration;
 use url::Url;
@@ -24,6 +20,9 @@ const MAX_BYTES: usize = 32 << 20;
 
 /// How often a page may send us on.
 const MAX_REDIRECTS: usize = 10;
+
+/// Connections that are kept: pages are asked for one at a time.
+const KEPT: usize = 1;
 
 /// A piece of a compressed page: it may inflate a thousandfold.
 const PIECE_BYTES: usize = 4096;
@@ -71,7 +70,7 @@ fn kind(headers: &HeaderMap) -> Option<Wanted> {
 /// Asks for pages.
 #[derive(Debug)]
 pub(super) struct Fetcher {
-    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    client: Outside,
     patience: Duration,
     /// What a visitor brings along, for the first host that is asked alone.
     cookies: Option<HeaderValue>,
@@ -83,16 +82,7 @@ impl Fetcher {
         patience: Duration,
         cookies: Option<HeaderValue>,
     ) -> anyhow::Result<Self> {
-        let tls = outside_tls(ca_file)?;
-        let mut http = HttpConnector::new();
-        http.enforce_http(false);
-        http.set_connect_timeout(Some(patience));
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config((*tls).clone())
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(http);
-        let client = Client::builder(TokioExecutor::new()).build(connector);
+        let client = outside(ca_file, patience, KEPT)?;
         Ok(Self { client, patience, cookies })
     }
 
@@ -130,7 +120,7 @@ impl Fetcher {
         bail!("it is sent on more than {MAX_REDIRECTS} times")
     }
 
-    fn request(&self, url: &Url, own: bool) -> anyhow::Result<Request<Empty<Bytes>>> {
+    fn request(&self, url: &Url, own: bool) -> anyhow::Result<Request<Full<Bytes>>> {
         let mut address = url.clone();
         address.set_fragment(None);
         let mut request = Request::get(address.as_str())
@@ -140,7 +130,7 @@ impl Fetcher {
         if let Some(cookies) = self.cookies.as_ref().filter(|_| own) {
             request = request.header(COOKIE, cookies);
         }
-        Ok(request.body(Empty::new())?)
+        Ok(request.body(Full::default())?)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::audit::{ARCHIVE_VERSION, Recorded, keeps_body, without_addresses};
 use crate::enforce::codec::{Coding, Decoder};
-use crate::proxy::outside_tls;
+use crate::proxy::{Outside, outside};
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
@@ -13,10 +13,7 @@ use http_body_util::{BodyExt, Either, Full, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -30,7 +27,13 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use url::Url;
 
-/// The largest body that is kept; a larger one breaks off.
+/// How long a connection to the origin may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Connections that are kept: as many as a browser makes.
+const KEPT: usize = 6;
+
+/// The largest body that is kept, or sent on; a larger one breaks off.
 const MAX_BYTES: usize = 32 << 20;
 
 /// A piece of a compressed body: it may inflate a thousandfold.
@@ -52,21 +55,13 @@ type Sent = Either<Full<Bytes>, Incoming>;
 /// The way to the origin.
 pub(super) struct Relay {
     origin: Url,
-    client: Client<HttpsConnector<HttpConnector>, Incoming>,
+    client: Outside,
     archive: Archive,
 }
 
 impl Relay {
     pub(super) fn new(origin: Url, ca_file: Option<&Path>, out: &Path) -> anyhow::Result<Self> {
-        let tls = outside_tls(ca_file)?;
-        let mut http = HttpConnector::new();
-        http.enforce_http(false);
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config((*tls).clone())
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(http);
-        let client = Client::builder(TokioExecutor::new()).build(connector);
+        let client = outside(ca_file, PATIENCE, KEPT)?;
         Ok(Self { origin, client, archive: Archive::open(out)? })
     }
 
@@ -105,7 +100,9 @@ impl Relay {
         parts.uri = address.as_str().parse()?;
         parts.version = http::Version::HTTP_11;
         drop_fields(&mut parts.headers);
-        let response = self.client.request(Request::from_parts(parts, body)).await?;
+        let body = Limited::new(body, MAX_BYTES).collect().await;
+        let body = body.map_err(|error| anyhow::anyhow!("what was sent: {error}"))?.to_bytes();
+        let response = self.client.request(Request::from_parts(parts, Full::new(body))).await?;
         let (mut parts, body) = response.into_parts();
         drop_fields(&mut parts.headers);
         let status = parts.status.as_u16();

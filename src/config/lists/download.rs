@@ -3,6 +3,7 @@
 
 use crate::config::lists::Record;
 use crate::observe::chain;
+use crate::proxy::{Outside, outside};
 
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
@@ -11,19 +12,11 @@ use http::header::{
     IF_NONE_MATCH, LAST_MODIFIED, LOCATION, USER_AGENT,
 };
 use http::{HeaderMap, Request, StatusCode};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use http_body_util::{BodyExt, Full, Limited};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::io::Read;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 use url::{Host, Url};
 
@@ -93,35 +86,11 @@ pub(super) struct Fresh {
 
 /// Asks addresses for lists.
 #[derive(Clone, Debug)]
-pub(super) struct Downloader(Client<HttpsConnector<HttpConnector>, Empty<Bytes>>);
+pub(super) struct Downloader(Outside);
 
 impl Downloader {
     pub(super) fn new(ca_file: Option<&Path>) -> Result<Self, String> {
-        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        if let Some(path) = ca_file {
-            let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-            for certificate in
-                CertificateDer::pem_file_iter(path).map_err(|error| failed(&error))?
-            {
-                let certificate = certificate.map_err(|error| failed(&error))?;
-                roots.add(certificate).map_err(|error| failed(&error))?;
-            }
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let mut http = HttpConnector::new();
-        http.enforce_http(false);
-        http.set_connect_timeout(Some(CONNECT));
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(http);
-        Ok(Self(Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector)))
+        outside(ca_file, CONNECT, 0).map(Self).map_err(|error| error.to_string())
     }
 
     /// Asks for what is newer than `known`.
@@ -161,7 +130,7 @@ impl Downloader {
     }
 }
 
-fn request(url: &Url, known: &Record) -> Result<Request<Empty<Bytes>>, Error> {
+fn request(url: &Url, known: &Record) -> Result<Request<Full<Bytes>>, Error> {
     let mut request = Request::get(url.as_str())
         .header(USER_AGENT, concat!("consentry/", env!("CARGO_PKG_VERSION")))
         .header(ACCEPT, "text/plain, */*;q=0.5")
@@ -171,7 +140,7 @@ fn request(url: &Url, known: &Record) -> Result<Request<Empty<Bytes>>, Error> {
             request = request.header(name, value);
         }
     }
-    Ok(request.body(Empty::new())?)
+    Ok(request.body(Full::default())?)
 }
 
 fn read(headers: &HeaderMap, body: Bytes) -> Result<Fresh, Error> {

@@ -9,13 +9,16 @@ mod body;
 mod connect;
 mod looks;
 mod names;
+mod outside;
 mod pool;
 mod sips;
 mod tls;
 
 pub(super) use body::OriginBody;
 pub use looks::{Looking, look_at_origins};
-pub use tls::{UpstreamError, tls_config};
+pub use outside::{Outside, outside};
+pub use tls::UpstreamError;
+pub(super) use tls::tls_config;
 
 use crate::enforce::Cleared;
 use crate::observe::{Observe, OriginChanged, OriginFailed, OriginRetried, chain};

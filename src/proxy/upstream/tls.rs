@@ -27,7 +27,9 @@ pub enum UpstreamError {
 ///
 /// # Errors
 /// When the authorities in `ca_file` cannot be read.
-pub fn tls_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, UpstreamError> {
+pub(in crate::proxy) fn tls_config(
+    ca_file: Option<&Path>,
+) -> Result<Arc<ClientConfig>, UpstreamError> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     if let Some(path) = ca_file {
         let failed = |why: String| UpstreamError::Authorities { path: path.to_owned(), why };

@@ -6,8 +6,9 @@
 //! and when.
 
 use crate::observe::chain;
+use crate::proxy::outside;
 use crate::watch::alerts::{Alert, Desk, Webhook};
-use crate::watch::{now_ms, outside};
+use crate::watch::now_ms;
 
 use hmac::{Hmac, KeyInit, Mac};
 use http::header::{CONTENT_TYPE, USER_AGENT};
@@ -66,7 +67,8 @@ pub(super) async fn deliver(desk: Arc<Desk>) {
 }
 
 async fn post(webhook: &Webhook, alerts: &[Alert]) -> Result<(), String> {
-    let client = outside::client(webhook.ca_file.as_deref(), PATIENCE)?;
+    let client = outside(webhook.ca_file.as_deref(), PATIENCE, 0);
+    let client = client.map_err(|error| error.to_string())?;
     let request = request(webhook, alerts, now_ms() / 1000)?;
     let asked = async {
         let answer = client.request(request).await.map_err(|error| chain(&error))?;

@@ -10,7 +10,7 @@ mod shape;
 
 use crate::ledger::Ledger;
 use crate::observe::{ExchangeRecord, Observe, RecordLost, Traces, chain};
-use crate::watch::outside::{self, Outside};
+use crate::proxy::{Outside, outside};
 use crate::watch::{gauges, now_ms};
 
 use http::header::{CONTENT_TYPE, USER_AGENT};
@@ -79,7 +79,9 @@ impl Telemetry {
         ledger: Arc<Ledger>,
         observe: Arc<Observe>,
     ) -> Result<(Self, Traces), String> {
-        let client = outside::client(settings.ca_file.as_deref(), PATIENCE)?;
+        // Asked so seldom that a kept connection would be gone as often as not.
+        let client = outside(settings.ca_file.as_deref(), PATIENCE, 0);
+        let client = client.map_err(|error| error.to_string())?;
         let (queue, waiting) = sync_channel(QUEUE);
         let (stop, stopping) = watch::channel(false);
         let share = settings.traces_share;

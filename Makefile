@@ -25,8 +25,8 @@ demo:
 # What is given away: the program, manual pages, completions, licences, what it is made of (CycloneDX) and checksums, as
 # target/dist/*.tar.gz. With `SIGN_KEY=ed25519.pem` the checksums are signed.
 dist:
-	cargo build --profile dist --locked
-	deploy/dist.py --binary target/dist/consentry --out target/dist
+	cargo build --release --locked
+	deploy/dist.py --binary target/release/consentry --out target/dist
 
 # Half an hour of everything at once; `SOAK` takes more, such as SOAK="--minutes 10".
 soak: build

@@ -16,8 +16,8 @@ use tokio::io::ReadBuf;
 /// before, this ends a head that is none.
 const UNCLEAR: &[u8] = b"\0\r\n\r\n";
 
-/// How much is kept of a line that arrives in pieces. No line that matters
-/// here is longer, unless somebody wants it to be.
+/// How much is looked at of a line, in however many pieces it arrives. No line
+/// that matters here is longer, unless somebody wants it to be.
 const LINE: usize = 256;
 
 /// RFC 9112, 2.2: some old clients send an empty line behind a body.
@@ -182,7 +182,7 @@ impl Framing {
         if matches!(self.state, State::Before(_)) && !piece.iter().all(is_of_target) {
             return Err(Unclear);
         }
-        if end.is_some() && self.begun.is_empty() {
+        if end.is_some() && self.begun.is_empty() && piece.len() <= LINE {
             self.line(piece, signs)?;
             return Ok(rest);
         }
@@ -204,6 +204,7 @@ impl Framing {
     /// Takes a line with its end, and without its middle if it is very long.
     fn line(&mut self, line: &[u8], signs: &Signs) -> Result<(), Unclear> {
         let line = line.strip_suffix(b"\r\n").ok_or(Unclear)?;
+        let is_whole = line.len() < LINE;
         match (&self.state, line) {
             (State::Before(empty), []) if *empty < EMPTY_LINES => {
                 self.state = State::Before(empty + 1);
@@ -212,13 +213,13 @@ impl Framing {
             (State::Before(_), _) => {
                 self.asked = Asked::default();
                 self.heads = self.heads.wrapping_add(1);
-                if is_server_wide(line) {
+                if is_whole && is_server_wide(line) {
                     signs.server_wide.store(self.heads, Ordering::Relaxed);
                 }
                 self.state = State::Fields;
             }
             (State::Fields, []) => self.state = self.asked.what_follows(signs)?,
-            (State::Fields, _) => self.asked.field(line)?,
+            (State::Fields, _) => self.asked.field(line, is_whole)?,
             (State::Size, _) => {
                 self.state = match size(line)? {
                     0 => State::Trailers,
@@ -238,7 +239,7 @@ impl Framing {
 
 impl Asked {
     /// Takes notice of the fields that say where a message ends (RFC 9112, 6).
-    fn field(&mut self, line: &[u8]) -> Result<(), Unclear> {
+    fn field(&mut self, line: &[u8], is_whole: bool) -> Result<(), Unclear> {
         match line.first() {
             Some(b'c' | b'C' | b't' | b'T' | b'u' | b'U') => {}
             // Folded onto the line before, for some.
@@ -249,14 +250,15 @@ impl Asked {
         let (name, value) = line.split_at(colon);
         let value = value.get(1..).unwrap_or_default().trim_ascii();
         if name.eq_ignore_ascii_case(b"content-length") {
-            if self.length.is_some() || self.chunked {
+            if self.length.is_some() || self.chunked || !is_whole {
                 return Err(Unclear);
             }
             self.length = Some(number(value, 10)?);
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
             // RFC 9112, 6.1: chunks beside a length are an attack more often
             // than a mistake.
-            if self.length.is_some() || self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
+            let is_chunked = is_whole && value.eq_ignore_ascii_case(b"chunked");
+            if self.length.is_some() || self.chunked || !is_chunked {
                 return Err(Unclear);
             }
             self.chunked = true;
@@ -434,6 +436,20 @@ mod tests {
             let Some(new @ [_, ..]) = into.filled().get(7..) else { return all };
             all.extend_from_slice(new);
         }
+    }
+
+    #[test]
+    fn a_long_line_is_as_clear_as_what_can_be_seen_of_it() {
+        let far = " ".repeat(300);
+        for field in [
+            format!("Transfer-Encoding: chunked{far}, gzip, chunked"),
+            format!("Transfer-Encoding:{far}chunked"),
+            format!("Content-Length: 5{far}, 6"),
+        ] {
+            check_unclear(&format!("POST / HTTP/1.1\r\nHost: a\r\n{field}\r\n\r\n"));
+        }
+        let field = format!("Cookie: a={}; b", "x".repeat(3000));
+        check_clear(&format!("GET / HTTP/1.1\r\nHost: a\r\n{field}\r\n\r\n"));
     }
 
     fn check_clear(bytes: &str) {

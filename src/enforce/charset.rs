@@ -27,6 +27,13 @@ pub fn charset_of(content_type: Option<&str>, start: &[u8]) -> &'static Encoding
     }
 }
 
+/// Whether the beginning of a page says its encoding, whatever comes behind it.
+pub(super) fn is_told(start: &[u8]) -> bool {
+    let tags = memchr::memrchr(b'>', start).map_or(0, |at| at + 1);
+    Encoding::for_bom(start).is_some()
+        || start.get(..tags).is_some_and(|tags| meta_charset(tags).is_some())
+}
+
 /// The charset parameter of a `Content-Type`.
 pub(super) fn header_charset(content_type: &str) -> Option<&'static Encoding> {
     content_type.split(';').skip(1).find_map(|parameter| {

@@ -2,7 +2,7 @@
 //! encoded again.
 
 use crate::enforce::browser::{BrowserPolicy, Memory, Reach, insertion_point};
-use crate::enforce::charset::{PRESCAN_BYTES, charset_of, header_charset};
+use crate::enforce::charset::{PRESCAN_BYTES, charset_of, header_charset, is_told};
 use crate::enforce::codec::{Coding, Decoder, Encoder};
 use crate::enforce::html::{PageContext, RewriteError, Rewriter};
 use crate::policy::Decisions;
@@ -372,7 +372,7 @@ impl Pipeline {
         }
         if let Stage::Charset(start) = &mut self.stage {
             start.extend_from_slice(decoded);
-            if start.len() < PRESCAN_BYTES && !last {
+            if start.len() < PRESCAN_BYTES && !last && !is_told(start) {
                 return Ok(());
             }
             let start = std::mem::take(start);

@@ -157,6 +157,26 @@ async fn a13_rewritten_bytes_leave_before_the_origin_has_finished() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a13_a_page_that_says_its_charset_itself_streams_too() {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\n\r\n";
+    for told in
+        ["<!doctype html><meta charset=utf-8><title>Shop</title>", "\u{feff}<!doctype html>"]
+    {
+        let first = format!("{told}<p>first</p>");
+        let (origin, go_on, finished) =
+            in_two_parts(head, first.into(), "<p>caf\u{e9}</p>".into()).await;
+        let proxy = consentry(&origin).start().await;
+        let mut wire = Wire::to(proxy.address).await;
+        wire.says("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        wire.hears("<p>first</p>").await;
+        assert!(!finished.load(Ordering::SeqCst), "{told}");
+        go_on.notify_one();
+        let page = wire.answer("GET").await;
+        assert!(page.complete && page.text().contains("<p>caf\u{e9}</p>"), "{}", page.text());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a13_a_compressed_page_streams_too() {
     let first =
         b"<!doctype html><title>Shop</title><img src=https://ads.acme.example/i.gif><p>first</p>";

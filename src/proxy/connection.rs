@@ -19,7 +19,7 @@ use crate::proxy::{Settings, Timeouts};
 
 use bytes::{Buf, Bytes};
 use http::header::CONNECTION;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -305,7 +305,12 @@ async fn exchanges<S: Stream>(
             Some(origin) => return Pause::Switched(line.stream, read_buf, origin),
             None => line.hang_up().await,
         },
-        Some(Err(error)) => tracing::debug!(%error, "a connection ended early"),
+        Some(Err(error)) => {
+            tracing::debug!(%error, "a connection ended early");
+            if line.pace.cut.load(Ordering::Relaxed) {
+                let _ = SockRef::from(line.stream.socket()).set_linger(Some(Duration::ZERO));
+            }
+        }
     }
     Pause::Ended
 }
@@ -326,6 +331,9 @@ struct Pace {
     waiting: AtomicBool,
     /// Whether the visitor has not taken all yet.
     unsent: AtomicBool,
+    /// Whether an answer broke off whose end is the connection's: ended in order,
+    /// it would look whole.
+    cut: AtomicBool,
     signs: Signs,
 }
 
@@ -461,6 +469,7 @@ impl Service<Request<Incoming>> for Answering {
         }
         self.pace.bodiless.store(request.body().is_end_stream(), Ordering::Relaxed);
         let ticket = Ticket::new(&self.pace);
+        let ends_with_connection = request.version() < Version::HTTP_11;
         request.extensions_mut().insert(self.handover.clone());
         let (carriers, peer, pace) =
             (Arc::clone(&self.carriers), self.peer, Arc::clone(&self.pace));
@@ -469,7 +478,7 @@ impl Service<Request<Incoming>> for Answering {
             if response.status() != StatusCode::SWITCHING_PROTOCOLS && pace.signs.stays() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            Ok(response.map(|body| Counted { body, ticket }))
+            Ok(response.map(|body| Counted { body, ticket, ends_with_connection }))
         })
     }
 }
@@ -495,6 +504,7 @@ impl Drop for Ticket {
 struct Counted {
     body: Body,
     ticket: Ticket,
+    ends_with_connection: bool,
 }
 
 impl http_body::Body for Counted {
@@ -510,7 +520,11 @@ impl http_body::Body for Counted {
         if self.ticket.0.unsent.load(Ordering::Relaxed) {
             return Poll::Pending;
         }
-        Pin::new(&mut self.body).poll_frame(cx)
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if self.ends_with_connection && matches!(frame, Poll::Ready(Some(Err(_)))) {
+            self.ticket.0.cut.store(true, Ordering::Relaxed);
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,9 +1,11 @@
 //! The bodies that travel through the proxy.
 
-use crate::proxy::Limits;
+use crate::proxy::Settings;
+use crate::proxy::forward;
 use crate::proxy::upstream::OriginBody;
 
 use bytes::Bytes;
+use http::Version;
 use http_body::{Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full};
@@ -221,16 +223,19 @@ pub(super) struct RequestBody {
     left: u64,
     patience: Patience,
     per_second: u32,
+    is_http2: bool,
     fate: Arc<BodyFate>,
 }
 
 impl RequestBody {
-    pub(super) fn new(inner: Incoming, limits: &Limits, patience: Duration) -> Self {
+    /// What comes after a head of `version`.
+    pub(super) fn new(inner: Incoming, version: Version, settings: &Settings) -> Self {
         Self {
             inner: Some(inner),
-            left: limits.request_body_bytes,
-            patience: Patience::new(patience),
-            per_second: limits.request_body_bytes_per_second,
+            left: settings.limits.request_body_bytes,
+            patience: Patience::new(settings.timeouts.request_body),
+            per_second: settings.limits.request_body_bytes_per_second,
+            is_http2: version == Version::HTTP_2,
             fate: BodyFate::new(),
         }
     }
@@ -242,6 +247,7 @@ impl RequestBody {
             left: 0,
             patience: Patience::new(Duration::ZERO),
             per_second: 0,
+            is_http2: false,
             fate: BodyFate::new(),
         }
     }
@@ -266,7 +272,7 @@ impl http_body::Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
         let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
-        match Pin::new(inner).poll_frame(cx) {
+        match Pin::new(&mut *inner).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 this.patience.earn(frame.data_ref().map_or(0, Bytes::len), this.per_second);
                 this.fate.moved();
@@ -278,6 +284,9 @@ impl http_body::Body for RequestBody {
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(_))) => this.fail(Fate::Broken),
+            // hyper takes a stream that was reset with NO_ERROR for one that has
+            // ended, which END_STREAM alone says (RFC 9113, 8.1).
+            Poll::Ready(None) if this.is_http2 && !inner.is_end_stream() => this.fail(Fate::Broken),
             Poll::Ready(None) => {
                 this.fate.moved();
                 Poll::Ready(None)
@@ -325,7 +334,10 @@ impl http_body::Body for PassedBody {
         match Pin::new(&mut self.inner).poll_frame(cx) {
             Poll::Ready(frame) => {
                 self.patience.reset();
-                Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+                Poll::Ready(frame.map(|frame| match frame?.into_trailers() {
+                    Ok(trailers) => Ok(Frame::trailers(forward::passed_trailers(trailers))),
+                    Err(data) => Ok(data),
+                }))
             }
             Poll::Pending => match self.patience.poll_elapsed(cx) {
                 Poll::Ready(()) => Poll::Ready(Some(Err("the origin stopped sending".into()))),

@@ -22,6 +22,9 @@ pub(super) enum Error {
     /// No site has this host.
     #[error("no site is configured for the host `{0}`")]
     UnknownHost(String),
+    /// The request's head has more fields than allowed.
+    #[error("the request's head has more than `limits.head_fields` fields")]
+    TooManyFields,
     /// The request's body is larger than allowed.
     #[error("the request's body is larger than `limits.request_body_bytes`")]
     BodyTooLarge,
@@ -54,6 +57,7 @@ impl Error {
         match self {
             Self::BadRequest(_)
             | Self::Method
+            | Self::TooManyFields
             | Self::BodyTooLarge
             | Self::BodyTimeout
             | Self::TooMany => Fault::Visitor,
@@ -72,6 +76,7 @@ impl Error {
             Self::BadRequest(_) => "bad_request",
             Self::Method => "method",
             Self::UnknownHost(_) => "unknown_host",
+            Self::TooManyFields => "too_many_fields",
             Self::BodyTooLarge => "body_too_large",
             Self::BodyTimeout => "body_timeout",
             Self::TooMany => "too_many",
@@ -88,6 +93,7 @@ impl Error {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::UnknownHost(_) => StatusCode::MISDIRECTED_REQUEST,
+            Self::TooManyFields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
@@ -109,6 +115,10 @@ impl Error {
             Self::UnknownHost(_) => {
                 ("Nobody is at home under this name", "No site with this name is served here.")
             }
+            Self::TooManyFields => (
+                "This is too much at once",
+                "What was sent has more header fields than the site accepts.",
+            ),
             Self::BodyTooLarge => {
                 ("This is too large", "What was sent is larger than the site accepts.")
             }
@@ -191,6 +201,7 @@ impl Error {
                 headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Self::UnknownHost(_)
+            | Self::TooManyFields
             | Self::Unreachable(_)
             | Self::OriginTimeout(_)
             | Self::OriginBroken(_)

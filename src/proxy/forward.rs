@@ -9,7 +9,9 @@ use http::header::{
     MAX_FORWARDS, UPGRADE, VIA,
 };
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, response};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, response,
+};
 use std::net::IpAddr;
 
 static SEC_WEBSOCKET_KEY: HeaderName = HeaderName::from_static("sec-websocket-key");
@@ -49,16 +51,27 @@ pub(super) fn what_is_allowed() -> Response<Body> {
 
 /// Whether the visitor asks to speak WebSocket from here on (RFC 6455, 4.1).
 /// No other upgrade is passed: not h2c, which would take requests past us.
-pub(super) fn wants_websocket(method: &Method, headers: &HeaderMap) -> bool {
-    if method != Method::GET || !headers.contains_key(UPGRADE) {
+pub(super) fn wants_websocket<B>(request: &Request<B>) -> bool {
+    let headers = request.headers();
+    // RFC 9110, 7.8: HTTP/1.0 knows no upgrade.
+    if request.method() != Method::GET || request.version() < Version::HTTP_11 {
+        return false;
+    }
+    let key = headers.contains_key(&SEC_WEBSOCKET_KEY);
+    let version = headers.get(&SEC_WEBSOCKET_VERSION).is_some_and(|value| value == "13");
+    becomes_websocket(headers) && key && version
+}
+
+/// Whether these fields say that WebSocket is spoken from here on, and nothing
+/// else.
+pub(super) fn becomes_websocket(headers: &HeaderMap) -> bool {
+    if !headers.contains_key(UPGRADE) {
         return false;
     }
     let connection = tokens(headers, &CONNECTION).any(|token| token == "upgrade");
     let mut upgrades = tokens(headers, &UPGRADE);
     let websocket = upgrades.next().as_deref() == Some("websocket") && upgrades.next().is_none();
-    let key = headers.contains_key(&SEC_WEBSOCKET_KEY);
-    let version = headers.get(&SEC_WEBSOCKET_VERSION).is_some_and(|value| value == "13");
-    connection && websocket && key && version
+    connection && websocket
 }
 
 /// Makes a visitor's request fit for the origin: hop-by-hop fields out, and
@@ -176,6 +189,50 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
     )
 }
 
+/// What may come behind a body: not what means something in a head alone (RFC
+/// 9110, 6.5.1), where it would have been judged.
+pub(super) fn passed_trailers(mut trailers: HeaderMap) -> HeaderMap {
+    remove_hop_by_hop(&mut trailers, |_| false);
+    let late: Vec<HeaderName> = trailers.keys().filter(|name| is_of_head(name)).cloned().collect();
+    for name in late {
+        trailers.remove(name);
+    }
+    trailers
+}
+
+/// Whether a field says how an answer is framed, kept, shown or remembered.
+fn is_of_head(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    let is_of_content = name.starts_with("content-") && !name.ends_with("digest");
+    is_of_content
+        || name.starts_with("set-cookie")
+        || matches!(
+            name,
+            "age"
+                | "alt-svc"
+                | "authorization"
+                | "cache-control"
+                | "clear-site-data"
+                | "cookie"
+                | "date"
+                | "expires"
+                | "host"
+                | "link"
+                | "location"
+                | "nel"
+                | "pragma"
+                | "refresh"
+                | "report-to"
+                | "reporting-endpoints"
+                | "retry-after"
+                | "strict-transport-security"
+                | "vary"
+                | "via"
+                | "warning"
+                | "www-authenticate"
+        )
+}
+
 /// Removes fields that many servers take for another one: where names become
 /// variables, as in CGI (RFC 3875, 4.1.18), `_` and `-` are the same.
 fn remove_doubles(headers: &mut HeaderMap) {
@@ -284,17 +341,17 @@ fn restrict_codings(headers: &mut HeaderMap) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::Request;
 
     fn prepared(fields: &[(&'static str, &'static str)]) -> HeaderMap {
-        let mut parts = Request::builder().uri("/").body(()).unwrap().into_parts().0;
-        parts.headers.insert(HOST, HeaderValue::from_static("a.example"));
+        let mut request = Request::builder().uri("/").body(()).unwrap();
+        request.headers_mut().insert(HOST, HeaderValue::from_static("a.example"));
         for (name, value) in fields {
-            parts.headers.append(*name, HeaderValue::from_static(value));
+            request.headers_mut().append(*name, HeaderValue::from_static(value));
         }
+        let websocket = wants_websocket(&request);
+        let mut parts = request.into_parts().0;
         let peer = Peer { address: ([203, 0, 113, 7], 1).into(), tls: false };
         let head = Head::read(&parts, peer, &[]).unwrap();
-        let websocket = wants_websocket(&parts.method, &parts.headers);
         prepare_request(&mut parts, &head, peer, websocket, true);
         parts.headers
     }

@@ -15,6 +15,10 @@ const REFILL: u32 = 100;
 const PREFACE: usize = 24;
 /// A frame's head (RFC 9113, 4.1).
 const HEAD: usize = 9;
+/// The most that a frame holds unless we say otherwise (RFC 9113, 6.5.2).
+const FRAME: usize = 16_384;
+/// The rest of a head that is larger than a frame (RFC 9113, 6.10).
+const CONTINUATION: u8 = 0x9;
 
 /// Follows one connection's frames.
 pub(super) struct Frames {
@@ -22,13 +26,26 @@ pub(super) struct Frames {
     known: usize,
     /// Bytes that are no head: the preface's, or a payload's.
     skip: usize,
+    /// How many CONTINUATION frames a head needs that is as large as it may be,
+    /// and how many this one has had.
+    needed: u32,
+    continued: u32,
     budget: u32,
     refilled: Instant,
 }
 
 impl Frames {
-    pub(super) fn new() -> Self {
-        Self { head: [0; HEAD], known: 0, skip: PREFACE, budget: BUDGET, refilled: Instant::now() }
+    /// Follows a connection on which a head may have so many bytes.
+    pub(super) fn new(head_bytes: usize) -> Self {
+        Self {
+            head: [0; HEAD],
+            known: 0,
+            skip: PREFACE,
+            needed: u32::try_from(head_bytes / FRAME).unwrap_or(u32::MAX),
+            continued: 0,
+            budget: BUDGET,
+            refilled: Instant::now(),
+        }
     }
 
     /// Whether the next bytes may pass.
@@ -54,7 +71,10 @@ impl Frames {
             let [high, middle, low, kind, flags, ..] = self.head;
             let length = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
             self.skip = length;
-            if !self.spend(price(kind, flags, length)) {
+            self.continued =
+                if kind == CONTINUATION { self.continued.saturating_add(1) } else { 0 };
+            let is_needed = kind == CONTINUATION && self.continued <= self.needed;
+            if !is_needed && !self.spend(price(kind, flags, length)) {
                 return false;
             }
         }
@@ -96,8 +116,8 @@ fn price(kind: u8, flags: u8, length: usize) -> u32 {
         0x3 => 2,
         // SETTINGS ask for an answer and may resize every stream.
         0x4 => 10,
-        // CONTINUATION: heads that do not end.
-        0x9 => 10,
+        // Heads that do not end.
+        CONTINUATION => 10,
         // PRIORITY, PING, GOAWAY, and what nobody knows.
         _ => 1,
     }
@@ -115,16 +135,26 @@ mod tests {
     }
 
     fn passed(sent: &[u8], piece: usize) -> bool {
-        let mut frames = Frames::new();
+        let mut frames = Frames::new(65_536);
         frames.pass(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
             && sent.chunks(piece).all(|bytes| frames.pass(bytes))
     }
 
     #[test]
     fn what_a_connection_is_for_costs_nothing() {
-        let sent = [frame(0x1, 0x4, 40), frame(0x0, 0, 1000), frame(0x8, 0, 4)].concat();
+        let sent = [
+            frame(0x1, 0x4, 40),
+            frame(0x0, 0, 1000),
+            frame(0x8, 0, 4),
+            // A head of 60 KB.
+            frame(0x1, 0, 16_384),
+            frame(0x9, 0, 16_384),
+            frame(0x9, 0, 16_384),
+            frame(0x9, 0x4, 12_000),
+        ]
+        .concat();
         for piece in [1, 7, 9, 4096] {
-            assert!(passed(&sent.repeat(2000), piece), "{piece}");
+            assert!(passed(&sent.repeat(150), piece), "{piece}");
         }
     }
 
@@ -136,7 +166,7 @@ mod tests {
             (0x3, 0, 4, 550),
             (0x4, 0, 6, 110),
             (0x6, 0, 8, 1100),
-            (0x9, 0, 0, 110),
+            (0x9, 0, 0, 130),
             (0xbe, 0, 3, 1100),
         ] {
             let flood = frame(kind, flags, length).repeat(most);
@@ -149,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_budget_refills() {
-        let mut frames = Frames::new();
+        let mut frames = Frames::new(65_536);
         frames.skip = 0;
         assert!(frames.pass(&frame(0x6, 0, 8).repeat(1000)));
         assert!(!frames.pass(&frame(0x6, 0, 8).repeat(50)));

@@ -4,7 +4,7 @@ use crate::consent::{self, Consent, Source};
 use crate::enforce::network;
 use crate::proxy::error::Error;
 
-use http::header::{CONTENT_LENGTH, HOST};
+use http::header::{CONTENT_LENGTH, COOKIE, HOST};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
@@ -120,9 +120,13 @@ pub(super) fn is_trusted(ip: &IpAddr, trusted: &[IpNet]) -> bool {
 /// What RFC 9113 calls malformed (8.1.1, 8.2.1 and 8.3.1) and hyper lets pass:
 /// in HTTP/1.1 it would mean something else, or two things.
 fn check_http2(parts: &Parts) -> Result<(), Error> {
-    let target = parts.uri.path_and_query().map_or("", PathAndQuery::as_str);
+    let written = parts.uri.path_and_query();
+    let target = written.map_or("", PathAndQuery::as_str);
     let is_whole_server = parts.method == Method::OPTIONS && target == "*";
-    if !is_whole_server && !target.starts_with('/') {
+    // Shown as `/` and sent as nothing: all of it was a fragment.
+    let is_empty =
+        target == "/" && written.is_none_or(|path| *path != PathAndQuery::from_static("/"));
+    if is_empty || (!is_whole_server && !target.starts_with('/')) {
         return Err(Error::BadRequest("the `:path` is not a path"));
     }
     // The one character that `http` takes for part of a name and RFC 9110 (5.6.2)
@@ -138,7 +142,8 @@ fn check_http2(parts: &Parts) -> Result<(), Error> {
         return Err(Error::BadRequest("a field's value begins or ends with a space"));
     }
     let mut lengths = parts.headers.get_all(CONTENT_LENGTH).iter();
-    let is_number = |value: &HeaderValue| value.as_bytes().iter().all(u8::is_ascii_digit);
+    let is_number =
+        |value: &HeaderValue| !value.is_empty() && value.as_bytes().iter().all(u8::is_ascii_digit);
     if let Some(length) = lengths.next()
         && (lengths.next().is_some() || !is_number(length))
     {
@@ -152,6 +157,15 @@ fn check_http2(parts: &Parts) -> Result<(), Error> {
         }
         _ => Ok(()),
     }
+}
+
+/// Whether a head has more fields than it may. hyper counts them in HTTP/1.1
+/// alone; there and here a visitor's cookies are one field, however many pieces
+/// they come in (RFC 9113, 8.2.3).
+pub(super) fn check_count(parts: &Parts, most: usize) -> Result<(), Error> {
+    let pieces = parts.headers.get_all(COOKIE).iter().count();
+    let fields = parts.headers.len() - pieces.saturating_sub(1);
+    if fields > most { Err(Error::TooManyFields) } else { Ok(()) }
 }
 
 /// Looks at what `http::Uri` lets pass: a target that is no path (RFC 9112,
@@ -189,6 +203,10 @@ fn authority(parts: &Parts) -> Result<Authority, Error> {
         (None, _) => None,
     };
     if let Some(target) = parts.uri.authority() {
+        if field.is_none() && parts.version == Version::HTTP_11 {
+            // RFC 9112, 3.2: needed all the same.
+            return Err(Error::BadRequest("the Host field is missing"));
+        }
         if !matches!(parts.uri.scheme_str(), Some("http" | "https")) {
             return Err(Error::BadRequest("the target's scheme is not http or https"));
         }

@@ -25,16 +25,17 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::ext::Protocol;
+use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper::service::Service;
 use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -68,7 +69,7 @@ pub(super) async fn serve<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let Settings { limits, timeouts, .. } = &*carriers.visitors.settings;
-    let mut http2 = http2::Builder::new(TokioExecutor::new());
+    let mut http2 = http2::Builder::new(Streams { stall: timeouts.visitor_stall });
     http2
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
@@ -82,8 +83,11 @@ pub(super) async fn serve<S>(
         .enable_connect_protocol();
     let pace = Arc::new(Pace::new());
     let answering = Answering { carriers: Arc::clone(&carriers), peer, pace: Arc::clone(&pace) };
-    let gate =
-        Gate { stream, frames: Frames::new(), observe: Arc::clone(&carriers.visitors.observe) };
+    let gate = Gate {
+        stream,
+        frames: Frames::new(limits.head_bytes),
+        observe: Arc::clone(&carriers.visitors.observe),
+    };
     let mut connection = pin!(http2.serve_connection(TokioIo::new(gate), answering));
     let mut ends_by = None;
     let mut place = pin!(None);
@@ -176,9 +180,61 @@ impl Pace {
     }
 }
 
+tokio::task_local! {
+    /// Whose turn it is on the stream that is being carried.
+    static TURN: Arc<Turn>;
+}
+
+/// Since when a stream has waited for its visitor, if it does.
+#[derive(Debug, Default)]
+struct Turn(Mutex<Option<Instant>>);
+
+impl Turn {
+    fn since(&self) -> Option<Instant> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, since: Option<Instant>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    }
+}
+
+/// Carries a connection's streams, each only as long as its visitor takes what
+/// it brings: hyper asks for nothing more of a stream that is not read, however
+/// long, and it would hold its origin's connection while the others go on.
+#[derive(Clone)]
+struct Streams {
+    stall: Duration,
+}
+
+impl<F> Executor<F> for Streams
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        let (stall, turn) = (self.stall, Arc::<Turn>::default());
+        tokio::spawn(TURN.scope(Arc::clone(&turn), async move {
+            let mut stream = pin!(stream);
+            loop {
+                let end = turn.since().unwrap_or_else(Instant::now) + stall;
+                tokio::select! {
+                    biased;
+                    () = stream.as_mut() => return,
+                    () = tokio::time::sleep_until(end) => {}
+                }
+                if turn.since().is_some_and(|since| since.elapsed() >= stall) {
+                    return tracing::debug!("a visitor took nothing of a stream any more");
+                }
+            }
+        }));
+    }
+}
+
 /// One exchange under way.
 struct Ticket {
     pace: Arc<Pace>,
+    /// Its stream's.
+    turn: Arc<Turn>,
     elsewhere: bool,
 }
 
@@ -189,12 +245,18 @@ impl Ticket {
         pace.begun.fetch_add(1, Ordering::Relaxed);
         pace.under_way.fetch_add(1, Ordering::Relaxed);
         pace.elsewhere.fetch_add(1, Ordering::Relaxed);
-        Self { pace: Arc::clone(pace), elsewhere: true }
+        Self { pace: Arc::clone(pace), turn: Arc::default(), elsewhere: true }
+    }
+
+    /// It is carried from here on.
+    fn begins(&mut self) {
+        self.turn = TURN.try_with(Arc::clone).unwrap_or_default();
     }
 
     /// Whose turn it is.
     fn waits(&mut self, elsewhere: bool) {
         self.pace.moves();
+        self.turn.set((!elsewhere).then(Instant::now));
         if elsewhere != self.elsewhere {
             self.elsewhere = elsewhere;
             match elsewhere {
@@ -225,10 +287,11 @@ impl Service<Request<Incoming>> for Answering {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        let ticket = Ticket::new(&self.pace);
+        let mut ticket = Ticket::new(&self.pace);
         let (carriers, peer) = (Arc::clone(&self.carriers), self.peer);
         let websocket = WebSocket::asked(&mut request);
         Box::pin(async move {
+            ticket.begins();
             let mut response = carriers.answer(request, peer).await;
             // What ends an HTTP/1.1 connection has no meaning here.
             response.headers_mut().remove(CONNECTION);

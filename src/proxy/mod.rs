@@ -173,9 +173,10 @@ impl Proxy {
     ) -> Result<Response<Body>, Error> {
         let started = Instant::now();
         let handover = request.extensions_mut().remove::<Handover>();
-        let visitor_upgrade =
-            handover.filter(|_| forward::wants_websocket(request.method(), request.headers()));
+        let visitor_upgrade = handover.filter(|_| forward::wants_websocket(&request));
         let (mut parts, body) = request.into_parts();
+        head::check_count(&parts, self.settings.limits.head_fields)?;
+        let version = parts.version;
         let head = Head::read(&parts, peer, &self.settings.trusted_proxies)?;
         let head = if self.spool.is_some() { head } else { head.of_nobody() };
         if let Some(told) = told {
@@ -320,6 +321,7 @@ impl Proxy {
             question = self.visits.question(site, &head, &cleared, &asked);
         }
         let asking = told.map(Told::asks_origin);
+        let body = RequestBody::new(body, version, &self.settings);
         let response =
             self.fetch(cleared, body, origins, enforcing, visitor_upgrade, question.as_ref()).await;
         drop(asking);
@@ -519,15 +521,14 @@ impl Proxy {
     async fn fetch(
         &self,
         cleared: Cleared<Parts>,
-        body: Incoming,
+        body: RequestBody,
         origins: &Arc<Origins>,
         enforcing: bool,
         visitor_upgrade: Option<Handover>,
         question: Option<&Question>,
     ) -> Result<Response<Source>, Error> {
-        let limits = &self.settings.limits;
         let declared = body.size_hint().lower();
-        if declared > limits.request_body_bytes {
+        if declared > self.settings.limits.request_body_bytes {
             return Err(Error::BodyTooLarge);
         }
         let mut cleared = cleared;
@@ -542,10 +543,10 @@ impl Proxy {
             again = Some(cleared.copy_without(&[CONTENT_LENGTH]));
             question.put_in(&mut cleared);
         }
-        let body = RequestBody::new(body, limits, self.settings.timeouts.request_body);
         let mut response = self.upstream.send(cleared, body, origins).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            let Some(visitor_upgrade) = visitor_upgrade else {
+            let is_asked = forward::becomes_websocket(response.headers());
+            let Some(visitor_upgrade) = visitor_upgrade.filter(|_| is_asked) else {
                 return Err(Error::OriginBroken("it switched protocols unasked".to_owned()));
             };
             visitor_upgrade.give(&mut response);
@@ -557,7 +558,7 @@ impl Proxy {
                 Some((page, body)) => return Ok(Response::from_parts(page, body)),
                 None => true,
             },
-            (StatusCode::PARTIAL_CONTENT, _) => page::is_page(&parts),
+            (StatusCode::PARTIAL_CONTENT, _) => page::may_hold_page(&parts),
             _ => false,
         };
         match again.filter(|_| unusable) {

@@ -88,6 +88,16 @@ impl Recall {
     }
 }
 
+/// Whether parts of something are parts of such a document, or several parts of
+/// which any may be one (RFC 9110, 14.6).
+pub(super) fn may_hold_page(parts: &Parts) -> bool {
+    let kind = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let is_several = kind.is_some_and(|kind| {
+        kind.trim_start().get(..10).is_some_and(|kind| kind.eq_ignore_ascii_case("multipart/"))
+    });
+    is_several || is_page(parts)
+}
+
 /// Whether a response is a document that can load or run something. What does
 /// not say what it is may be taken for a page by a browser.
 pub(super) fn is_page(parts: &Parts) -> bool {

@@ -2,7 +2,7 @@
 //! learns whose fault it is, and never takes half an answer for a whole one.
 
 use crate::harness::{Origin, Proxy, consentry, origin, raw_origin, visitor};
-use crate::wire::{Answer, Wire};
+use crate::wire::{Answer, End, Wire};
 
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -153,6 +153,27 @@ async fn a_body_that_breaks_off_is_never_a_clean_end() {
         let asked = String::from_utf8(answer.into_iter().take(120).collect()).unwrap();
         let case = format!("{asked:?} {then:?}: {} {:?}", got.head, got.text().get(..80));
         assert!(refused || (got.status == 200 && !got.complete), "{case}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_knows_no_chunks_sees_that_a_body_broke_off_too() {
+    for kind in ["text/html; charset=utf-8", "application/octet-stream"] {
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\n");
+        for (body, then) in [
+            ("transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n", Then::Close),
+            ("transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n", Then::Reset),
+            ("connection: close\r\n\r\nhello", Then::Reset),
+        ] {
+            let origin = saying(format!("{head}{body}"), then).await;
+            let proxy = proxy(&origin).await;
+            let mut wire = Wire::to(proxy.address).await;
+            wire.says("GET / HTTP/1.0\r\nhost: a\r\n\r\n").await;
+            let end = wire.end().await;
+            let got = wire.heard().escape_ascii().to_string();
+            let is_error = got.starts_with("HTTP/1.0 502");
+            assert!(is_error || end == End::Reset, "{kind} {body:?}: {end:?} {got}");
+        }
     }
 }
 
@@ -323,6 +344,17 @@ async fn an_origin_that_switches_protocols_unasked_is_broken() {
     let switched =
         "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\nraw bytes";
     check_refused(&[switched], Then::Hang, 502).await;
+    // Nor may it switch to something else than was asked for.
+    for fields in
+        ["connection: upgrade\r\nupgrade: h2c", "connection: upgrade", "upgrade: websocket"]
+    {
+        let origin = saying(format!("HTTP/1.1 101 x\r\n{fields}\r\n\r\n"), Then::Hang).await;
+        let proxy = proxy(&origin).await;
+        let asks = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+            sec-websocket-key: eA==\r\n";
+        let got = Wire::to(proxy.address).await.asks("GET", "/", asks).await;
+        assert_eq!(got.status, 502, "{fields:?}: {}", got.head);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

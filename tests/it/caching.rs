@@ -151,6 +151,24 @@ async fn an_asset_is_cached_as_its_origin_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn i4_several_parts_of_a_page_are_answered_with_the_whole() {
+    let serve = |seen: crate::harness::Seen| {
+        let response = Response::builder();
+        if !seen.headers.contains_key("range") {
+            return response.header("content-type", "text/html").body(Full::from(HTML)).unwrap();
+        }
+        let part = format!("--x\r\ncontent-type: text/html\r\n\r\n{HTML}\r\n--x--\r\n");
+        let kind = "Multipart/byteranges; boundary=x";
+        response.status(206).header("content-type", kind).body(Full::from(part)).unwrap()
+    };
+    let origin = origin().answer("/logo.png", serve).start().await;
+    let proxy = consentry(&origin).start().await;
+    let asks = [("range", "bytes=0-,0-1"), ("sec-fetch-dest", "image")];
+    let got = visitor(&proxy).asks("GET", "/logo.png", &asks, "").await;
+    assert!(!got.body.contains("ads.acme.example"), "{} {}", got.status, got.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn i4_a_part_of_a_page_is_answered_with_the_whole() {
     let origin = cacheable().await;
     let proxy = consentry(&origin).start().await;

@@ -270,6 +270,25 @@ async fn rfc9112_3_2_2_the_target_names_the_host() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rfc9112_3_2_a_request_without_host_is_none_even_where_its_target_names_one() {
+    let (origin, proxy) = pair().await;
+    let mut wire = Wire::to(proxy.address).await;
+    wire.says("GET http://a/ HTTP/1.1\r\n\r\n").await;
+    assert_eq!(wire.answer("GET").await.status, 400);
+    let seen = seen(&origin, &proxy, "GET http://b.example/ HTTP/1.0\r\n\r\n").await;
+    assert_eq!(all(&seen, "host"), ["b.example"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rfc9110_7_8_who_speaks_http_1_0_switches_to_nothing() {
+    let (origin, proxy) = pair().await;
+    let asks = "GET / HTTP/1.0\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+        sec-websocket-version: 13\r\nsec-websocket-key: eA==\r\n\r\n";
+    let seen = seen(&origin, &proxy, asks).await;
+    assert!(all(&seen, "upgrade").is_empty() && all(&seen, "connection").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rfc9112_3_2_4_options_for_a_host_alone_becomes_an_asterisk() {
     let (origin, proxy) = pair().await;
     for (line, target, host) in [

@@ -1,13 +1,15 @@
 //! HTTP/2 from visitors who mean no good: what would become something else in
 //! HTTP/1.1, what breaks the protocol, and what only makes work.
 
-use crate::harness::{Origin, Proxy, consentry, raw_origin, visitor_at};
+use crate::harness::{Origin, Proxy, consentry, origin, raw_origin, visitor_at};
 use crate::http2_wire::{
     ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, Outcome, PING,
     PRIORITY, PUSH_PROMISE, RST_STREAM, SETTINGS, WINDOW_UPDATE, fields, frame, get,
 };
 use crate::tls::Authority;
 
+use http::Response;
+use http_body_util::Full;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -133,6 +135,7 @@ fn malformed() -> Vec<(String, Vec<Field>)> {
         (b"te", b"chunked"),
         (b"te", b"trailers, chunked"),
         (b"content-length", b"5"),
+        (b"content-length", b""),
         (b"content-length", b"-1"),
         (b"content-length", b"+0"),
         (b"content-length", b"0x0"),
@@ -165,6 +168,9 @@ fn malformed() -> Vec<(String, Vec<Field>)> {
         b"http://other.example/",
         b"https://shop.example/x.css",
         b"?a",
+        b"#",
+        b"#/admin",
+        b"# HTTP/1.1",
         b"shop.example:443",
         b"/a\x7fb",
     ] {
@@ -447,4 +453,93 @@ async fn http_2_is_not_spoken_where_it_was_not_agreed() {
     assert!(got.is_empty() || got.starts_with(b"HTTP/1.1 4") || got.starts_with(b"HTTP/1.1 505"));
     assert!(heard.text().is_empty(), "{}", heard.text());
     assert_eq!(visitor_at(proxy.address).opens("/").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rfc9113_8_1_only_its_end_ends_a_body() {
+    let authority = Authority::signing("shop.example");
+    let (_origin, heard, proxy) = shop(&authority, "").await;
+    let mut frames = Frames::to(&authority, &proxy).await;
+    let post: Vec<Field> = vec![(b":method", b"POST"), SCHEME, PATH, AUTHORITY];
+    for stream in (1..20).step_by(4) {
+        frames.says(&frame(HEADERS, END_HEADERS, stream, &fields(&post))).await;
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        // NO_ERROR: some take it for an end.
+        let rest = [frame(DATA, 0, stream, b"half"), frame(RST_STREAM, 0, stream, &[0; 4])];
+        frames.says(&rest.concat()).await;
+        let next = stream + 2;
+        let head = get("/x.css", &[]);
+        frames.says(&frame(HEADERS, END_HEADERS | END_STREAM, next, &head)).await;
+        assert_eq!(frames.outcome(next, PATIENCE).await, Outcome::Status(200));
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let text = heard.text();
+    assert!(text.contains("POST /x.css") && !text.contains(r"\r\n0\r\n\r\n"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_limit_of_fields_holds_over_http2_and_cookies_are_one() {
+    let authority = Authority::signing("shop.example");
+    let (_origin, _heard, proxy) = shop(&authority, "").await;
+    let many = |field: Field, count: usize| with(&vec![field; count]);
+    for (name, head, expected) in [
+        ("many fields", many((b"x-own", b"1"), 120), 431),
+        ("a cookie in many pieces", many((b"cookie", b"a=1"), 120), 200),
+        ("some fields", many((b"x-own", b"1"), 90), 200),
+    ] {
+        let mut frames = Frames::to(&authority, &proxy).await;
+        frames.says(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &fields(&head))).await;
+        assert_eq!(frames.outcome(1, PATIENCE).await, Outcome::Status(expected), "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_heads_may_come_again_and_again() {
+    let authority = Authority::signing("shop.example");
+    let (_origin, _heard, proxy) = shop(&authority, "").await;
+    let long = "x".repeat(39_000);
+    let head = get("/x.css", &[(b"x-own", long.as_bytes())]);
+    let parts: Vec<&[u8]> = head.chunks(16_384).collect();
+    let mut frames = Frames::to(&authority, &proxy).await;
+    for number in 0..70 {
+        let stream = number * 2 + 1;
+        for (index, part) in parts.iter().enumerate() {
+            let kind = if index == 0 { HEADERS } else { CONTINUATION };
+            let end = if index + 1 == parts.len() { END_HEADERS } else { 0 };
+            let ends = if index == 0 { end | END_STREAM } else { end };
+            frames.says(&frame(kind, ends, stream, part)).await;
+        }
+        assert_eq!(frames.outcome(stream, PATIENCE).await, Outcome::Status(200), "{number}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_not_taken_is_let_go_while_others_go_on() {
+    let authority = Authority::signing("shop.example");
+    let large = |_| Response::new(Full::from("x".repeat(1_000_000)));
+    let small = |_| Response::new(Full::from("ok"));
+    let origin = origin().answer("/large", large).answer("/x.css", small).start().await;
+    let config = format!("{}\n[timeouts]\nvisitor_stall_s = 1", authority.listener());
+    let proxy = consentry(&origin).config(&config).start().await;
+    let mut frames = Frames::to(&authority, &proxy).await;
+    // Nothing of any answer's body is taken.
+    frames.says(&frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0])).await;
+    let head = get("/large", &[]);
+    frames.says(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &head)).await;
+    let ask = fields(&[(b":method", b"HEAD"), SCHEME, PATH, AUTHORITY]);
+    let begun = Instant::now();
+    let (mut stream, mut answered, mut is_reset) = (1, 0, false);
+    while !(is_reset && answered > 2) {
+        assert!(begun.elapsed() < PATIENCE, "answered: {answered}, reset: {is_reset}");
+        stream += 2;
+        frames.says(&frame(HEADERS, END_HEADERS | END_STREAM, stream, &ask)).await;
+        let listen = async {
+            while let Some(frame) = frames.next().await {
+                is_reset |= frame.kind == RST_STREAM && frame.stream == 1;
+                answered += usize::from(frame.kind == HEADERS && frame.stream > 1);
+            }
+        };
+        let ended = tokio::time::timeout(Duration::from_millis(200), listen).await;
+        assert!(ended.is_err(), "the whole connection ended");
+    }
 }

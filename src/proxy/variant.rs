@@ -16,7 +16,7 @@ use http::header::{
     IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE, VARY,
 };
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 static SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
@@ -156,9 +156,12 @@ pub(super) fn prepare_request<'v>(
     variant: impl FnOnce() -> &'v Variant,
     destination: Destination,
 ) -> bool {
+    // A part of a page cannot be judged. Who does not say what it is for resumes
+    // a download, more often than not: if it is a page, all of it is asked for
+    // once it is known to be one.
+    let is_resumed = destination == Destination::Unknown && parts.method == Method::GET;
     let headers = &mut parts.headers;
-    if destination.may_be_page() {
-        // A part of a page cannot be judged.
+    if destination.may_be_page() && !is_resumed {
         headers.remove(RANGE);
         headers.remove(IF_RANGE);
     }

@@ -45,6 +45,7 @@ async fn cacheable() -> crate::harness::Origin {
         .answer("/plain", serve("text/html; charset=utf-8", "<p>Nothing here</p>"))
         .answer("/style.css", serve("text/css", "body{color:red}"))
         .answer("/page.json", serve("text/html", HTML))
+        .answer("/image.iso", serve("application/octet-stream", "bytes and more of them"))
         .start()
         .await
 }
@@ -148,6 +149,9 @@ async fn an_asset_is_cached_as_its_origin_says() {
     let part = visitor.asks("GET", "/style.css", &[("range", "bytes=0-4")], "").await;
     assert_eq!((part.status.as_u16(), part.body.as_str()), (206, "body{"));
     assert!(part.field("content-range").starts_with("bytes 0-4/"));
+    // Who resumes a download does not say what for, nor does its name.
+    let part = visitor.asks("GET", "/image.iso", &[("range", "bytes=0-4")], "").await;
+    assert_eq!((part.status.as_u16(), part.body.as_str()), (206, "bytes"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -163,6 +163,7 @@ impl Server {
         // Half for what became of pages, half for how they came.
         let memo = Arc::new(Memo::new(settings.limits.memo_bytes / 2));
         let visits = Arc::new(Visits::new(settings.limits.memo_bytes / 2));
+        let held = Arc::default();
         let mut workers = Vec::new();
         for (index, listener) in sockets.listeners.into_iter().enumerate() {
             let spool: Spool = ledger.spool(index).map_err(StartError::Spool)?;
@@ -179,6 +180,7 @@ impl Server {
                 recall: Arc::clone(&recall),
                 memo: Arc::clone(&memo),
                 visits: Arc::clone(&visits),
+                held: Arc::clone(&held),
                 canary: None,
                 workbench: workbench.clone(),
             };

@@ -113,6 +113,7 @@ pub(crate) struct Proxy {
     recall: Arc<Recall>,
     memo: Arc<Memo>,
     visits: Arc<Visits>,
+    held: Arc<page::Held>,
     /// Who answers for the canary page, where it may be asked for.
     canary: Option<Arc<Origins>>,
     /// Who builds the site, while they do; nobody in production.
@@ -466,7 +467,8 @@ impl Proxy {
             });
         let draft = |headers: &HeaderMap| context(showing, headers);
         let variant = Variant::clone(&variant);
-        let plan = Plan { draft, append_only, variant, browser, recall, to_keep };
+        let held = Arc::clone(&self.held);
+        let plan = Plan { draft, append_only, variant, browser, recall, to_keep, held };
         if rules.by_lot && !enforcing {
             variant::mark_spared(&mut parts.headers);
         }

@@ -1,8 +1,10 @@
 //! Sends a page through the rewriter, on its way from origin to visitor.
 
+mod held;
 mod streamed;
 mod watched;
 
+pub(super) use held::Held;
 pub(super) use watched::watch;
 
 use crate::enforce::browser::Guard;
@@ -10,7 +12,7 @@ use crate::enforce::codec::Coding;
 use crate::enforce::html::PageContext;
 use crate::enforce::{Pipeline, PipelineError, Start};
 use crate::policy::Decisions;
-use crate::proxy::body::{self, Body, PassedBody, Patience, Prefixed, Source};
+use crate::proxy::body::{Body, PassedBody, Patience, Prefixed, Source};
 use crate::proxy::browser::{self, Browser};
 use crate::proxy::error::Error;
 use crate::proxy::exchange::Exchange;
@@ -18,6 +20,7 @@ use crate::proxy::memo::{Key, Left, Memo, Remembered};
 use crate::proxy::revisit::ToKeep;
 use crate::proxy::variant::{Variant, mark_page, mark_variant};
 use crate::proxy::{Limits, Timeouts};
+use held::ALWAYS_BYTES;
 use streamed::{RewrittenBody, State};
 
 use bytes::Bytes;
@@ -56,6 +59,8 @@ pub(super) struct Plan<F> {
     pub(super) recall: Option<Recall>,
     /// Where it is kept as it came, to ask about it the next time.
     pub(super) to_keep: Option<ToKeep>,
+    /// What large pages hold.
+    pub(super) held: Arc<Held>,
 }
 
 /// Where a page may be remembered, and what it depends on.
@@ -176,9 +181,9 @@ pub(super) async fn rewrite<F: FnOnce(&HeaderMap) -> PageContext>(
         }
         Err(error) => return Err(error),
     };
-    let Plan { draft, variant, append_only, browser, recall, to_keep } = plan;
+    let Plan { draft, variant, append_only, browser, recall, to_keep, held } = plan;
     let recall = recall.map(|recall| recall.about(&parts.headers, codings.send));
-    let page = Page { parts, variant, append_only, browser };
+    let page = Page { parts, variant, append_only, browser, held };
     let deadline = Instant::now() + FIRST_LOOK;
     if let Some(recall) = &recall {
         let found = match recall.find() {
@@ -232,14 +237,16 @@ pub(super) async fn rewrite<F: FnOnce(&HeaderMap) -> PageContext>(
     exchange.decisions.extend(decisions.iter().cloned());
     let transcoded = pipeline.transcoded();
     if !ended {
-        let Page { mut parts, variant, .. } = page;
+        let Page { mut parts, variant, held, .. } = page;
         set_fields(&mut parts.headers, &variant, &codings, transcoded);
         let rewritten = RewrittenBody {
             source,
             arrived: first.arrived,
             queue: first.queue,
             pipeline,
-            out: first.out,
+            share: held.share(first.out.len()),
+            ready: first.out.into(),
+            out: Vec::new(),
             exchange,
             patience: Patience::new(timeouts.response_body),
             state: State::Flowing,
@@ -273,6 +280,7 @@ struct Page {
     variant: Variant,
     append_only: bool,
     browser: Option<Browser>,
+    held: Arc<Held>,
 }
 
 impl Page {
@@ -284,7 +292,7 @@ impl Page {
         codings: &Codings,
         mut exchange: Exchange,
     ) -> Response<Body> {
-        let Self { mut parts, variant, .. } = self;
+        let Self { mut parts, variant, held, .. } = self;
         if let Some(policy) = left.policy {
             parts.headers.append(CONTENT_SECURITY_POLICY, policy);
         }
@@ -299,7 +307,7 @@ impl Page {
             original
         };
         exchange.file();
-        Response::from_parts(parts, body::full(body))
+        Response::from_parts(parts, held.body(body))
     }
 }
 
@@ -377,7 +385,11 @@ async fn look(
     };
     let unfilterable = |error: &PipelineError| Error::Unfilterable(error.to_string());
     let mut pipeline = Pipeline::new(start).map_err(|error| unfilterable(&error))?;
-    let most = if page.browser.is_some() { WHOLE_BYTES } else { FIRST_LOOK_BYTES };
+    let most = match &page.browser {
+        None => FIRST_LOOK_BYTES,
+        Some(_) if page.held.has_room() => WHOLE_BYTES,
+        Some(_) => ALWAYS_BYTES,
+    };
     if page.browser.is_some() {
         pipeline.wait();
     }
@@ -508,7 +520,7 @@ impl FirstLook {
         self.originals.push(data.clone());
         let mut rest = data;
         // A compressed one becomes larger, but not what it would like to be.
-        let held = most.saturating_mul(4).min(WHOLE_BYTES);
+        let held = most.max(FIRST_LOOK_BYTES.saturating_mul(4));
         while !rest.is_empty() {
             if self.out.len() + pipeline.waiting_bytes() >= held {
                 self.queue = rest;

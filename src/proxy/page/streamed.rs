@@ -4,6 +4,7 @@ use crate::enforce::Pipeline;
 use crate::observe::PageCut;
 use crate::proxy::body::{BoxError, Patience, Source};
 use crate::proxy::exchange::Exchange;
+use crate::proxy::page::held::{PIECE_BYTES, Share};
 
 use bytes::Bytes;
 use http_body::Frame;
@@ -34,6 +35,9 @@ pub(super) struct RewrittenBody {
     pub(super) queue: Bytes,
     pub(super) pipeline: Pipeline,
     pub(super) out: Vec<u8>,
+    /// What is to leave before that, and what it counts for.
+    pub(super) ready: Bytes,
+    pub(super) share: Option<Share>,
     pub(super) exchange: Exchange,
     pub(super) patience: Patience,
     pub(super) state: State,
@@ -71,6 +75,11 @@ impl http_body::Body for RewrittenBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
+        if !this.ready.is_empty() {
+            let piece = this.ready.split_to(PIECE_BYTES.min(this.ready.len()));
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
+        this.share = None;
         loop {
             match &mut this.state {
                 State::Cut => return Poll::Ready(None),

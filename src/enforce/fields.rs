@@ -26,7 +26,7 @@ pub(super) fn cookie_pairs(field: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])>
     field.split(|byte| *byte == b';').map(<[u8]>::trim_ascii).filter(|pair| !pair.is_empty()).map(
         |pair| {
             let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
-            (pair, name.trim_ascii())
+            (pair, bare(name))
         },
     )
 }
@@ -34,7 +34,27 @@ pub(super) fn cookie_pairs(field: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])>
 /// The cookie name of a `Set-Cookie` field.
 pub(super) fn set_cookie_name(field: &[u8]) -> &[u8] {
     let pair = field.split(|byte| *byte == b';').next().unwrap_or_default();
-    pair.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii()
+    bare(pair.split(|byte| *byte == b'=').next().unwrap_or_default())
+}
+
+/// A name without what anybody takes for white space around it: some servers
+/// read bytes as Latin-1 and strip its no-break space, too.
+fn bare(name: &[u8]) -> &[u8] {
+    if let Ok(text) = std::str::from_utf8(name) {
+        return text.trim().as_bytes();
+    }
+    let mut name = name;
+    while let [first, rest @ ..] = name
+        && char::from(*first).is_whitespace()
+    {
+        name = rest;
+    }
+    while let [rest @ .., last] = name
+        && char::from(*last).is_whitespace()
+    {
+        name = rest;
+    }
+    name
 }
 
 /// The query without the parameters for which `goes` says so, every other byte
@@ -102,6 +122,22 @@ mod tests {
             assert_eq!(field_of(part, field).unwrap().as_bytes(), expected);
         }
         assert_eq!(field_of("\u{141}", b"\xff"), None);
+    }
+
+    #[test]
+    fn c1_no_white_space_of_anybodys_hides_a_cookies_name() {
+        for field in [
+            &b"a=1; _acme=2"[..],
+            b"\xa0_acme\x85 =2",
+            b";;\xa0 _acme;;",
+            "\u{a0}_acme\u{3000}=2".as_bytes(),
+        ] {
+            let names: Vec<_> = cookie_pairs(field).map(|(_, name)| name).collect();
+            assert_eq!(*names.last().unwrap(), b"_acme", "{}", field.escape_ascii());
+        }
+        assert_eq!(set_cookie_name(b"\xa0_acme=1; path=/"), b"_acme");
+        assert_eq!(set_cookie_name("caf\u{e9}\u{e0}=1".as_bytes()), "caf\u{e9}\u{e0}".as_bytes());
+        assert_eq!(cookie_pairs(b"\xa0=1").next(), Some((&b"\xa0=1"[..], &b""[..])));
     }
 
     #[test]

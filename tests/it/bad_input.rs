@@ -479,16 +479,22 @@ async fn a_visitor_who_asks_too_often_waits_and_others_do_not() {
 async fn more_connections_than_allowed_are_closed() {
     let origin = plain().await;
     let proxy = consentry(&origin).config("[limits]\nconnections = 2").start().await;
+    // Who rested would give way.
     let (mut one, mut two) = (Wire::to(proxy.address).await, Wire::to(proxy.address).await);
-    assert_eq!(
-        (one.asks("GET", "/", "").await.status, two.asks("GET", "/", "").await.status),
-        (200, 200)
-    );
+    for wire in [&mut one, &mut two] {
+        wire.says("GET / HTTP/1.1\r\nhost: a\r\n").await;
+    }
+    let begun = Instant::now();
+    while proxy.metric("consentry_connections ").await != Some(2.0) {
+        assert!(begun.elapsed() < PATIENCE, "they are not counted");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     let mut third = Wire::to(proxy.address).await;
     third.end().await;
     assert!(third.heard().is_empty());
-    assert_eq!(one.asks("GET", "/", "").await.status, 200);
-    drop(two);
+    one.says("\r\n").await;
+    assert_eq!(one.answer("GET").await.status, 200);
+    drop((one, two));
     for attempt in 0.. {
         let mut wire = Wire::to(proxy.address).await;
         wire.says("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;

@@ -8,29 +8,64 @@
 //! `multipart/x-mixed-replace` pass, too: browsers save the one and show
 //! pictures only out of the other.
 
-use crate::proxy::page;
 use crate::proxy::variant::Destination;
 
-use http::header::CONTENT_TYPE;
+use http::StatusCode;
+use http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::response::Parts;
 
 /// Whether a response must be judged as a document.
 pub(super) fn is_document(parts: &Parts, destination: Destination) -> bool {
-    page::is_page(parts)
-        || match essence(parts).as_str() {
+    is_page(parts)
+        || match essence(parts).unwrap_or_default().as_str() {
             "text/vnd.turbo-stream.html" => parts.status.is_success(),
             "image/svg+xml" => destination.may_be_page() && parts.status.is_success(),
             _ => false,
         }
 }
 
-/// Whether it is XML, to which no HTML can be added: browsers refuse the whole.
-pub(super) fn is_xml(parts: &Parts) -> bool {
-    essence(parts).ends_with("+xml")
+/// Whether a partial response holds a part of such a document, or several parts
+/// of which any may be one (RFC 9110, 14.6).
+pub(super) fn is_in(parts: &Parts, destination: Destination) -> bool {
+    let is_several = essence(parts).is_some_and(|essence| essence.starts_with("multipart/"));
+    is_several || is_document(parts, destination)
 }
 
-fn essence(parts: &Parts) -> String {
-    let field = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = field.and_then(|field| field.split(';').next()).unwrap_or_default();
-    essence.trim().to_ascii_lowercase()
+/// Whether a response is a page. What does not say what it is may be taken for
+/// one by a browser.
+fn is_page(parts: &Parts) -> bool {
+    let bodiless = matches!(
+        parts.status,
+        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
+    );
+    if bodiless || parts.status.is_informational() {
+        return false;
+    }
+    match essence(parts).as_deref() {
+        None => !parts.headers.contains_key(X_CONTENT_TYPE_OPTIONS),
+        Some(
+            "text/html"
+            | "application/xhtml+xml"
+            | ""
+            | "unknown/unknown"
+            | "application/unknown"
+            | "*/*",
+        ) => true,
+        Some(_) => false,
+    }
+}
+
+/// Whether it is XML, to which no HTML can be added: browsers refuse the whole.
+pub(super) fn is_xml(parts: &Parts) -> bool {
+    essence(parts).is_some_and(|essence| essence.ends_with("+xml"))
+}
+
+/// What a response says it is, without parameters and in lower case. Of several
+/// statements browsers believe the last.
+fn essence(parts: &Parts) -> Option<String> {
+    let field = parts.headers.get_all(CONTENT_TYPE).iter().next_back()?;
+    let text = field.to_str().unwrap_or_default();
+    let said = text.rsplit(',').next().unwrap_or_default();
+    let essence = said.split(';').next().unwrap_or_default();
+    Some(essence.trim().to_ascii_lowercase())
 }

@@ -323,8 +323,10 @@ impl Proxy {
         }
         let asking = told.map(Told::asks_origin);
         let body = RequestBody::new(body, version, &self.settings);
-        let response =
-            self.fetch(cleared, body, origins, enforcing, visitor_upgrade, question.as_ref()).await;
+        let judged_for = enforcing.then_some(destination);
+        let response = self
+            .fetch(cleared, body, origins, judged_for, visitor_upgrade, question.as_ref())
+            .await;
         drop(asking);
         let response = response?;
         if is_gpc_support && !gpc_support::is_stated(&response) {
@@ -518,14 +520,14 @@ impl Proxy {
         }
     }
 
-    /// Sends a cleared request to the origin. A part of a page cannot be
-    /// judged, so when one comes back, the whole page is asked for.
+    /// Sends a cleared request to the origin. A part of a document cannot be
+    /// judged, so where documents are and one comes back, the whole is asked for.
     async fn fetch(
         &self,
         cleared: Cleared<Parts>,
         body: RequestBody,
         origins: &Arc<Origins>,
-        enforcing: bool,
+        judged_for: Option<Destination>,
         visitor_upgrade: Option<Handover>,
         question: Option<&Question>,
     ) -> Result<Response<Source>, Error> {
@@ -538,7 +540,7 @@ impl Proxy {
             cleared.get().method == Method::GET && cleared.get().headers.contains_key(RANGE);
         // The copy has no body, so it must not promise one: the origin would
         // take the next visitor's request for it.
-        let mut again = (partial && enforcing)
+        let mut again = (partial && judged_for.is_some())
             .then(|| cleared.copy_without(&[RANGE, IF_RANGE, CONTENT_LENGTH]));
         let question = question.filter(|question| question.is_known());
         if let Some(question) = question {
@@ -560,7 +562,9 @@ impl Proxy {
                 Some((page, body)) => return Ok(Response::from_parts(page, body)),
                 None => true,
             },
-            (StatusCode::PARTIAL_CONTENT, _) => page::may_hold_page(&parts),
+            (StatusCode::PARTIAL_CONTENT, _) => {
+                judged_for.is_some_and(|destination| document::is_in(&parts, destination))
+            }
             _ => false,
         };
         match again.filter(|_| unusable) {

@@ -28,7 +28,7 @@ use http::header::{
     ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, VARY,
 };
 use http::response::Parts;
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response};
 use http_body_util::BodyExt;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -91,51 +91,6 @@ impl Recall {
             self.memo.keep(self.key, page);
         }
     }
-}
-
-/// Whether parts of something are parts of such a document, or several parts of
-/// which any may be one (RFC 9110, 14.6).
-pub(super) fn may_hold_page(parts: &Parts) -> bool {
-    let kind = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let is_several = kind.is_some_and(|kind| {
-        kind.trim_start().get(..10).is_some_and(|kind| kind.eq_ignore_ascii_case("multipart/"))
-    });
-    is_several || is_page(parts)
-}
-
-/// Whether a response is a document that can load or run something. What does
-/// not say what it is may be taken for a page by a browser.
-pub(super) fn is_page(parts: &Parts) -> bool {
-    let bodiless = matches!(
-        parts.status,
-        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
-    );
-    if bodiless || parts.status.is_informational() {
-        return false;
-    }
-    let mut types = parts.headers.get_all(CONTENT_TYPE).iter();
-    let Some(field) = types.next_back() else {
-        return !parts.headers.contains_key("x-content-type-options");
-    };
-    let text = field.to_str().unwrap_or_default().to_ascii_lowercase();
-    let essence = text
-        .rsplit(',')
-        .next()
-        .unwrap_or_default()
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_owned();
-    matches!(
-        essence.as_str(),
-        "text/html"
-            | "application/xhtml+xml"
-            | ""
-            | "unknown/unknown"
-            | "application/unknown"
-            | "*/*"
-    )
 }
 
 /// The codings of a page, and the one to send it in.

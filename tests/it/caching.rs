@@ -200,6 +200,47 @@ async fn i4_a_part_of_a_page_is_answered_with_the_whole() {
     }
 }
 
+/// A browser runs an SVG file that it opens, though not one that it shows.
+#[tokio::test(flavor = "multi_thread")]
+async fn i4_a_part_of_a_document_that_is_no_page_is_answered_with_the_whole() {
+    const SVG: &str = "<svg xmlns=\"http://www.w3.org/2000/svg\"><title>Hello</title>\
+        <script href=\"https://ads.acme.example/t.js\"/></svg>";
+    let serve = |kind: &'static str| {
+        move |seen: crate::harness::Seen| {
+            let response = Response::builder().header("content-type", kind);
+            match seen.headers.contains_key("range") {
+                true => response
+                    .status(206)
+                    .header("content-range", format!("bytes 0-{}/9999", SVG.len() - 1))
+                    .body(Full::from(SVG))
+                    .unwrap(),
+                false => response.body(Full::from(SVG)).unwrap(),
+            }
+        }
+    };
+    let origin = origin()
+        .answer("/chart", serve("image/svg+xml"))
+        .answer("/stream", serve("text/vnd.turbo-stream.html"))
+        .start()
+        .await;
+    let proxy = consentry(&origin).start().await;
+    let mut visitor = visitor(&proxy);
+    let range = ("range", "bytes=0-");
+    for (path, fields) in [
+        ("/chart", &[range][..]),
+        ("/chart", &[range, ("sec-fetch-dest", "document")]),
+        ("/stream", &[range]),
+        ("/stream", &[range, FETCHED]),
+    ] {
+        let got = visitor.asks("GET", path, fields, "").await;
+        let case = format!("{path} {fields:?}: {}", got.body);
+        assert_eq!((got.status.as_u16(), got.field("content-range").as_str()), (200, ""), "{case}");
+        assert!(got.body.contains("<title>Hello") && !got.body.contains("ads.acme"), "{case}");
+    }
+    let picture = visitor.asks("GET", "/chart", &[range, ("sec-fetch-dest", "image")], "").await;
+    assert_eq!((picture.status.as_u16(), picture.body.as_str()), (206, SVG));
+}
+
 /// An origin that waited for a body that never comes would take it out of the
 /// next visitor's request.
 #[tokio::test(flavor = "multi_thread")]

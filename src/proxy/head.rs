@@ -125,7 +125,7 @@ fn check_http2(parts: &Parts) -> Result<(), Error> {
     let is_whole_server = parts.method == Method::OPTIONS && target == "*";
     // Shown as `/` and sent as nothing: all of it was a fragment.
     let is_empty =
-        target == "/" && written.is_none_or(|path| *path != PathAndQuery::from_static("/"));
+        written.is_some_and(|path| path.as_str() == "/" && *path != PathAndQuery::from_static("/"));
     if is_empty || (!is_whole_server && !target.starts_with('/')) {
         return Err(Error::BadRequest("the `:path` is not a path"));
     }
@@ -159,9 +159,8 @@ fn check_http2(parts: &Parts) -> Result<(), Error> {
     }
 }
 
-/// Whether a head has more fields than it may. hyper counts them in HTTP/1.1
-/// alone; there and here a visitor's cookies are one field, however many pieces
-/// they come in (RFC 9113, 8.2.3).
+/// Refuses a head that has more fields than it may, since hyper counts them in
+/// HTTP/1.1 alone. Cookies that come in pieces are one field (RFC 9113, 8.2.3).
 pub(super) fn check_count(parts: &Parts, most: usize) -> Result<(), Error> {
     let pieces = parts.headers.get_all(COOKIE).iter().count();
     let fields = parts.headers.len() - pieces.saturating_sub(1);

@@ -530,7 +530,8 @@ pub fn run(args: &ServeArgs, out: &mut dyn Write) -> i32 {
         tracing::info!(
             files,
             connections,
-            "fewer open files are allowed than two for each of `limits.connections`"
+            "fewer open files are allowed than two for each of `limits.connections`: visitors who rest will \
+             be asked to go first; raise `ulimit -n` (LimitNOFILE), or lower `limits.connections`"
         );
     }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {

@@ -101,7 +101,10 @@ impl Relay {
         parts.version = http::Version::HTTP_11;
         drop_fields(&mut parts.headers);
         let body = Limited::new(body, MAX_BYTES).collect().await;
-        let body = body.map_err(|error| anyhow::anyhow!("what was sent: {error}"))?.to_bytes();
+        let body = body.map_err(|error| {
+            anyhow::anyhow!("what was sent ({MAX_BYTES} bytes at most are handed on): {error}")
+        })?;
+        let body = body.to_bytes();
         let response = self.client.request(Request::from_parts(parts, Full::new(body))).await?;
         let (mut parts, body) = response.into_parts();
         drop_fields(&mut parts.headers);

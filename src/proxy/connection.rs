@@ -56,6 +56,10 @@ const UNSENT: u32 = 64 * 1024;
 /// The same for what is encrypted, in bytes: one record.
 const UNSENT_TLS: usize = 16 * 1024;
 
+/// How much of an answer hyper is given before it has to send some, in bytes. Of
+/// itself it gathers as much as a head may have, for a visitor who takes none.
+const AT_ONCE: usize = 16 * 1024;
+
 /// One open connection, counted.
 pub(super) struct Slot(Arc<AtomicUsize>, Arc<Observe>);
 
@@ -112,7 +116,6 @@ pub(super) async fn carry(
     // What a visitor does not take waits here, where it is bounded, and not in
     // the system, where it would look as if it moved.
     let _ = SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT);
-    let patience = carriers.visitors.settings.timeouts.handshake;
     let mut peer = Peer { address, tls: false };
     if carriers.visitors.settings.proxy_protocol {
         match Box::pin(announced(&carriers, &mut socket, peer)).await {
@@ -120,24 +123,38 @@ pub(super) async fn carry(
             None => return,
         }
     }
+    // A visitor who is not encrypted holds no room for what is.
     match acceptor {
         None => serve(carriers, socket, peer, stopping).await,
         Some(acceptor) => {
-            // What a handshake needs is given back after it.
-            let handshake = Box::pin(tokio::time::timeout(patience, acceptor.accept(socket))).await;
-            match handshake {
-                Ok(Ok(mut stream)) => {
-                    stream.get_mut().1.set_buffer_limit(Some(UNSENT_TLS));
-                    let peer = Peer { tls: true, ..peer };
-                    match stream.get_ref().1.alpn_protocol() {
-                        Some(tls::HTTP2) => http2::serve(carriers, stream, peer, stopping).await,
-                        Some(_) | None => serve(carriers, stream, peer, stopping).await,
-                    }
+            Box::pin(serve_encrypted(carriers, socket, peer, acceptor, stopping)).await;
+        }
+    }
+}
+
+async fn serve_encrypted(
+    carriers: Arc<Carriers>,
+    socket: TcpStream,
+    peer: Peer,
+    acceptor: TlsAcceptor,
+    stopping: watch::Receiver<bool>,
+) {
+    let patience = carriers.visitors.settings.timeouts.handshake;
+    // What a handshake needs is given back after it.
+    let handshake = Box::pin(tokio::time::timeout(patience, acceptor.accept(socket))).await;
+    match handshake {
+        Ok(Ok(mut stream)) => {
+            stream.get_mut().1.set_buffer_limit(Some(UNSENT_TLS));
+            let peer = Peer { tls: true, ..peer };
+            match stream.get_ref().1.alpn_protocol() {
+                Some(tls::HTTP2) => {
+                    Box::pin(http2::serve(carriers, stream, peer, stopping)).await;
                 }
-                Ok(Err(error)) => tracing::debug!(%error, "no TLS handshake"),
-                Err(_) => tracing::debug!("a TLS handshake took too long"),
+                Some(_) | None => serve(carriers, stream, peer, stopping).await,
             }
         }
+        Ok(Err(error)) => tracing::debug!(%error, "no TLS handshake"),
+        Err(_) => tracing::debug!("a TLS handshake took too long"),
     }
 }
 
@@ -180,7 +197,7 @@ async fn serve<S: Stream>(
             Pause::Switched(stream, said, origin) => {
                 upgrade::watch_over(stream.socket());
                 tokio::select! {
-                    () = upgrade::pass(stream, said, origin) => {}
+                    () = Box::pin(upgrade::pass(stream, said, origin)) => {}
                     () = told_to_stop(&mut stopping) => {}
                 }
                 return;
@@ -331,6 +348,8 @@ struct Pace {
     waiting: AtomicBool,
     /// Whether the visitor has not taken all yet.
     unsent: AtomicBool,
+    /// How much hyper was given since he took something, in bytes.
+    given: AtomicUsize,
     /// Whether an answer broke off whose end is the connection's: ended in order,
     /// it would look whole.
     cut: AtomicBool,
@@ -378,6 +397,7 @@ impl<S: Stream> Line<S> {
     fn sent<T>(&mut self, cx: &mut Context<'_>, sent: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         self.pace.unsent.store(sent.is_pending(), Ordering::Relaxed);
         if sent.is_ready() {
+            self.pace.given.store(0, Ordering::Relaxed);
             self.patience.reset();
         } else if self.patience.poll_elapsed(cx).is_ready() {
             // Nor does the system keep what he did not take.
@@ -517,12 +537,23 @@ impl http_body::Body for Counted {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         // What the visitor does not take must not gather here: the socket wakes
         // us, and hyper asks again once it has sent what it has.
-        if self.ticket.0.unsent.load(Ordering::Relaxed) {
+        let Self { body, ticket, ends_with_connection } = &mut *self;
+        let pace = &*ticket.0;
+        if pace.unsent.load(Ordering::Relaxed) {
             return Poll::Pending;
         }
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
-        if self.ends_with_connection && matches!(frame, Poll::Ready(Some(Err(_)))) {
-            self.ticket.0.cut.store(true, Ordering::Relaxed);
+        if pace.given.load(Ordering::Relaxed) >= AT_ONCE {
+            // It sends when there is no more for now, and is to come back then.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let frame = Pin::new(body).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &frame {
+            let bytes = frame.data_ref().map_or(0, Bytes::len);
+            pace.given.fetch_add(bytes, Ordering::Relaxed);
+        }
+        if *ends_with_connection && matches!(frame, Poll::Ready(Some(Err(_)))) {
+            pace.cut.store(true, Ordering::Relaxed);
         }
         frame
     }

@@ -49,7 +49,7 @@ const STREAM_WINDOW: u32 = 128 * 1024;
 /// The same on all streams together.
 const CONNECTION_WINDOW: u32 = 256 * 1024;
 /// What waits on one stream until the visitor takes it, in bytes.
-const UNSENT: usize = 64 * 1024;
+const UNSENT: usize = 16 * 1024;
 /// How many streams one connection may have broken by mistakes of its own.
 const MISTAKES: usize = 100;
 /// How often a visitor who is under way is asked whether he is still there.

@@ -1,5 +1,6 @@
 //! Sends a page through the rewriter, on its way from origin to visitor.
 
+mod first_look;
 mod held;
 mod streamed;
 mod watched;
@@ -20,7 +21,7 @@ use crate::proxy::memo::{Key, Left, Memo, Remembered};
 use crate::proxy::revisit::ToKeep;
 use crate::proxy::variant::{Variant, mark_page, mark_variant};
 use crate::proxy::{Limits, Timeouts};
-use held::ALWAYS_BYTES;
+use first_look::{FirstLook, Next, joined};
 use streamed::{RewrittenBody, State};
 
 use bytes::Bytes;
@@ -30,10 +31,9 @@ use http::header::{
 use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Response};
 use http_body_util::BodyExt;
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 /// How much of a page is looked at before its head leaves: a page that ends
 /// within it and holds nothing to block leaves exactly as it came.
@@ -128,7 +128,7 @@ pub(super) async fn rewrite<F: FnOnce(&HeaderMap) -> PageContext>(
     limits: &Limits,
     timeouts: &Timeouts,
 ) -> Result<Response<Body>, Error> {
-    let mut first = FirstLook::default();
+    let mut first = FirstLook::new(plan.held.share());
     let codings = match codings(request, &parts) {
         Ok((applied, send)) => Codings { applied, send },
         Err(Error::Unfilterable(why)) if exchange.rules.pass_unfilterable => {
@@ -192,14 +192,15 @@ pub(super) async fn rewrite<F: FnOnce(&HeaderMap) -> PageContext>(
     exchange.decisions.extend(decisions.iter().cloned());
     let transcoded = pipeline.transcoded();
     if !ended {
-        let Page { mut parts, variant, held, .. } = page;
+        let Page { mut parts, variant, .. } = page;
         set_fields(&mut parts.headers, &variant, &codings, transcoded);
+        first.share.set(first.out.len());
         let rewritten = RewrittenBody {
             source,
             arrived: first.arrived,
             queue: first.queue,
             pipeline,
-            share: held.share(first.out.len()),
+            share: Some(first.share),
             ready: first.out.into(),
             out: Vec::new(),
             exchange,
@@ -340,16 +341,13 @@ async fn look(
     };
     let unfilterable = |error: &PipelineError| Error::Unfilterable(error.to_string());
     let mut pipeline = Pipeline::new(start).map_err(|error| unfilterable(&error))?;
-    let most = match &page.browser {
-        None => FIRST_LOOK_BYTES,
-        Some(_) if page.held.has_room() => WHOLE_BYTES,
-        Some(_) => ALWAYS_BYTES,
-    };
+    let most = if page.browser.is_some() { WHOLE_BYTES } else { FIRST_LOOK_BYTES };
     if page.browser.is_some() {
         pipeline.wait();
     }
     let ended = loop {
-        if first.taken >= most || !first.queue.is_empty() || first.out.len() >= most {
+        let is_enough = first.taken >= most || first.out.len() >= most;
+        if is_enough || !first.queue.is_empty() || !first.has_room(&pipeline) {
             break false;
         }
         match first.next(source, deadline).await? {
@@ -391,106 +389,4 @@ fn set_coding(headers: &mut HeaderMap, codings: &[Coding], send: Coding) {
     if !varies {
         headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
     }
-}
-
-/// The beginning of a page, both as it came and as it would leave.
-#[derive(Default)]
-struct FirstLook {
-    /// What arrived and was not looked at yet.
-    arrived: VecDeque<Bytes>,
-    ended: bool,
-    originals: Vec<Bytes>,
-    out: Vec<u8>,
-    /// What was looked at and has not been fed yet.
-    queue: Bytes,
-    taken: usize,
-}
-
-/// What comes next of a page.
-enum Next {
-    Data(Bytes),
-    End,
-    /// Nothing, for too long.
-    Late,
-}
-
-impl FirstLook {
-    async fn next(&mut self, source: &mut Source, deadline: Instant) -> Result<Next, Error> {
-        if let Some(data) = self.arrived.pop_front() {
-            return Ok(Next::Data(data));
-        }
-        loop {
-            if self.ended {
-                return Ok(Next::End);
-            }
-            match timeout_at(deadline, source.frame()).await {
-                Err(_) => return Ok(Next::Late),
-                Ok(None) => self.ended = true,
-                Ok(Some(Err(error))) => {
-                    return Err(Error::OriginBroken(format!("its body broke off: {error}")));
-                }
-                Ok(Some(Ok(frame))) => {
-                    if let Ok(data) = frame.into_data() {
-                        return Ok(Next::Data(data));
-                    }
-                }
-            }
-        }
-    }
-
-    /// Whether what arrives is that page, and nothing more. What was read for
-    /// that is looked at again otherwise.
-    async fn is(
-        &mut self,
-        known: &Remembered,
-        source: &mut Source,
-        deadline: Instant,
-    ) -> Result<bool, Error> {
-        let mut read = VecDeque::new();
-        let mut at = 0;
-        let same = loop {
-            match self.next(source, deadline).await? {
-                Next::Late => break false,
-                Next::End => break at == known.original.len(),
-                Next::Data(data) => {
-                    let goes_on = known.goes_on(at, &data);
-                    at += data.len();
-                    read.push_back(data);
-                    if !goes_on {
-                        break false;
-                    }
-                }
-            }
-        };
-        self.arrived = read;
-        Ok(same)
-    }
-
-    fn take(
-        &mut self,
-        data: Bytes,
-        most: usize,
-        pipeline: &mut Pipeline,
-    ) -> Result<(), PipelineError> {
-        self.originals.push(data.clone());
-        let mut rest = data;
-        // A compressed one becomes larger, but not what it would like to be.
-        let held = most.max(FIRST_LOOK_BYTES.saturating_mul(4));
-        while !rest.is_empty() {
-            if self.out.len() + pipeline.waiting_bytes() >= held {
-                self.queue = rest;
-                return Ok(());
-            }
-            let piece = rest.split_to(pipeline.appetite().min(rest.len()));
-            self.taken += piece.len();
-            self.out.extend(pipeline.write(&piece)?);
-        }
-        Ok(())
-    }
-}
-
-/// The pieces in memory of their own: each is part of a buffer that may be much
-/// larger.
-fn joined(pieces: &[Bytes]) -> Bytes {
-    pieces.concat().into()
 }

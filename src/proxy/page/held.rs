@@ -12,10 +12,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 /// What all of them together may have, in bytes.
-const MOST_BYTES: usize = 128 * 1024 * 1024;
+pub(super) const MOST_BYTES: usize = 128 * 1024 * 1024;
 
-/// What each may have besides, in bytes: hardly a page is larger.
-pub(super) const ALWAYS_BYTES: usize = 256 * 1024;
+/// What each may have besides, in bytes: most pages are no larger.
+pub(super) const ALWAYS_BYTES: usize = 64 * 1024;
 
 /// How much of such a page leaves at once, in bytes.
 pub(super) const PIECE_BYTES: usize = 64 * 1024;
@@ -30,31 +30,46 @@ impl Held {
         self.0.load(Ordering::Relaxed) < MOST_BYTES
     }
 
-    /// Counts what a page has above what each may have, if anything.
-    pub(super) fn share(self: &Arc<Self>, bytes: usize) -> Option<Share> {
-        let bytes = bytes.checked_sub(ALWAYS_BYTES)?;
-        self.0.fetch_add(bytes, Ordering::Relaxed);
-        Some(Share { held: Arc::clone(self), bytes })
+    /// The share of a page that has nothing yet.
+    pub(super) fn share(self: &Arc<Self>) -> Share {
+        Share { held: Arc::clone(self), bytes: 0 }
     }
 
     /// A page that is there as a whole. A large one leaves in pieces, so that
     /// it is known for how long it is held.
     pub(super) fn body(self: &Arc<Self>, page: Bytes) -> Body {
-        match self.share(page.len()) {
-            None => body::full(page),
-            Some(share) => {
-                let pieces = Pieces { rest: page, _share: share };
-                pieces.map_err(|never| match never {}).boxed_unsync()
-            }
+        if page.len() <= ALWAYS_BYTES {
+            return body::full(page);
         }
+        let mut share = self.share();
+        share.set(page.len());
+        let pieces = Pieces { rest: page, _share: share };
+        pieces.map_err(|never| match never {}).boxed_unsync()
     }
 }
 
-/// What one page has of it.
+/// What one page has of it, above what each may have.
 #[derive(Debug)]
 pub(super) struct Share {
     held: Arc<Held>,
     bytes: usize,
+}
+
+impl Share {
+    /// Counts so many bytes that the page has now.
+    pub(super) fn set(&mut self, bytes: usize) {
+        let bytes = bytes.saturating_sub(ALWAYS_BYTES);
+        match bytes.checked_sub(self.bytes) {
+            Some(more) => self.held.0.fetch_add(more, Ordering::Relaxed),
+            None => self.held.0.fetch_sub(self.bytes - bytes, Ordering::Relaxed),
+        };
+        self.bytes = bytes;
+    }
+
+    /// Whether the page may have more.
+    pub(super) fn may_grow(&self, bytes: usize) -> bool {
+        bytes < ALWAYS_BYTES || self.held.has_room()
+    }
 }
 
 impl Drop for Share {
@@ -114,9 +129,20 @@ mod tests {
         assert_eq!(left, page);
         drop(body);
         assert_eq!(counted(), 0);
-        let shares: Vec<_> = (0..80).map(|_| held.share(2_000_000)).collect();
+        let mut shares: Vec<_> = (0..80).map(|_| held.share()).collect();
+        for share in &mut shares {
+            assert!(share.may_grow(ALWAYS_BYTES - 1));
+            share.set(2_000_000);
+        }
         assert!(!held.has_room(), "{} are held", counted());
+        let mut another = held.share();
+        assert!(another.may_grow(ALWAYS_BYTES - 1) && !another.may_grow(ALWAYS_BYTES));
+        another.set(ALWAYS_BYTES);
+        for share in &mut shares {
+            share.set(100_000);
+        }
+        assert_eq!(counted(), shares.len() * (100_000 - ALWAYS_BYTES));
         drop(shares);
-        assert!(held.has_room());
+        assert_eq!(counted(), 0);
     }
 }

@@ -12,8 +12,9 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// What is sent at once.
-const SEND_BYTES: usize = 16 * 1024;
+/// What is sent at once, in bytes: a little less than is read at once at first,
+/// so that what becomes of that need not wait for more.
+const SEND_BYTES: usize = 6 * 1024;
 
 pub(super) enum State {
     /// The origin still sends.
@@ -100,7 +101,11 @@ impl http_body::Body for RewrittenBody {
                 this.dirty = true;
                 match this.pipeline.write(&piece) {
                     Ok(out) => {
-                        this.out.extend(out);
+                        if this.out.is_empty() {
+                            this.out = out;
+                        } else {
+                            this.out.extend(out);
+                        }
                         if let Some(why) = this.pipeline.take_failure() {
                             this.exchange.passed_unfiltered(&why);
                         }

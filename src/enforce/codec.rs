@@ -1,5 +1,9 @@
 //! Content codings, decoded and encoded as the bytes stream through.
 
+mod decoder;
+
+pub use decoder::Decoder;
+
 use flate2::Compression;
 use std::io::{self, Write};
 
@@ -108,192 +112,6 @@ pub fn known_codings(accept: &str) -> String {
         .join(", ")
 }
 
-type GzipWriter = flate2::write::GzDecoder<Piece>;
-type ZstdWriter = zstd::stream::zio::Writer<Piece, zstd::stream::raw::Decoder<'static>>;
-
-/// Undoes one coding.
-pub struct Decoder(Inner);
-
-enum Inner {
-    Gzip {
-        decoder: Box<GzipWriter>,
-        /// Whether a complete member came before this one.
-        later: bool,
-    },
-    /// What follows a complete gzip stream, and what nobody reads.
-    Tail,
-    /// The first bytes tell zlib from raw deflate.
-    DeflateStart(Vec<u8>),
-    Zlib(Box<flate2::write::ZlibDecoder<Piece>>),
-    Raw(Box<flate2::write::DeflateDecoder<Piece>>),
-    Brotli(Box<brotli::DecompressorWriter<Piece>>),
-    Zstd(Box<ZstdWriter>),
-    Identity(Vec<u8>),
-}
-
-/// The largest window a compressed page may ask for: 8 MiB, as RFC 8878, 3.1.1.1.2
-/// recommends decoders to support.
-const ZSTD_WINDOW_LOG: u32 = 23;
-
-/// What one piece of input may become. Two KiB of Brotli can hold gigabytes,
-/// and memory would be gone before anybody looked at how much it has become.
-const PIECE_BYTES: usize = 8 * 1024 * 1024;
-
-/// The output of one piece of input.
-#[derive(Default)]
-struct Piece(Vec<u8>);
-
-impl Write for Piece {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() + bytes.len() > PIECE_BYTES {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        self.0.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Decoder {
-    /// A decoder for one coding.
-    ///
-    /// # Errors
-    /// When the decoder cannot be set up (out of memory).
-    pub fn new(coding: Coding) -> io::Result<Self> {
-        Ok(Self(match coding {
-            Coding::Identity => Inner::Identity(Vec::new()),
-            Coding::Gzip => {
-                Inner::Gzip { decoder: Box::new(GzipWriter::new(Piece::default())), later: false }
-            }
-            Coding::Deflate => Inner::DeflateStart(Vec::new()),
-            Coding::Brotli => Inner::Brotli(Box::new(brotli::DecompressorWriter::new(
-                Piece::default(),
-                16 * 1024,
-            ))),
-            Coding::Zstd => {
-                let mut decoder = zstd::stream::raw::Decoder::new()?;
-                decoder
-                    .set_parameter(zstd::stream::raw::DParameter::WindowLogMax(ZSTD_WINDOW_LOG))?;
-                Inner::Zstd(Box::new(ZstdWriter::new(Piece::default(), decoder)))
-            }
-        }))
-    }
-
-    /// Decodes more input.
-    ///
-    /// # Errors
-    /// When the input is not in this coding, or (as `FileTooLarge`) becomes
-    /// far larger than any page.
-    pub fn write(&mut self, input: &[u8]) -> io::Result<Vec<u8>> {
-        match &mut self.0 {
-            Inner::Identity(out) => out.extend_from_slice(input),
-            Inner::Tail => {}
-            Inner::Gzip { decoder, later } => {
-                if !write_gzip(decoder, later, input)? {
-                    let out = self.take();
-                    self.0 = Inner::Tail;
-                    return Ok(out);
-                }
-            }
-            Inner::DeflateStart(start) => {
-                start.extend_from_slice(input);
-                if let [first, second, ..] = start[..] {
-                    let start = std::mem::take(start);
-                    let zlib =
-                        first & 0x0f == 8 && (u16::from(first) << 8 | u16::from(second)) % 31 == 0;
-                    self.0 = if zlib {
-                        Inner::Zlib(Box::new(flate2::write::ZlibDecoder::new(Piece::default())))
-                    } else {
-                        Inner::Raw(Box::new(flate2::write::DeflateDecoder::new(Piece::default())))
-                    };
-                    return self.write(&start);
-                }
-            }
-            Inner::Zlib(decoder) => {
-                decoder.write_all(input)?;
-                decoder.flush()?;
-            }
-            Inner::Raw(decoder) => {
-                decoder.write_all(input)?;
-                decoder.flush()?;
-            }
-            Inner::Brotli(decoder) => {
-                decoder.write_all(input)?;
-                decoder.flush()?;
-            }
-            Inner::Zstd(decoder) => {
-                decoder.write_all(input)?;
-                decoder.flush()?;
-            }
-        }
-        Ok(self.take())
-    }
-
-    /// The input has ended.
-    ///
-    /// # Errors
-    /// When it ended too early or its checksum is wrong.
-    pub fn finish(&mut self) -> io::Result<Vec<u8>> {
-        match &mut self.0 {
-            // What is behind a complete member need not be another one.
-            Inner::Gzip { decoder, later: true } if decoder.header().is_none() => {}
-            Inner::Gzip { decoder, .. } => decoder.try_finish()?,
-            Inner::Zlib(decoder) => decoder.try_finish()?,
-            Inner::Raw(decoder) => decoder.try_finish()?,
-            Inner::Brotli(decoder) => decoder.close()?,
-            Inner::Zstd(decoder) => decoder.finish()?,
-            Inner::DeflateStart(start) if !start.is_empty() => {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            Inner::DeflateStart(_) | Inner::Identity(_) | Inner::Tail => {}
-        }
-        Ok(self.take())
-    }
-
-    fn take(&mut self) -> Vec<u8> {
-        match &mut self.0 {
-            Inner::Gzip { decoder, .. } => std::mem::take(&mut decoder.get_mut().0),
-            Inner::Zlib(decoder) => std::mem::take(&mut decoder.get_mut().0),
-            Inner::Raw(decoder) => std::mem::take(&mut decoder.get_mut().0),
-            Inner::Brotli(decoder) => std::mem::take(&mut decoder.get_mut().0),
-            Inner::Zstd(decoder) => std::mem::take(&mut decoder.writer_mut().0),
-            Inner::Identity(out) => std::mem::take(out),
-            Inner::DeflateStart(_) | Inner::Tail => Vec::new(),
-        }
-    }
-}
-
-/// Decodes more of a gzip body, which may have several members; whether what
-/// comes still belongs to it. Junk behind a complete member does not: browsers
-/// ignore it, and so do we, since it never reaches anybody.
-fn write_gzip(decoder: &mut GzipWriter, later: &mut bool, input: &[u8]) -> io::Result<bool> {
-    let mut rest = input;
-    while !rest.is_empty() {
-        match decoder.write(rest) {
-            Ok(0) => {
-                // The member has ended. Its checksum is looked at here.
-                decoder.try_finish()?;
-                let out = std::mem::take(decoder.get_mut());
-                *decoder = GzipWriter::new(out);
-                *later = true;
-            }
-            Ok(taken) => rest = rest.get(taken..).unwrap_or_default(),
-            Err(error) if *later && decoder.header().is_none() => {
-                return if error.kind() == io::ErrorKind::InvalidInput {
-                    Ok(false)
-                } else {
-                    Err(error)
-                };
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    decoder.flush()?;
-    Ok(true)
-}
-
 /// Applies one coding, at levels fit for a proxy that compresses while the
 /// visitor waits.
 pub enum Encoder {
@@ -398,6 +216,7 @@ impl Encoder {
 
 #[cfg(test)]
 mod tests {
+    use super::decoder::PIECE_BYTES;
     use super::*;
 
     const ALL: [Coding; 5] =

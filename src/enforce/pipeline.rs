@@ -7,26 +7,16 @@ use crate::enforce::codec::{Coding, Decoder, Encoder};
 use crate::enforce::html::{PageContext, RewriteError, Rewriter};
 use crate::policy::Decisions;
 
+use bytes::Bytes;
 use encoding_rs::{Encoding, REPLACEMENT, UTF_8};
-use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 
 /// Until a page is this large, its inflation is nobody's business.
 const INFLATION_GRACE_BYTES: u64 = 8 * 1024 * 1024;
 
-/// What a decoder is to make of one piece: whoever sends a bomb gets no further
-/// than this at a time.
-const STEP_BYTES: usize = 64 * 1024;
-
-/// What is fed at once, of what is compressed: at first, at least and at most.
-/// Nobody knows yet how much becomes of the first piece.
-const FIRST_FEED_BYTES: usize = 32;
-const LEAST_FEED_BYTES: usize = 4;
-const MOST_FEED_BYTES: usize = 2 * 1024;
-
-/// What is fed at once when nothing is compressed.
-const PLAIN_FEED_BYTES: usize = 64 * 1024;
+/// The same where it was compressed twice, which nobody does but to make a bomb.
+const TWICE_GRACE_BYTES: u64 = 1024 * 1024;
 
 /// How a page enters.
 #[derive(Clone, Debug)]
@@ -76,8 +66,8 @@ impl From<io::Error> for PipelineError {
 
 /// One page on its way through.
 pub struct Pipeline {
+    /// One at least.
     decoders: Vec<Decoder>,
-    appetite: usize,
     stage: Stage,
     encoder: Option<Encoder>,
     /// What is rewritten and waits for [`Pipeline::release`].
@@ -121,20 +111,13 @@ impl Pipeline {
     /// When a decoder cannot be set up.
     pub fn new(start: Start) -> Result<Self, PipelineError> {
         // The last coding applied is the first to undo.
-        let decoders: Vec<_> = start
-            .codings
-            .iter()
-            .rev()
-            .map(|coding| Decoder::new(*coding))
-            .collect::<io::Result<_>>()?;
+        let codings = match start.codings.as_slice() {
+            [] => &[Coding::Identity],
+            codings => codings,
+        };
+        let decoders = codings.iter().rev().map(|coding| Decoder::new(*coding));
         Ok(Self {
-            appetite: match decoders.as_slice() {
-                [] => PLAIN_FEED_BYTES,
-                [_] => FIRST_FEED_BYTES,
-                // Nobody compresses a page twice but to make a bomb of it.
-                _ => MOST_FEED_BYTES,
-            },
-            decoders,
+            decoders: decoders.collect::<io::Result<_>>()?,
             stage: Stage::Charset(Vec::new()),
             encoder: Some(Encoder::new(start.send)?),
             waiting: None,
@@ -153,31 +136,52 @@ impl Pipeline {
         })
     }
 
-    /// How much to write next: a piece of a compressed page may inflate a
-    /// thousandfold, and it is smaller the more the last one did.
-    #[must_use]
-    pub const fn appetite(&self) -> usize {
-        self.appetite
+    /// Takes a piece of the origin's body, for [`Pipeline::step`].
+    pub fn push(&mut self, input: Bytes) {
+        self.bytes_in += input.len() as u64;
+        if let Some(decoder) = self.decoders.first_mut() {
+            decoder.push(input);
+        }
     }
 
-    /// Takes a piece of the origin's body, no larger than there is
-    /// [`Pipeline::appetite`] for, and gives back what can be sent.
+    /// Whether [`Pipeline::step`] has something to do.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.decoders.iter().any(Decoder::is_busy)
+    }
+
+    /// Judges no more of what came in than becomes of it at once, and gives back
+    /// what can be sent of that.
     ///
     /// # Errors
     /// When the page cannot be passed on; nothing more may be sent then.
-    pub fn write(&mut self, input: &[u8]) -> Result<Vec<u8>, PipelineError> {
-        self.bytes_in += input.len() as u64;
-        let mut decoded = Cow::Borrowed(input);
-        for decoder in &mut self.decoders {
-            decoded = Cow::Owned(decoder.write(&decoded)?);
+    pub fn step(&mut self) -> Result<Vec<u8>, PipelineError> {
+        if let Some(decoded) = self.decode()? {
+            self.take_in(&decoded, false)?;
         }
-        if !self.decoders.is_empty() {
-            let fits = input.len().saturating_mul(STEP_BYTES) / decoded.len().max(1);
-            let most = self.appetite.saturating_mul(2).min(MOST_FEED_BYTES);
-            self.appetite = fits.clamp(LEAST_FEED_BYTES, most);
-        }
-        self.take_in(&decoded, false)?;
         Ok(self.encoder.as_mut().map(Encoder::take).unwrap_or_default())
+    }
+
+    /// The next piece of the page, as far as it came in.
+    fn decode(&mut self) -> io::Result<Option<Bytes>> {
+        let mut waiting = self.decoders.len();
+        // What came furthest goes first.
+        while let Some(at) = waiting.checked_sub(1) {
+            let Some((decoder, later)) =
+                self.decoders.get_mut(at..).and_then(<[_]>::split_first_mut)
+            else {
+                break;
+            };
+            match (decoder.next_piece()?, later.first_mut()) {
+                (Some(decoded), None) => return Ok(Some(decoded)),
+                (Some(decoded), Some(next)) => {
+                    next.push(decoded);
+                    waiting += 1;
+                }
+                (None, _) => waiting = at,
+            }
+        }
+        Ok(None)
     }
 
     /// Gives nothing out before [`Pipeline::release`] says what goes before
@@ -279,13 +283,13 @@ impl Pipeline {
     /// # Errors
     /// When the page cannot be passed on.
     pub fn finish(&mut self) -> Result<Vec<u8>, PipelineError> {
-        let mut decoded = Vec::new();
-        for decoder in &mut self.decoders {
-            let mut next = decoder.write(&decoded)?;
-            next.extend(decoder.finish()?);
-            decoded = next;
+        while let Some(decoded) = self.decode()? {
+            self.take_in(&decoded, false)?;
         }
-        self.take_in(&decoded, true)?;
+        for decoder in &mut self.decoders {
+            decoder.finish()?;
+        }
+        self.take_in(&[], true)?;
         let (rest, appends) = match std::mem::replace(&mut self.stage, Stage::Ended) {
             Stage::Rewrite { transcoder, mut rewriter } => {
                 let rest = transcoder.map(|mut decoder| transcode(&mut decoder, &[], true));
@@ -364,10 +368,11 @@ impl Pipeline {
 
     fn take_in(&mut self, decoded: &[u8], last: bool) -> Result<(), PipelineError> {
         self.bytes_decoded += decoded.len() as u64;
-        if !self.decoders.is_empty()
-            && self.bytes_decoded > INFLATION_GRACE_BYTES
-            && self.bytes_decoded > self.bytes_in.saturating_mul(self.inflation)
-        {
+        let unread = self.decoders.first().map_or(0, Decoder::unread) as u64;
+        let read = self.bytes_in.saturating_sub(unread);
+        let is_once = self.decoders.len() < 2;
+        let grace = if is_once { INFLATION_GRACE_BYTES } else { TWICE_GRACE_BYTES };
+        if self.bytes_decoded > grace && self.bytes_decoded > read.saturating_mul(self.inflation) {
             return Err(PipelineError::Inflation);
         }
         if let Stage::Charset(start) = &mut self.stage {

@@ -198,7 +198,6 @@ pub(super) async fn rewrite<F: FnOnce(&HeaderMap) -> PageContext>(
         let rewritten = RewrittenBody {
             source,
             arrived: first.arrived,
-            queue: first.queue,
             pipeline,
             share: Some(first.share),
             ready: first.out.into(),
@@ -347,7 +346,7 @@ async fn look(
     }
     let ended = loop {
         let is_enough = first.taken >= most || first.out.len() >= most;
-        if is_enough || !first.queue.is_empty() || !first.has_room(&pipeline) {
+        if is_enough || pipeline.is_busy() || !first.has_room(&pipeline) {
             break false;
         }
         match first.next(source, deadline).await? {
@@ -357,7 +356,8 @@ async fn look(
                 break true;
             }
             Next::Data(data) => {
-                first.take(data, most, &mut pipeline).map_err(|error| unfilterable(&error))?
+                let taken = first.take(data, most, &mut pipeline).await;
+                taken.map_err(|error| unfilterable(&error))?;
             }
         }
     };

@@ -10,7 +10,12 @@ use crate::proxy::page::held::Share;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use std::collections::VecDeque;
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
+
+/// How many steps one piece of a page may take until others have a turn: what is
+/// compressed well is much work that came in little.
+const STEPS: usize = 8;
 
 /// The beginning of a page, both as it came and as it would leave.
 pub(super) struct FirstLook {
@@ -21,8 +26,6 @@ pub(super) struct FirstLook {
     pub(super) ended: bool,
     pub(super) originals: Vec<Bytes>,
     pub(super) out: Vec<u8>,
-    /// What was looked at and has not been fed yet.
-    pub(super) queue: Bytes,
     pub(super) taken: usize,
 }
 
@@ -42,7 +45,6 @@ impl FirstLook {
             ended: false,
             originals: Vec::new(),
             out: Vec::new(),
-            queue: Bytes::new(),
             taken: 0,
         }
     }
@@ -109,25 +111,30 @@ impl FirstLook {
         Ok(same)
     }
 
-    pub(super) fn take(
+    /// Looks at what came, as far as there may be more; the pipeline is busy with
+    /// the rest.
+    pub(super) async fn take(
         &mut self,
         data: Bytes,
         most: usize,
         pipeline: &mut Pipeline,
     ) -> Result<(), PipelineError> {
+        self.taken += data.len();
         self.originals.push(data.clone());
-        let mut rest = data;
+        pipeline.push(data);
         // A compressed one becomes larger, but not what it would like to be.
         let held = most.max(FIRST_LOOK_BYTES.saturating_mul(4));
-        while !rest.is_empty() {
+        let mut steps = 0;
+        while pipeline.is_busy() {
             let is_enough = self.out.len() + pipeline.waiting_bytes() >= held;
             if is_enough || !self.has_room(pipeline) {
-                self.queue = rest;
                 return Ok(());
             }
-            let piece = rest.split_to(pipeline.appetite().min(rest.len()));
-            self.taken += piece.len();
-            self.out.extend(pipeline.write(&piece)?);
+            self.out.extend(pipeline.step()?);
+            steps += 1;
+            if steps % STEPS == 0 {
+                yield_now().await;
+            }
         }
         Ok(())
     }
@@ -183,8 +190,8 @@ mod tests {
     }
 
     /// Pages that begin side by side all see that there is room.
-    #[test]
-    fn what_is_held_is_counted_while_it_gathers() {
+    #[tokio::test]
+    async fn what_is_held_is_counted_while_it_gathers() {
         let mut encoder = Encoder::new(Coding::Gzip).unwrap();
         encoder
             .write(&b"<p>A paragraph of some length, and one more.</p>\n".repeat(9_000))
@@ -197,10 +204,10 @@ mod tests {
         let mut looks: Vec<_> =
             (0..5).map(|_| (FirstLook::new(held.share()), pipeline())).collect();
         for (look, pipeline) in &mut looks {
-            look.take(page.clone(), WHOLE_BYTES, pipeline).unwrap();
+            look.take(page.clone(), WHOLE_BYTES, pipeline).await.unwrap();
         }
         let waits: Vec<_> = looks.iter().map(|(_, pipeline)| pipeline.waiting_bytes()).collect();
-        let whole: Vec<_> = looks.iter().map(|(look, _)| look.queue.is_empty()).collect();
+        let whole: Vec<_> = looks.iter().map(|(_, pipeline)| !pipeline.is_busy()).collect();
         assert_eq!(whole, [true, true, true, false, false], "{waits:?}");
         // What a piece becomes is known afterwards.
         assert!(waits.last().is_some_and(|bytes| *bytes < 2 * ALWAYS_BYTES), "{waits:?}");

@@ -33,7 +33,6 @@ pub(super) struct RewrittenBody {
     pub(super) source: Source,
     /// What came from it already.
     pub(super) arrived: VecDeque<Bytes>,
-    pub(super) queue: Bytes,
     pub(super) pipeline: Pipeline,
     pub(super) out: Vec<u8>,
     /// What is to leave before that, and what it counts for.
@@ -96,10 +95,9 @@ impl http_body::Body for RewrittenBody {
             if this.out.len() >= SEND_BYTES {
                 return this.send();
             }
-            if !this.queue.is_empty() {
-                let piece = this.queue.split_to(this.pipeline.appetite().min(this.queue.len()));
+            if this.pipeline.is_busy() {
                 this.dirty = true;
-                match this.pipeline.write(&piece) {
+                match this.pipeline.step() {
                     Ok(out) => {
                         if this.out.is_empty() {
                             this.out = out;
@@ -115,14 +113,14 @@ impl http_body::Body for RewrittenBody {
                 continue;
             }
             if let Some(data) = this.arrived.pop_front() {
-                this.queue = data;
+                this.pipeline.push(data);
                 continue;
             }
             match Pin::new(&mut this.source).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     this.patience.reset();
                     if let Ok(data) = frame.into_data() {
-                        this.queue = data;
+                        this.pipeline.push(data);
                     }
                 }
                 Poll::Ready(Some(Err(error))) => {

@@ -128,10 +128,9 @@ impl Witness {
             self.seen = Vec::new();
         }
         let Some(pipeline) = &mut self.pipeline else { return };
-        let mut rest = data.clone();
-        while !rest.is_empty() {
-            let piece = rest.split_to(pipeline.appetite().min(rest.len()));
-            if pipeline.write(&piece).is_err() {
+        pipeline.push(data.clone());
+        while pipeline.is_busy() {
+            if pipeline.step().is_err() {
                 // What can be told of the page has been.
                 self.told = pipeline.take_decisions();
                 self.pipeline = None;

@@ -18,7 +18,7 @@ fn decoded(coding: Coding, coded: &[u8], size: usize) -> Option<Vec<u8>> {
     Some(out)
 }
 
-fn filtered(coding: Coding, mut coded: &[u8]) -> Option<Vec<u8>> {
+fn filtered(coding: Coding, coded: &[u8]) -> Option<Vec<u8>> {
     let mut pipeline = Pipeline::new(Start {
         context: shop::context(),
         codings: vec![coding],
@@ -30,10 +30,9 @@ fn filtered(coding: Coding, mut coded: &[u8]) -> Option<Vec<u8>> {
     })
     .ok()?;
     let mut out = Vec::new();
-    while !coded.is_empty() {
-        let (piece, rest) = coded.split_at(pipeline.appetite().min(coded.len()));
-        out.extend(pipeline.write(piece).ok()?);
-        coded = rest;
+    pipeline.push(coded.to_vec().into());
+    while pipeline.is_busy() {
+        out.extend(pipeline.step().ok()?);
     }
     out.extend(pipeline.finish().ok()?);
     Some(out)

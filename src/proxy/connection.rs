@@ -566,3 +566,21 @@ impl http_body::Body for Counted {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes_of<F, A, B, C, D, E>(_: fn(A, B, C, D, E) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Every visitor has one for as long as he is connected.
+    #[test]
+    fn a_connection_in_the_clear_holds_no_room_for_tls() {
+        let plain = bytes_of(carry);
+        assert!(plain < 3 * 1024, "{plain} bytes");
+        let encrypted = bytes_of(serve_encrypted);
+        assert!(plain < encrypted, "{plain} of {encrypted} bytes");
+    }
+}

@@ -270,3 +270,63 @@ fn inflate(decoder: &mut Decompress, input: &[u8], space: usize) -> io::Result<S
     let read = usize::try_from(decoder.total_in() - before).unwrap_or(usize::MAX);
     Ok(Step { read, out, ended: status == Status::StreamEnd })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::enforce::codec::Encoder;
+
+    fn encode(coding: Coding, text: &[u8]) -> Bytes {
+        let mut encoder = Encoder::new(coding).unwrap();
+        encoder.write(text).unwrap();
+        encoder.finish().unwrap().into()
+    }
+
+    #[test]
+    fn no_piece_is_large_however_little_it_was() {
+        let large = vec![b' '; 20 << 20];
+        for coding in
+            [Coding::Identity, Coding::Gzip, Coding::Deflate, Coding::Brotli, Coding::Zstd]
+        {
+            let mut decoder = Decoder::new(coding).unwrap();
+            decoder.push(encode(coding, &large));
+            let mut decoded = 0;
+            while let Some(piece) = decoder.next_piece().unwrap() {
+                assert!((1..=STEP_BYTES).contains(&piece.len()), "{coding:?} {}", piece.len());
+                assert!(piece.iter().all(|byte| *byte == b' '), "{coding:?}");
+                decoded += piece.len();
+            }
+            assert_eq!((decoded, decoder.unread()), (large.len(), 0), "{coding:?}");
+            assert_eq!(decoder.finish().unwrap(), b"", "{coding:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_pushed_meanwhile_is_decoded_in_its_turn() {
+        let text = b"<p>one two</p>".repeat(20_000);
+        for coding in [Coding::Gzip, Coding::Brotli, Coding::Zstd] {
+            let mut decoder = Decoder::new(coding).unwrap();
+            let mut decoded = Vec::new();
+            for piece in encode(coding, &text).chunks(40) {
+                decoder.push(Bytes::copy_from_slice(piece));
+                decoded.extend(decoder.next_piece().unwrap().unwrap_or_default());
+            }
+            decoded.extend(decoder.finish().unwrap());
+            assert!(decoded == text, "{coding:?}");
+        }
+    }
+
+    /// RFC 7932 ends at 16 MiB; what goes beyond is no `br`, and no browser takes it.
+    #[test]
+    fn a_brotli_window_of_a_gigabyte_is_refused() {
+        let mut coded = Vec::new();
+        let parameters = brotli::enc::BrotliEncoderParams {
+            large_window: true,
+            lgwin: 30,
+            ..Default::default()
+        };
+        brotli::BrotliCompress(&mut &b"<p>one</p>"[..], &mut coded, &parameters).unwrap();
+        let refused = Decoder::new(Coding::Brotli).unwrap().write(&coded).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
+    }
+}

@@ -205,6 +205,7 @@ pub(super) async fn rewrite<F: FnOnce(&HeaderMap) -> PageContext>(
             exchange,
             patience: Patience::new(timeouts.response_body),
             state: State::Flowing,
+            steps: 0,
             dirty: true,
         };
         return Ok(Response::from_parts(parts, rewritten.boxed_unsync()));

@@ -13,9 +13,9 @@ use std::collections::VecDeque;
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
 
-/// How many steps one piece of a page may take until others have a turn: what is
-/// compressed well is much work that came in little.
-const STEPS: usize = 8;
+/// How many steps of a page may be taken until others have a turn: what is
+/// compressed well is much work that comes in little and leaves as little.
+pub(super) const STEPS: usize = 2;
 
 /// The beginning of a page, both as it came and as it would leave.
 pub(super) struct FirstLook {

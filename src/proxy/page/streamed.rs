@@ -4,13 +4,16 @@ use crate::enforce::Pipeline;
 use crate::observe::PageCut;
 use crate::proxy::body::{BoxError, Patience, Source};
 use crate::proxy::exchange::Exchange;
+use crate::proxy::page::first_look::STEPS;
 use crate::proxy::page::held::{PIECE_BYTES, Share};
 
 use bytes::Bytes;
 use http_body::Frame;
 use std::collections::VecDeque;
-use std::pin::Pin;
+use std::future::Future;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
+use tokio::task::yield_now;
 
 /// What is sent at once, in bytes: a little less than is read at once at first,
 /// so that what becomes of that need not wait for more.
@@ -41,6 +44,8 @@ pub(super) struct RewrittenBody {
     pub(super) exchange: Exchange,
     pub(super) patience: Patience,
     pub(super) state: State,
+    /// How many steps were taken since others had a turn.
+    pub(super) steps: usize,
     /// Whether something was written since the last flush. A flush is not
     /// free: it ends a block of the coding.
     pub(super) dirty: bool,
@@ -96,6 +101,14 @@ impl http_body::Body for RewrittenBody {
                 return this.send();
             }
             if this.pipeline.is_busy() {
+                if this.steps == STEPS {
+                    this.steps = 0;
+                    // Not woken before whatever came for others was looked at.
+                    if pin!(yield_now()).poll(cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                }
+                this.steps += 1;
                 this.dirty = true;
                 match this.pipeline.step() {
                     Ok(out) => {

@@ -270,6 +270,16 @@ mod tests {
         let mut junk = encode(Coding::Gzip, b"one");
         junk.extend(b"junk behind it, long enough");
         assert_eq!(decode(Coding::Gzip, &junk, 7).unwrap(), b"one");
+        // What looks like another member at first.
+        for junk in [&b"\x1f"[..], b"\x1f\x8b\0\0junk", b"\x1f\x8b\x08", b"\x1f\x8b\x08\xff\0\0"] {
+            let coded = [&encode(Coding::Gzip, b"one"), junk].concat();
+            for size in [1, 3, coded.len()] {
+                assert_eq!(decode(Coding::Gzip, &coded, size).unwrap(), b"one", "{junk:?} {size}");
+            }
+        }
+        let mut cut = encode(Coding::Gzip, b"one");
+        cut.extend(encode(Coding::Gzip, b"two").get(..9).unwrap());
+        assert!(decode(Coding::Gzip, &cut, 5).is_err());
     }
 
     #[test]

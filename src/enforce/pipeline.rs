@@ -80,6 +80,8 @@ pub struct Pipeline {
     failure: Option<String>,
     inflation: u64,
     bytes_in: u64,
+    /// What one coding made of it for the other.
+    bytes_between: u64,
     bytes_decoded: u64,
     transcoded: bool,
     decisions: Decisions,
@@ -129,6 +131,7 @@ impl Pipeline {
             failure: None,
             inflation: start.inflation,
             bytes_in: 0,
+            bytes_between: 0,
             bytes_decoded: 0,
             transcoded: false,
             decisions: Decisions::default(),
@@ -162,8 +165,9 @@ impl Pipeline {
         Ok(self.encoder.as_mut().map(Encoder::take).unwrap_or_default())
     }
 
-    /// The next piece of the page, as far as it came in.
-    fn decode(&mut self) -> io::Result<Option<Bytes>> {
+    /// The next piece of the page, if there is one after so much work as is done
+    /// at once.
+    fn decode(&mut self) -> Result<Option<Bytes>, PipelineError> {
         let mut waiting = self.decoders.len();
         // What came furthest goes first.
         while let Some(at) = waiting.checked_sub(1) {
@@ -175,13 +179,27 @@ impl Pipeline {
             match (decoder.next_piece()?, later.first_mut()) {
                 (Some(decoded), None) => return Ok(Some(decoded)),
                 (Some(decoded), Some(next)) => {
+                    self.bytes_between += decoded.len() as u64;
                     next.push(decoded);
-                    waiting += 1;
+                    // It may make nothing of that, however much there is.
+                    return match self.is_bomb(self.bytes_between) {
+                        true => Err(PipelineError::Inflation),
+                        false => Ok(None),
+                    };
                 }
                 (None, _) => waiting = at,
             }
         }
         Ok(None)
+    }
+
+    /// Whether so many bytes are far more than became of any page.
+    fn is_bomb(&self, bytes: u64) -> bool {
+        let unread = self.decoders.first().map_or(0, Decoder::unread) as u64;
+        let read = self.bytes_in.saturating_sub(unread);
+        let is_once = self.decoders.len() < 2;
+        let grace = if is_once { INFLATION_GRACE_BYTES } else { TWICE_GRACE_BYTES };
+        bytes > grace && bytes > read.saturating_mul(self.inflation)
     }
 
     /// Gives nothing out before [`Pipeline::release`] says what goes before
@@ -283,8 +301,10 @@ impl Pipeline {
     /// # Errors
     /// When the page cannot be passed on.
     pub fn finish(&mut self) -> Result<Vec<u8>, PipelineError> {
-        while let Some(decoded) = self.decode()? {
-            self.take_in(&decoded, false)?;
+        while self.is_busy() {
+            if let Some(decoded) = self.decode()? {
+                self.take_in(&decoded, false)?;
+            }
         }
         for decoder in &mut self.decoders {
             decoder.finish()?;
@@ -368,11 +388,7 @@ impl Pipeline {
 
     fn take_in(&mut self, decoded: &[u8], last: bool) -> Result<(), PipelineError> {
         self.bytes_decoded += decoded.len() as u64;
-        let unread = self.decoders.first().map_or(0, Decoder::unread) as u64;
-        let read = self.bytes_in.saturating_sub(unread);
-        let is_once = self.decoders.len() < 2;
-        let grace = if is_once { INFLATION_GRACE_BYTES } else { TWICE_GRACE_BYTES };
-        if self.bytes_decoded > grace && self.bytes_decoded > read.saturating_mul(self.inflation) {
+        if self.is_bomb(self.bytes_decoded) {
             return Err(PipelineError::Inflation);
         }
         if let Stage::Charset(start) = &mut self.stage {

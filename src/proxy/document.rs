@@ -61,11 +61,50 @@ pub(super) fn is_xml(parts: &Parts) -> bool {
 }
 
 /// What a response says it is, without parameters and in lower case. Of several
-/// statements browsers believe the last.
+/// statements browsers believe the last that names a type.
 fn essence(parts: &Parts) -> Option<String> {
     let field = parts.headers.get_all(CONTENT_TYPE).iter().next_back()?;
     let text = field.to_str().unwrap_or_default();
-    let said = text.rsplit(',').next().unwrap_or_default();
-    let essence = said.split(';').next().unwrap_or_default();
-    Some(essence.trim().to_ascii_lowercase())
+    let mut is_quoted = false;
+    let mut is_escaped = false;
+    let outside = |byte: char| {
+        is_quoted ^= byte == '"' && !is_escaped;
+        is_escaped = byte == '\\' && is_quoted && !is_escaped;
+        byte == ',' && !is_quoted
+    };
+    let essence = |said: &str| {
+        let essence = said.split(';').next().unwrap_or_default();
+        essence.trim().to_ascii_lowercase()
+    };
+    let said: Vec<String> = text.split(outside).map(essence).collect();
+    let named = said.iter().rfind(|said| said.contains('/') && *said != "*/*");
+    named.or(said.last()).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Response;
+
+    #[test]
+    fn the_type_is_found_among_several_and_beside_any_parameter() {
+        for (field, expected) in [
+            ("text/html", "text/html"),
+            ("Text/HTML ; charset=utf-8", "text/html"),
+            ("text/plain, text/html; charset=utf-8", "text/html"),
+            ("image/svg+xml; x=\"a,b\"", "image/svg+xml"),
+            ("image/svg+xml, */*", "image/svg+xml"),
+            ("multipart/byteranges; boundary=\"a,b\"", "multipart/byteranges"),
+            ("text/html; x=\"a\\\",text/plain\"", "text/html"),
+            ("text/html; x=\"a", "text/html"),
+            ("text/html; x=\"a\", text/css", "text/css"),
+            ("*/*", "*/*"),
+            ("", ""),
+            ("html", "html"),
+        ] {
+            let response = Response::builder().header(CONTENT_TYPE, field).body(()).unwrap();
+            assert_eq!(essence(&response.into_parts().0).as_deref(), Some(expected), "{field}");
+        }
+        assert_eq!(essence(&Response::new(()).into_parts().0), None);
+    }
 }

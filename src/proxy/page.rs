@@ -194,7 +194,7 @@ pub(super) async fn rewrite<F: FnOnce(&HeaderMap) -> PageContext>(
     if !ended {
         let Page { mut parts, variant, .. } = page;
         set_fields(&mut parts.headers, &variant, &codings, transcoded);
-        first.share.set(first.out.len());
+        first.share.set(first.out.len() + first.arrived_bytes());
         let rewritten = RewrittenBody {
             source,
             arrived: first.arrived,

@@ -224,10 +224,22 @@ async fn a_small_bomb_does_not_go_off_either() {
     // One piece of input holds it all.
     let twice = encoded(Coding::Gzip, &encoded(Coding::Gzip, &vec![b' '; 64 << 20]));
     assert!(twice.len() < 1024);
-    let origin = serving(&[("text/html; charset=utf-8", "gzip, gzip", twice)]).await;
+    // Only the outer coding goes off: the inner one makes nothing of it.
+    let member = encoded(Coding::Gzip, b"<p>one</p>");
+    let zeros = [&member[..], &vec![0; 64 << 20]].concat();
+    let members = encoded(Coding::Gzip, b"").repeat(1 << 20);
+    let html = "text/html; charset=utf-8";
+    let origin = serving(&[
+        (html, "gzip, gzip", twice),
+        (html, "gzip, br", encoded(Coding::Brotli, &zeros)),
+        (html, "gzip, zstd", encoded(Coding::Zstd, &members)),
+    ])
+    .await;
     let proxy = consentry(&origin).start().await;
-    let got = Wire::to(proxy.address).await.asks("GET", "/0", "").await;
-    assert_eq!(got.status, 502, "{} {}", got.head, got.body.len());
+    for path in ["/0", "/1", "/2"] {
+        let got = Wire::to(proxy.address).await.asks("GET", path, "").await;
+        assert_eq!(got.status, 502, "{path} {} {}", got.head, got.body.len());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

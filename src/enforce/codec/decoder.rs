@@ -21,8 +21,8 @@ const LEAST_STEP_BYTES: usize = 4 * 1024;
 /// What one [`Decoder::write`] may give: two KiB of Brotli can hold gigabytes.
 pub(super) const PIECE_BYTES: usize = 8 * 1024 * 1024;
 
-/// What a gzip member begins with (RFC 1952, 2.3.1).
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+/// How much of a gzip member tells it from junk.
+const GZIP_START_BYTES: usize = 4;
 
 /// The largest window of zlib, which all that compresses pages has.
 const WINDOW_BITS: u8 = 15;
@@ -188,18 +188,18 @@ impl Inner {
                 Ok(step)
             }
             Self::GzipEnd(start) => {
-                let wanted = GZIP_MAGIC.len() - start.len().min(GZIP_MAGIC.len());
+                let wanted = GZIP_START_BYTES.saturating_sub(start.len());
                 let (more, _) = input.split_at(wanted.min(input.len()));
                 let read = more.len();
                 start.extend_from_slice(more);
-                if *start == GZIP_MAGIC {
-                    let mut member = Decompress::new_gzip(WINDOW_BITS);
-                    inflate(&mut member, &GZIP_MAGIC, 0)?;
-                    *self = Self::Gzip(member);
-                } else if !GZIP_MAGIC.starts_with(start) {
+                if !may_begin_member(start) {
                     // Junk behind a complete member: browsers ignore it, and so
-                    // do we, since it never reaches anybody.
+                    // do we.
                     *self = Self::Tail;
+                } else if start.len() == GZIP_START_BYTES {
+                    let mut member = Decompress::new_gzip(WINDOW_BITS);
+                    inflate(&mut member, start, 0)?;
+                    *self = Self::Gzip(member);
                 }
                 Ok(Step { read, out: Vec::new(), ended: true })
             }
@@ -261,6 +261,14 @@ impl Inner {
             }
         }
     }
+}
+
+/// Whether a gzip member begins with this: two bytes that are always the same, the
+/// one method there is, and flags of which three mean nothing (RFC 1952, 2.3.1).
+fn may_begin_member(start: &[u8]) -> bool {
+    let fits =
+        [|byte| byte == 0x1f, |byte| byte == 0x8b, |byte| byte == 8, |byte| byte & 0xe0 == 0];
+    start.iter().zip(fits).all(|(byte, fits): (&u8, fn(u8) -> bool)| fits(*byte))
 }
 
 fn inflate(decoder: &mut Decompress, input: &[u8], space: usize) -> io::Result<Step> {

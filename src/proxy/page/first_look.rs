@@ -51,9 +51,14 @@ impl FirstLook {
 
     /// Counts what there is; whether there may be more.
     pub(super) fn has_room(&mut self, pipeline: &Pipeline) -> bool {
-        let bytes = self.out.len() + pipeline.waiting_bytes();
+        let bytes = self.out.len() + pipeline.waiting_bytes() + self.arrived_bytes();
         self.share.set(bytes);
         self.share.may_grow(bytes)
+    }
+
+    /// How much came that was not looked at.
+    pub(super) fn arrived_bytes(&self) -> usize {
+        self.arrived.iter().map(Bytes::len).sum()
     }
 
     pub(super) async fn next(

@@ -84,7 +84,9 @@ impl http_body::Body for RewrittenBody {
             let piece = this.ready.split_to(PIECE_BYTES.min(this.ready.len()));
             return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
-        this.share = None;
+        if this.arrived.is_empty() {
+            this.share = None;
+        }
         loop {
             match &mut this.state {
                 State::Cut => return Poll::Ready(None),

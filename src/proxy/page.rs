@@ -46,6 +46,10 @@ const WHOLE_BYTES: usize = 2 * 1024 * 1024;
 /// How long a page's head waits for that. A slow origin's first bytes must not.
 const FIRST_LOOK: Duration = Duration::from_millis(25);
 
+/// How many steps of a page may be taken until others have a turn: what is
+/// compressed well is much work that comes in little and leaves as little.
+const STEPS: usize = 2;
+
 /// What happens to a page. `draft` makes what it is judged by out of its header
 /// fields; a page that is remembered needs none of it.
 pub(super) struct Plan<F> {

@@ -374,7 +374,6 @@ fn as_source_path(path: &str) -> String {
 mod tests {
     use super::*;
     use crate::catalogue::{Catalogue, SourceFile};
-    use crate::consent::Consent;
     use crate::policy::{Policy, Unlisted};
 
     fn context(unlisted: Unlisted) -> PageContext {
@@ -400,18 +399,9 @@ mod tests {
         let file = SourceFile { name: "test".into(), text: text.into() };
         let catalogue = Catalogue::compile(&[file]).unwrap();
         PageContext {
-            policy: Policy::new(Arc::new(catalogue), unlisted, &[text]).into(),
-            consent: Consent::silent(),
-            before: None,
             host: "www.shop.example".into(),
             url: Url::parse("https://www.shop.example/").unwrap(),
-            enforcing: true,
-            guarded: false,
-            placeholders: crate::enforce::html::Placeholders::plain(""),
-            appended: String::new(),
-            opening: None,
-            memory_bytes: 1 << 20,
-            others: crate::enforce::html::OtherTools::default(),
+            ..PageContext::of_shop(Policy::new(Arc::new(catalogue), unlisted, &[text]))
         }
     }
 

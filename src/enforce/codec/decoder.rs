@@ -91,8 +91,6 @@ impl Decoder {
     pub fn push(&mut self, input: Bytes) {
         if self.input.is_empty() {
             self.input = input;
-        } else if input.is_empty() {
-            // Nothing to add.
         } else {
             self.input = [&self.input[..], &input[..]].concat().into();
         }
@@ -266,9 +264,11 @@ impl Inner {
 /// Whether a gzip member begins with this: two bytes that are always the same, the
 /// one method there is, and flags of which three mean nothing (RFC 1952, 2.3.1).
 fn may_begin_member(start: &[u8]) -> bool {
-    let fits =
-        [|byte| byte == 0x1f, |byte| byte == 0x8b, |byte| byte == 8, |byte| byte & 0xe0 == 0];
-    start.iter().zip(fits).all(|(byte, fits): (&u8, fn(u8) -> bool)| fits(*byte))
+    match start {
+        [] | [0x1f] | [0x1f, 0x8b] | [0x1f, 0x8b, 8] => true,
+        [0x1f, 0x8b, 8, flags, ..] => flags & 0xe0 == 0,
+        _ => false,
+    }
 }
 
 fn inflate(decoder: &mut Decompress, input: &[u8], space: usize) -> io::Result<Step> {

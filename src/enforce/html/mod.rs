@@ -69,6 +69,27 @@ pub struct PageContext {
     pub others: OtherTools,
 }
 
+#[cfg(test)]
+impl PageContext {
+    /// A page of `shop.example`, for a visitor who has said nothing.
+    pub(crate) fn of_shop(policy: Policy) -> Self {
+        Self {
+            policy: policy.into(),
+            consent: Consent::silent(),
+            before: None,
+            host: "shop.example".to_owned(),
+            url: Url::parse("https://shop.example/").unwrap(),
+            enforcing: true,
+            guarded: false,
+            placeholders: Placeholders::plain(""),
+            appended: String::new(),
+            opening: None,
+            memory_bytes: 1 << 20,
+            others: OtherTools::default(),
+        }
+    }
+}
+
 /// Markup to add where the body begins; ASCII.
 #[derive(Clone, Debug)]
 pub struct Opening {

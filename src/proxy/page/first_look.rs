@@ -4,18 +4,14 @@ use crate::enforce::{Pipeline, PipelineError};
 use crate::proxy::body::Source;
 use crate::proxy::error::Error;
 use crate::proxy::memo::Remembered;
-use crate::proxy::page::FIRST_LOOK_BYTES;
 use crate::proxy::page::held::Share;
+use crate::proxy::page::{FIRST_LOOK_BYTES, STEPS};
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use std::collections::VecDeque;
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
-
-/// How many steps of a page may be taken until others have a turn: what is
-/// compressed well is much work that comes in little and leaves as little.
-pub(super) const STEPS: usize = 2;
 
 /// The beginning of a page, both as it came and as it would leave.
 pub(super) struct FirstLook {
@@ -155,10 +151,9 @@ pub(super) fn joined(pieces: &[Bytes]) -> Bytes {
 mod tests {
     use super::*;
     use crate::catalogue::Catalogue;
-    use crate::consent::Consent;
     use crate::enforce::Start;
     use crate::enforce::codec::{Coding, Encoder};
-    use crate::enforce::html::{OtherTools, PageContext, Placeholders};
+    use crate::enforce::html::PageContext;
     use crate::policy::{Policy, Unlisted};
     use crate::proxy::page::WHOLE_BYTES;
     use crate::proxy::page::held::{ALWAYS_BYTES, Held, MOST_BYTES};
@@ -166,20 +161,8 @@ mod tests {
 
     fn pipeline() -> Pipeline {
         let catalogue = Arc::new(Catalogue::compile(&[]).unwrap());
-        let context = PageContext {
-            policy: Policy::new(catalogue, Unlisted::Observe, &[]).into(),
-            consent: Consent::silent(),
-            before: None,
-            host: "shop.example".into(),
-            url: url::Url::parse("https://shop.example/").unwrap(),
-            enforcing: true,
-            guarded: true,
-            placeholders: Placeholders::plain(""),
-            appended: String::new(),
-            opening: None,
-            memory_bytes: 1 << 20,
-            others: OtherTools::default(),
-        };
+        let policy = Policy::new(catalogue, Unlisted::Observe, &[]);
+        let context = PageContext { guarded: true, ..PageContext::of_shop(policy) };
         let start = Start {
             context: context.into(),
             codings: vec![Coding::Gzip],

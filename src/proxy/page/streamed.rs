@@ -4,7 +4,7 @@ use crate::enforce::Pipeline;
 use crate::observe::PageCut;
 use crate::proxy::body::{BoxError, Patience, Source};
 use crate::proxy::exchange::Exchange;
-use crate::proxy::page::first_look::STEPS;
+use crate::proxy::page::STEPS;
 use crate::proxy::page::held::{PIECE_BYTES, Share};
 
 use bytes::Bytes;

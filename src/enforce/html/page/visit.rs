@@ -240,11 +240,8 @@ fn names_script(address: &[u8]) -> bool {
 mod tests {
     use super::*;
     use crate::catalogue::Catalogue;
-    use crate::consent::Consent;
     use crate::enforce::html::lookahead::Passed;
-    use crate::enforce::html::{
-        OtherTools, PageContext, Placeholders, Sink, lock, parser_settings,
-    };
+    use crate::enforce::html::{PageContext, Sink, lock, parser_settings};
     use crate::policy::{Policy, Unlisted};
 
     use bytes::Bytes;
@@ -296,20 +293,7 @@ mod tests {
 
     fn page(html: &str) -> Page {
         let catalogue = Arc::new(Catalogue::compile(&[]).unwrap());
-        let context = PageContext {
-            policy: Policy::new(catalogue, Unlisted::Observe, &[]).into(),
-            consent: Consent::silent(),
-            before: None,
-            host: "shop.example".into(),
-            url: url::Url::parse("https://shop.example/").unwrap(),
-            enforcing: true,
-            guarded: false,
-            placeholders: Placeholders::plain(""),
-            appended: String::new(),
-            opening: None,
-            memory_bytes: 1 << 20,
-            others: OtherTools::default(),
-        };
+        let context = PageContext::of_shop(Policy::new(catalogue, Unlisted::Observe, &[]));
         let mut page = Page::new(Arc::new(context), encoding_rs::UTF_8);
         let bytes = Bytes::copy_from_slice(html.as_bytes());
         page.look_at(Passed { bytes, contents: Vec::new(), mended: Vec::new() });
